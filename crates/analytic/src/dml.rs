@@ -1,0 +1,78 @@
+//! UPDATE and DELETE that need a query: which rows, and their new values.
+//!
+//! ```text
+//! UPDATE t SET a = x.b FROM x WHERE t.k = x.k   ->   SELECT __key, x.b FROM t, x WHERE t.k = x.k      __key: the row's key as bytes
+//! DELETE FROM t WHERE a IN (SELECT ..)          ->   SELECT __key FROM t WHERE a IN (SELECT ..)
+//! ```
+//!
+//! 1. A row can come more than once (a join that matches it twice); PostgreSQL then changes it once, by any of them.
+//! 2. New values have their expressions' types; the writer coerces them to the columns'.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use types::{SqlError, SqlType, TableId};
+
+use crate::analytic::Analytic;
+use crate::context::PlanContext;
+use crate::plan::{self, AnalyticPlan};
+
+/// The name of the column that has a row's key.
+pub(crate) const KEY_COLUMN: &str = "__key";
+
+/// The name the statement's own table is scanned by; no user can write it.
+pub(crate) const TARGET: &str = "\u{1}target";
+
+/// What an UPDATE or DELETE asks of a query.
+#[derive(Clone, Debug)]
+pub struct DmlSource {
+    /// The table whose rows are changed.
+    pub target: TableId,
+    /// What the statement calls it: its alias, else its name.
+    pub alias: Ident,
+    /// The other tables, of FROM or USING.
+    pub from: Vec<TableWithJoins>,
+    /// WHERE.
+    pub selection: Option<Expr>,
+    /// The columns after the key: new values, then what RETURNING needs of the other tables.
+    pub values: Vec<Expr>,
+}
+
+impl Analytic {
+    /// Plans the query behind an UPDATE or DELETE: its first column is the row's key (`bytea`), then `source.values`.
+    ///
+    /// Errors: as [`Analytic::plan`].
+    pub fn plan_dml(
+        self: &Arc<Self>,
+        context: &PlanContext,
+        source: &DmlSource,
+        params: &[Option<SqlType>],
+    ) -> Result<AnalyticPlan, SqlError> {
+        plan::plan(self, context, &query(source)?, Some(source.target), params)
+    }
+}
+
+/// `SELECT alias.__key, values FROM target AS alias, from WHERE selection`
+fn query(source: &DmlSource) -> Result<Query, SqlError> {
+    // The parser knows how to fill in a query's many fields.
+    let mut query = Parser::new(&PostgreSqlDialect {})
+        .try_with_sql("SELECT 1 FROM t")
+        .and_then(|mut parser| parser.parse_query())
+        .map_err(|error| SqlError::bug(error.to_string()))?;
+    let SetExpr::Select(select) = query.body.as_mut() else { return Err(SqlError::bug("SELECT is not a select")) };
+    let select: &mut Select = select;
+    let key = Expr::CompoundIdentifier(vec![source.alias.clone(), Ident::with_quote('"', KEY_COLUMN)]);
+    select.projection = std::iter::once(&key).chain(&source.values).cloned().map(SelectItem::UnnamedExpr).collect();
+    let Some(TableWithJoins { relation: TableFactor::Table { name, alias, .. }, .. }) = select.from.first_mut() else {
+        return Err(SqlError::bug("FROM t is not a table"));
+    };
+    *name = ObjectName::from(Ident::with_quote('"', TARGET));
+    *alias = Some(TableAlias { explicit: true, name: source.alias.clone(), columns: vec![], at: None });
+    select.from.extend(source.from.iter().cloned());
+    select.selection = source.selection.clone();
+    Ok(*query)
+}

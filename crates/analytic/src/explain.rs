@@ -1,0 +1,121 @@
+//! EXPLAIN: the plan of a query, and with ANALYZE what each part of it did.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::common::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::execute_stream;
+use futures::StreamExt;
+use txn::Cancel;
+use types::{SqlError, SqlState};
+
+use crate::errors;
+use crate::plan::{AnalyticPlan, Execution};
+use crate::scan::Run;
+use crate::session::StatementSession;
+use crate::source::Tables;
+use crate::statistics::QueryStats;
+use crate::stream;
+
+/// What EXPLAIN shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExplainOptions {
+    /// Run the query and show what each part did.
+    pub analyze: bool,
+    /// Show the logical plan and estimates too.
+    pub verbose: bool,
+    /// With `analyze`: leave out what differs from run to run (times, bytes).
+    pub no_timing: bool,
+    /// Microseconds on a clock that does not go back: how long it took.
+    pub clock: Option<fn() -> Duration>,
+}
+
+impl AnalyticPlan {
+    /// The lines of EXPLAIN. With `analyze` the query is run to its end and its rows are thrown away.
+    ///
+    /// Errors: as of the stream of [`AnalyticPlan::execute`].
+    pub async fn explain(&self, execution: Execution<'_>, options: ExplainOptions) -> Result<Vec<String>, SqlError> {
+        let plan = self.with_values(execution.params)?;
+        let session = StatementSession::new(Arc::clone(self.analytic.shared()), execution.now_micros, self.zone.as_deref());
+        let Execution { view, cancel, stats, .. } = execution;
+        let text = Arc::clone(&self.text);
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        let task = self.analytic.spawn(async move {
+            let work = lines(plan, view, &session, Arc::clone(&cancel), stats, options);
+            let outcome = tokio::select! {
+                outcome = work => outcome,
+                () = stream::cancelled(&cancel) => Err(errors::raise(stream::cancel_error())),
+            };
+            // Whoever asked may be gone.
+            let _ = sender.send(outcome.map_err(|error| errors::sql_error(&error, &text)));
+        });
+        let _stop = AbortOnDrop(task);
+        match answer.await {
+            Ok(lines) => lines,
+            Err(_) => Err(SqlError::new(SqlState::ADMIN_SHUTDOWN, "the query threads stopped")),
+        }
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn lines(
+    plan: LogicalPlan,
+    view: Arc<dyn Tables>,
+    session: &StatementSession,
+    cancel: Arc<Cancel>,
+    stats: Arc<QueryStats>,
+    options: ExplainOptions,
+) -> Result<Vec<String>, DataFusionError> {
+    let now = || options.clock.map(|clock| clock());
+    let started = now();
+    let run = Run { cancel, stats: Arc::clone(&stats) };
+    let (logical, physical) = stream::physical(plan, view.as_ref(), session, &run).await?;
+    let planned = now();
+    let mut lines = vec!["Executor: analytic".to_owned()];
+    if options.verbose {
+        lines.push("Logical plan:".to_owned());
+        lines.extend(logical.display_indent().to_string().lines().map(|line| format!("  {line}")));
+        lines.push("Physical plan:".to_owned());
+    }
+    if !options.analyze {
+        let shown = DisplayableExecutionPlan::new(physical.as_ref()).set_show_statistics(options.verbose);
+        lines.extend(shown.indent(options.verbose).to_string().lines().map(str::to_owned));
+        return Ok(lines);
+    }
+    let mut batches = execute_stream(Arc::clone(&physical), Arc::clone(session.task()))?;
+    while let Some(batch) = batches.next().await {
+        stats.add_rows_out(batch?.num_rows() as u64);
+    }
+    drop(batches);
+    let finished = now();
+    let shown = match options.no_timing {
+        true => DisplayableExecutionPlan::new(physical.as_ref()),
+        false => DisplayableExecutionPlan::with_metrics(physical.as_ref()),
+    };
+    lines.extend(shown.indent(options.verbose).to_string().lines().map(str::to_owned));
+    lines.push(format!("Rows: {}", stats.rows_out()));
+    lines.push(format!("Rows from delta: {}, from segments: {}", stats.rows_from_delta(), stats.rows_from_segments()));
+    lines.push(format!(
+        "Row groups read: {}, pruned: {}; rows pruned: {}",
+        stats.groups_read(),
+        stats.groups_pruned(),
+        stats.rows_pruned()
+    ));
+    if !options.no_timing {
+        lines.push(format!("Bytes read: {}", stats.bytes_read()));
+        if let (Some(started), Some(planned), Some(finished)) = (started, planned, finished) {
+            lines.push(format!("Planning Time: {:.3} ms", (planned - started).as_secs_f64() * 1e3));
+            lines.push(format!("Execution Time: {:.3} ms", (finished - planned).as_secs_f64() * 1e3));
+        }
+    }
+    Ok(lines)
+}

@@ -1,0 +1,132 @@
+//! A query's syntax made ready for DataFusion's planner: names given, PostgreSQL's special forms rewritten, what would be silently
+//! ignored refused.
+//!
+//! DataFusion ignores FOR UPDATE, refuses FETCH FIRST, takes every number for a bigint; see `expr::syntax` for expressions.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    DataType, Expr, GroupByExpr, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Value, ValueWithSpan, VisitMut,
+    VisitorMut,
+};
+use expr::syntax;
+use types::{SqlError, SqlState};
+
+use crate::names;
+
+mod predicates;
+
+/// Rewrites a query and everything in it. Errors: 0A000 for what cannot be done, 42601 for what makes no sense.
+pub(crate) fn query(query: &mut Query) -> Result<(), SqlError> {
+    finish(VisitMut::visit(query, &mut Preparation))
+}
+
+fn finish(flow: ControlFlow<SqlError>) -> Result<(), SqlError> {
+    match flow {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Preparation;
+
+impl VisitorMut for Preparation {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        flow(refuse(query).and_then(|()| limits(query)))
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by {
+            items.iter_mut().for_each(|item| syntax::unwrap_number(&mut item.expr));
+        }
+        if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+            limit.iter_mut().chain(offset.as_mut().map(|offset| &mut offset.value)).for_each(syntax::unwrap_number);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        if select.into.is_some() {
+            return ControlFlow::Break(SqlError::unsupported("SELECT INTO is not supported").hint("Use CREATE TABLE AS."));
+        }
+        names::name_columns(select);
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                flow(predicates::as_values(expr))?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
+            exprs.iter_mut().for_each(syntax::unwrap_number);
+        }
+        for NamedWindowDefinition(_, window) in &mut select.named_window {
+            if let NamedWindowExpr::WindowSpec(window) = window {
+                syntax::unwrap_frame(window);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        flow(syntax::rewrite(expr))
+    }
+}
+
+fn flow(result: Result<(), SqlError>) -> ControlFlow<SqlError> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+fn refuse(query: &Query) -> Result<(), SqlError> {
+    if let Some(lock) = query.locks.first() {
+        return Err(SqlError::unsupported(format!("{lock} is not supported in this query"))
+            .hint("Rows can be locked by a query of one table by its primary key."));
+    }
+    if !query.pipe_operators.is_empty() || query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some()
+    {
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "this clause is not part of PostgreSQL's SQL"));
+    }
+    match query.body.as_ref() {
+        SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::SetOperation { .. } | SetExpr::Values(_) => Ok(()),
+        SetExpr::Table(_) => Err(SqlError::unsupported("TABLE is not supported").hint("Use SELECT * FROM.")),
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+            Err(SqlError::unsupported("INSERT, UPDATE and DELETE inside a query are not supported"))
+        }
+    }
+}
+
+/// FETCH FIRST as LIMIT; both of bigint, whatever a parameter's type is.
+fn limits(query: &mut Query) -> Result<(), SqlError> {
+    if let Some(fetch) = query.fetch.take() {
+        if fetch.with_ties || fetch.percent {
+            return Err(SqlError::unsupported("FETCH FIRST .. WITH TIES and PERCENT are not supported"));
+        }
+        let count = fetch.quantity.unwrap_or_else(|| Expr::value(Value::Number("1".into(), false)));
+        match &mut query.limit_clause {
+            None => {
+                query.limit_clause = Some(LimitClause::LimitOffset { limit: Some(count), offset: None, limit_by: vec![] });
+            }
+            Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(count),
+            Some(_) => return Err(SqlError::new(SqlState::SYNTAX_ERROR, "multiple LIMIT clauses not allowed")),
+        }
+    }
+    if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+        if let Some(Expr::Value(ValueWithSpan { value: Value::Null, .. })) = limit {
+            *limit = None;
+        }
+        for expr in limit.iter_mut().chain(offset.as_mut().map(|offset| &mut offset.value)) {
+            if !matches!(expr, Expr::Value(ValueWithSpan { value: Value::Number(..), .. })) {
+                let inner = std::mem::replace(expr, Expr::value(Value::Null));
+                *expr = syntax::cast(inner, DataType::Int8(None));
+            }
+        }
+    }
+    Ok(())
+}

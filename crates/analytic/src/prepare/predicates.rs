@@ -1,0 +1,143 @@
+//! `EXISTS` and `IN (SELECT ..)` as values: in a SELECT list DataFusion knows them only as scalar subqueries.
+//!
+//! ```text
+//! EXISTS (SELECT .. FROM t WHERE c)     (SELECT count(*) > 0 FROM t WHERE c)
+//! x IN (SELECT y FROM t)                CASE WHEN (SELECT count(*) > 0 FROM (SELECT y FROM t) s(y) WHERE s.y = x) THEN true
+//!                                            WHEN x IS NULL AND EXISTS (SELECT y FROM t) THEN NULL
+//!                                            WHEN EXISTS (.. WHERE s.y IS NULL) THEN NULL ELSE false END
+//! ```
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use types::SqlError;
+
+/// The name of what IN compares with: no user's.
+const SET: &str = "\u{1}set";
+
+/// Rewrites the predicates over subqueries in an item of a SELECT list, not those inside subqueries.
+pub(super) fn as_values(expr: &mut Expr) -> Result<(), SqlError> {
+    struct Predicates(usize);
+    impl VisitorMut for Predicates {
+        type Break = SqlError;
+
+        fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
+            self.0 += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
+            self.0 -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+            if self.0 > 0 || !matches!(expr, Expr::Exists { .. } | Expr::InSubquery { .. }) {
+                return ControlFlow::Continue(());
+            }
+            let taken = std::mem::replace(expr, Expr::value(Value::Null));
+            let done = match taken {
+                Expr::Exists { subquery, negated } => exists(*subquery).map(|value| not_if(negated, value)),
+                Expr::InSubquery { expr, subquery, negated } => is_in(*expr, *subquery).map(|value| not_if(negated, value)),
+                other => Ok(other),
+            };
+            match done {
+                Ok(value) => {
+                    *expr = value;
+                    ControlFlow::Continue(())
+                }
+                Err(error) => ControlFlow::Break(error),
+            }
+        }
+    }
+    match VisitMut::visit(expr, &mut Predicates(0)) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+fn not_if(negated: bool, value: Expr) -> Expr {
+    if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(value) } } else { value }
+}
+
+/// Whether a query gives a row, as a scalar subquery.
+fn exists(query: Query) -> Result<Expr, SqlError> {
+    let plain = query.limit_clause.is_none() && query.fetch.is_none();
+    let mut query = query;
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && plain
+        && select.having.is_none()
+        && select.distinct.is_none()
+        && matches!(&select.group_by, datafusion::sql::sqlparser::ast::GroupByExpr::Expressions(exprs, _) if exprs.is_empty())
+        && !has_aggregate(&select.projection)
+    {
+        // In place, so that conditions on the outer query stay where they can be turned into a join.
+        select.projection = vec![SelectItem::UnnamedExpr(expression("count(*) > 0")?)];
+        query.order_by = None;
+        return Ok(Expr::Subquery(Box::new(query)));
+    }
+    scalar("SELECT count(*) > 0 FROM (SELECT 1) AS s", query, &[])
+}
+
+/// Whether an aggregate gives the query a row where its tables have none.
+fn has_aggregate(items: &[SelectItem]) -> bool {
+    items.iter().any(|item| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => matches!(expr, Expr::Function(_) | Expr::Case { .. }),
+        _ => false,
+    })
+}
+
+fn is_in(expr: Expr, query: Query) -> Result<Expr, SqlError> {
+    let found = scalar(&format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(v) WHERE \"{SET}\".v = \"{SET}\""), query.clone(), &[expr.clone()])?;
+    let any = scalar("SELECT count(*) > 0 FROM (SELECT 1) AS s", query.clone(), &[])?;
+    let with_null = scalar(&format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(v) WHERE \"{SET}\".v IS NULL"), query, &[])?;
+    let mut case = expression("CASE WHEN found THEN true WHEN x IS NULL AND any_row THEN NULL WHEN with_null THEN NULL ELSE false END")?;
+    substitute(&mut case, &[("found", found), ("x", expr), ("any_row", any), ("with_null", with_null)]);
+    Ok(case)
+}
+
+/// A scalar subquery by a template whose `(SELECT 1) AS s` is the query, and whose `"\u{1}set"` is the expression.
+fn scalar(template: &str, query: Query, values: &[Expr]) -> Result<Expr, SqlError> {
+    use datafusion::sql::sqlparser::ast::{Ident, TableFactor};
+    let mut outer = parsed(template)?;
+    let SetExpr::Select(select) = outer.body.as_mut() else { return Err(SqlError::bug("a template is no SELECT")) };
+    let Some(TableFactor::Derived { subquery, alias: Some(alias), .. }) = select.from.first_mut().map(|from| &mut from.relation) else {
+        return Err(SqlError::bug("a template reads no subquery"));
+    };
+    **subquery = query;
+    alias.name = Ident::with_quote('"', SET);
+    if let (Some(selection), Some(value)) = (&mut select.selection, values.first()) {
+        substitute(selection, &[(SET, value.clone())]);
+    }
+    Ok(Expr::Subquery(Box::new(outer)))
+}
+
+/// Puts expressions where a name stands for them.
+fn substitute(expr: &mut Expr, values: &[(&str, Expr)]) {
+    struct Names<'a>(&'a [(&'a str, Expr)]);
+    impl VisitorMut for Names<'_> {
+        type Break = ();
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Identifier(ident) = expr
+                && let Some((_, value)) = self.0.iter().find(|(name, _)| *name == ident.value)
+            {
+                *expr = Expr::Nested(Box::new(value.clone()));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = VisitMut::visit(expr, &mut Names(values));
+}
+
+fn parsed(sql: &str) -> Result<Query, SqlError> {
+    let query = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_query());
+    query.map(|query| *query).map_err(|error| SqlError::bug(format!("template {sql:?}: {error}")))
+}
+
+fn expression(sql: &str) -> Result<Expr, SqlError> {
+    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
+    parsed.map_err(|error| SqlError::bug(format!("template {sql:?}: {error}")))
+}

@@ -1,0 +1,306 @@
+//! Names: what a relation, a function or a type in a query stands for.
+//!
+//! ```text
+//! t              pg_catalog (unless listed), then each schema of the search path
+//! s.t            schema s of this database, else a system schema
+//! d.s.t          d must be this database
+//! ```
+//!
+//! 1. A view is planned where it is used, by its own text; its names were made complete when it was created.
+//! 2. Every table and view met is noted: a plan is stale once one of them changes.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use catalog::{Relation, Table, View};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DFSchema, DataFusionError, Result, TableReference, plan_err};
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::logical_expr::expr::Alias;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{
+    AggregateUDF, Cast, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, TableType, WindowUDF,
+};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::scalar::ScalarValue;
+use parking_lot::Mutex;
+use types::{SqlError, SqlState, TableId, arrow_form};
+
+use crate::context::PlanContext;
+use crate::errors;
+use crate::scan::TableProvider;
+use crate::session::Shared;
+
+/// Views in views in views, at most: PostgreSQL stops at its stack's depth.
+const VIEW_DEPTH_MAX: usize = 64;
+
+/// The schemas that are the system's.
+const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
+
+/// The names a query can use, for DataFusion's planner.
+pub(crate) struct Names<'a> {
+    shared: &'a Arc<Shared>,
+    context: &'a PlanContext,
+    /// The table DML changes: `dml::TARGET`, which shows its rows' keys.
+    keyed: Option<TableId>,
+    depth: usize,
+    used: &'a Mutex<BTreeSet<TableId>>,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(
+        shared: &'a Arc<Shared>,
+        context: &'a PlanContext,
+        keyed: Option<TableId>,
+        used: &'a Mutex<BTreeSet<TableId>>,
+    ) -> Names<'a> {
+        Names { shared, context, keyed, depth: 0, used }
+    }
+
+    fn relation(&self, name: &TableReference) -> Result<Arc<dyn TableSource>> {
+        let context = self.context;
+        if let Some(database) = name.catalog()
+            && context.catalog.database_by_id(context.database).is_none_or(|d| d.name != database)
+        {
+            let message = format!("cross-database references are not implemented: \"{}\"", errors::written(name));
+            return Err(errors::raise(SqlError::unsupported(message)));
+        }
+        if name.schema().is_none()
+            && name.table() == crate::dml::TARGET
+            && let Some(id) = self.keyed
+        {
+            let table = context.catalog.table_by_id(id).ok_or_else(|| dangling(id))?;
+            return Ok(self.table(table, true));
+        }
+        match name.schema() {
+            Some(schema) => {
+                if let Some(found) = self.in_schema(schema, name.table())? {
+                    return Ok(found);
+                }
+                let known = SYSTEM_SCHEMAS.contains(&schema) || context.catalog.schema(context.database, schema).is_some();
+                if !known {
+                    let message = format!("relation \"{}\" does not exist", errors::written(name));
+                    let detail = format!("There is no schema \"{schema}\".");
+                    return Err(errors::raise(SqlError::new(SqlState::UNDEFINED_TABLE, message).detail(detail)));
+                }
+            }
+            None => {
+                let listed = context.search_path.iter().any(|s| s == "pg_catalog");
+                let implicit = (!listed).then_some("pg_catalog");
+                for schema in implicit.into_iter().chain(context.search_path.iter().map(String::as_str)) {
+                    if let Some(found) = self.in_schema(schema, name.table())? {
+                        return Ok(found);
+                    }
+                }
+            }
+        }
+        let error = SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{}\" does not exist", errors::written(name)));
+        Err(errors::raise(match self.similar(name.table()) {
+            Some(hint) => error.hint(format!("Perhaps you meant to reference the table \"{hint}\".")),
+            None => error,
+        }))
+    }
+
+    fn in_schema(&self, schema: &str, name: &str) -> Result<Option<Arc<dyn TableSource>>> {
+        let catalog = &self.context.catalog;
+        if let Some(schema) = catalog.schema(self.context.database, schema) {
+            match catalog.relation(schema.id, name) {
+                Some(Relation::Table(id)) => {
+                    let table = catalog.table_by_id(id).ok_or_else(|| dangling(id))?;
+                    return Ok(Some(self.table(table, false)));
+                }
+                Some(Relation::View(id)) => {
+                    let view = catalog.view_by_id(id).ok_or_else(|| dangling(id))?;
+                    return self.view(view).map(Some);
+                }
+                Some(Relation::PrimaryKey(_)) => {
+                    let message = format!("cannot open relation \"{name}\"");
+                    let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
+                    return Err(errors::raise(error.detail("This operation is not supported for indexes.")));
+                }
+                None => {}
+            }
+        }
+        Ok(self.context.system.table(schema, name).map(provider_as_source))
+    }
+
+    fn table(&self, table: &Arc<Table>, with_key: bool) -> Arc<dyn TableSource> {
+        self.used.lock().insert(table.id);
+        provider_as_source(Arc::new(TableProvider::new(Arc::clone(table), with_key)))
+    }
+
+    fn view(&self, view: &Arc<View>) -> Result<Arc<dyn TableSource>> {
+        if self.depth == VIEW_DEPTH_MAX {
+            let message = format!("views are nested more than {VIEW_DEPTH_MAX} deep");
+            return Err(errors::raise(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, message)));
+        }
+        self.used.lock().insert(view.id);
+        let names = Names { depth: self.depth + 1, keyed: None, ..*self };
+        let plan = crate::plan::logical_plan_of_text(&names, &view.query)
+            .map_err(|error| error.context(format!("view {}", view.name)))?;
+        let columns = plan.schema().columns();
+        if columns.len() != view.columns.len() {
+            return Err(errors::raise(SqlError::bug(format!("view \"{}\" has lost a column", view.name))));
+        }
+        let output = columns.into_iter().zip(&view.columns).map(|(column, to)| {
+            let field = Arc::new(arrow_form::field(&to.name, to.data_type, true));
+            let expr = Expr::Cast(Cast::new_from_field(Box::new(Expr::Column(column)), field));
+            Expr::Alias(Alias::new(expr, None::<TableReference>, &to.name))
+        });
+        let plan = LogicalPlanBuilder::from(plan).project(output)?.build()?;
+        Ok(Arc::new(ViewSource { schema: Arc::new(plan.schema().as_arrow().clone()), plan }))
+    }
+
+    /// A relation of the search path whose name is much like this one.
+    fn similar(&self, name: &str) -> Option<String> {
+        let context = self.context;
+        let schemas = context.search_path.iter().filter_map(|s| context.catalog.schema(context.database, s));
+        let names = schemas.flat_map(|schema| {
+            let tables = context.catalog.tables_of(schema.id).map(|t| t.name.as_str());
+            tables.chain(context.catalog.views_of(schema.id).map(|v| v.name.as_str()))
+        });
+        errors::closest(name, names).map(str::to_owned)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        self.shared
+    }
+}
+
+fn dangling(id: TableId) -> DataFusionError {
+    errors::raise(SqlError::bug(format!("the catalog names relation {id} and does not have it")))
+}
+
+/// A view: DataFusion puts its plan where its name was.
+struct ViewSource {
+    schema: SchemaRef,
+    plan: LogicalPlan,
+}
+
+impl TableSource for ViewSource {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        Some(Cow::Borrowed(&self.plan))
+    }
+}
+
+/// A function's name without the schema all of ours are in.
+fn function_name(name: &str) -> &str {
+    name.strip_prefix("pg_catalog.").unwrap_or(name)
+}
+
+impl ContextProvider for Names<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        self.relation(&name)
+    }
+
+    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
+        let state = self.shared.state();
+        let simplifier =
+            ExprSimplifier::new(SimplifyContext::builder().with_config_options(Arc::clone(state.config_options())).build());
+        let empty = DFSchema::empty();
+        let args = args
+            .into_iter()
+            .map(|arg| simplifier.coerce(arg, &empty).and_then(|e| simplifier.simplify(e)))
+            .collect::<Result<Vec<_>>>()?;
+        let constants = args
+            .iter()
+            .map(|arg| match arg {
+                Expr::Literal(value, _) => Ok(value.clone()),
+                _ => plan_err!("the arguments of {name} in FROM must be constants"),
+            })
+            .collect::<Result<Vec<ScalarValue>>>()?;
+        let name = function_name(name);
+        let provider = match expr::arrow_driver::table_function(name, &constants) {
+            Some(provider) => Some(provider),
+            None => self.context.system.table_function(name, &constants),
+        };
+        match provider {
+            Some(provider) => Ok(provider_as_source(provider.map_err(errors::raise)?)),
+            None => Err(errors::raise(SqlError::new(
+                SqlState::UNDEFINED_FUNCTION,
+                format!("function {name}() in FROM does not exist"),
+            ))),
+        }
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.shared.expr_planners
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::clone(&self.shared.type_planner))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let name = function_name(name);
+        expr::arrow_driver::session_function(name, &self.context.session.user, &self.context.session.database)
+            .or_else(|| self.context.system.function(name))
+            .or_else(|| expr::arrow_driver::scalar_function(name))
+            .or_else(|| self.shared.state().scalar_functions().get(name).cloned())
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.shared.state().higher_order_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        let name = function_name(name);
+        expr::arrow_driver::aggregate_function(name).or_else(|| self.shared.state().aggregate_functions().get(name).cloned())
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.shared.state().window_functions().get(function_name(name)).cloned()
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.shared.state().config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.shared.state().scalar_functions().keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.shared.state().higher_order_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.shared.state().aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.shared.state().window_functions().keys().cloned().collect()
+    }
+}
+
+/// The table behind a scan, if it is one of ours.
+pub(crate) fn provider_of(source: &Arc<dyn TableSource>) -> Option<Arc<dyn datafusion::catalog::TableProvider>> {
+    source_as_provider(source).ok().filter(|provider| provider.is::<TableProvider>())
+}
+
+/// The Arrow schema of a table's SQL columns.
+pub(crate) fn sql_schema(table: &Table, with_key: bool) -> SchemaRef {
+    let columns = table.columns.iter().map(|c| arrow_form::field(&c.name, c.data_type, !c.not_null));
+    let key = with_key.then(|| arrow::datatypes::Field::new(crate::dml::KEY_COLUMN, DataType::BinaryView, false));
+    Arc::new(Schema::new(columns.chain(key).collect::<Vec<_>>()))
+}

@@ -1,0 +1,21 @@
+//! The threads queries run on: their own, at low priority, so that sessions answer while scans run.
+
+use std::io;
+
+/// How much lower than everybody else queries run (`nice`): a session that has work gets about nine tenths of a contended core.
+const NICE: i32 = 10;
+
+/// A runtime with `threads` workers.
+pub(crate) fn build(threads: usize) -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .thread_name("query")
+        .enable_time()
+        .on_thread_start(|| {
+            // On Linux this is the thread's own niceness. Where it is refused, queries merely run at normal priority.
+            if let Err(error) = rustix::process::nice(NICE) {
+                tracing::debug!(%error, "queries run at normal priority");
+            }
+        })
+        .build()
+}

@@ -1,0 +1,35 @@
+//! Scans: a table's rows at one moment as batches, filtered and projected.
+//!
+//! ```text
+//!                     +-- morsel: rows a..b of a row group --+   zone maps -> filters on their columns -> dead rows masked
+//! shared queue ------>+-- morsel ...                         +-> -> the other columns, only where rows are left -> batches
+//!  (one a scan)       +-- the delta, batch by batch ---------+   same filters
+//! ```
+//!
+//! 1. Every live row is produced once: by the delta or by one position of one unit that is not dead.
+//! 2. A filter that is accepted is applied to every row; a dynamic one (of a join or a TopK) may be left out when it does not pay.
+//! 3. Where no row is filtered or dead, batches are slices of the cached columns: nothing is copied.
+//! 4. Partitions take morsels from one queue, so a slow one does not keep the others waiting.
+
+use std::sync::Arc;
+
+use txn::Cancel;
+
+use crate::statistics::QueryStats;
+
+mod filter;
+mod morsels;
+mod provider;
+mod prune;
+mod source;
+mod statistics;
+mod stream;
+
+pub(crate) use provider::TableProvider;
+
+/// What an execution lends its scans.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub(crate) cancel: Arc<Cancel>,
+    pub(crate) stats: Arc<QueryStats>,
+}

@@ -1,0 +1,145 @@
+//! The conditions of a scan, applied to a batch at a time.
+//!
+//! 1. Conditions are tried in an order that is learnt: what drops most rows for its price comes first.
+//! 2. Once few rows are left, the next condition is computed for those only.
+//! 3. A dynamic filter that drops little is left out, and tried again later: leaving it out never changes the result.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{and, filter_record_batch, prep_null_mask_filter};
+use datafusion::common::Result;
+use datafusion::common::cast::as_boolean_array;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, InListExpr, IsNotNullExpr, IsNullExpr};
+
+/// A condition is computed on the rows that are left only if at most one in this many is.
+const COMPACT_BELOW: usize = 4;
+/// A dynamic filter that keeps more than this share of its rows is left out.
+const USELESS_ABOVE: f64 = 0.8;
+/// Batches after which the order is looked at again.
+const BATCHES_PER_REVIEW: u32 = 16;
+/// Reviews that a useless dynamic filter sits out.
+const REVIEWS_OUT: u32 = 8;
+
+struct Condition {
+    expr: Arc<dyn PhysicalExpr>,
+    /// About what a row costs, in comparisons of a number.
+    cost: f64,
+    dynamic: bool,
+    rows_in: u64,
+    rows_kept: u64,
+    reviews_out: u32,
+}
+
+/// The conditions of one partition of a scan.
+pub(super) struct Conditions {
+    conditions: Vec<Condition>,
+    batches: u32,
+}
+
+impl Conditions {
+    pub(super) fn new(fixed: &[Arc<dyn PhysicalExpr>], dynamic: &[Arc<dyn PhysicalExpr>]) -> Conditions {
+        let condition = |expr: &Arc<dyn PhysicalExpr>, dynamic| Condition {
+            cost: if dynamic { 6.0 } else { cost(expr) },
+            expr: Arc::clone(expr),
+            dynamic,
+            rows_in: 0,
+            rows_kept: 0,
+            reviews_out: 0,
+        };
+        let mut conditions: Vec<Condition> =
+            fixed.iter().map(|e| condition(e, false)).chain(dynamic.iter().map(|e| condition(e, true))).collect();
+        conditions.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        Conditions { conditions, batches: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
+    /// The rows of the batch that satisfy every condition, out of those set in `alive` (all, if `None`); `None`: all of them do.
+    pub(super) fn apply(&mut self, batch: &RecordBatch, alive: Option<BooleanArray>) -> Result<Option<BooleanArray>> {
+        let mut kept = alive;
+        for condition in &mut self.conditions {
+            if condition.reviews_out > 0 {
+                continue;
+            }
+            let rows = kept.as_ref().map_or(batch.num_rows(), BooleanArray::true_count);
+            if rows == 0 {
+                break;
+            }
+            let found = match &kept {
+                Some(mask) if rows * COMPACT_BELOW <= batch.num_rows() => {
+                    let compact = filter_record_batch(batch, mask)?;
+                    spread(mask, &evaluate(&condition.expr, &compact)?)
+                }
+                Some(mask) => and(mask, &evaluate(&condition.expr, batch)?)?,
+                None => evaluate(&condition.expr, batch)?,
+            };
+            let left = found.true_count();
+            condition.rows_in += rows as u64;
+            condition.rows_kept += left as u64;
+            kept = (left < batch.num_rows()).then_some(found);
+        }
+        self.batches += 1;
+        if self.batches.is_multiple_of(BATCHES_PER_REVIEW) {
+            self.review();
+        }
+        Ok(kept)
+    }
+
+    fn review(&mut self) {
+        for condition in self.conditions.iter_mut().filter(|c| c.dynamic) {
+            condition.reviews_out = condition.reviews_out.saturating_sub(1);
+            if condition.rows_in > 0 && condition.kept() > USELESS_ABOVE {
+                condition.reviews_out = REVIEWS_OUT;
+            }
+            // A dynamic filter gets stricter while the query runs: only its recent past counts.
+            condition.rows_in = 0;
+            condition.rows_kept = 0;
+        }
+        let rank = |c: &Condition| (c.kept() - 1.0) / c.cost;
+        self.conditions.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
+    }
+}
+
+impl Condition {
+    fn kept(&self) -> f64 {
+        if self.rows_in == 0 { 0.5 } else { self.rows_kept as f64 / self.rows_in as f64 }
+    }
+}
+
+/// True where the condition is true, false where it is false or NULL.
+fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
+    let found = expr.evaluate(batch)?.into_array(batch.num_rows())?;
+    let found = as_boolean_array(&found)?;
+    Ok(if found.null_count() == 0 { found.clone() } else { prep_null_mask_filter(found) })
+}
+
+/// `found`, one value for each row set in `mask`, back at those rows.
+fn spread(mask: &BooleanArray, found: &BooleanArray) -> BooleanArray {
+    let mut bits = vec![0u8; mask.len().div_ceil(8)];
+    for (at, row) in mask.values().set_indices().enumerate() {
+        if found.value(at) {
+            bits[row / 8] |= 1 << (row % 8);
+        }
+    }
+    BooleanArray::new(BooleanBuffer::new(bits.into(), 0, mask.len()), None)
+}
+
+/// About what a condition costs a row, before it has been measured.
+fn cost(expr: &Arc<dyn PhysicalExpr>) -> f64 {
+    let own = if expr.is::<BinaryExpr>() || expr.is::<IsNullExpr>() || expr.is::<IsNotNullExpr>() {
+        1.0
+    } else if expr.is::<InListExpr>() {
+        3.0
+    } else if expr.children().is_empty() {
+        0.0
+    } else {
+        // LIKE, CASE, functions.
+        8.0
+    };
+    own + expr.children().into_iter().map(cost).sum::<f64>()
+}

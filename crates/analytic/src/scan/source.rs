@@ -1,0 +1,223 @@
+//! A scan as a node of a physical plan.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use catalog::Table;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, Statistics};
+use datafusion::datasource::source::{DataSource, OpenArgs};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::DynamicFilterTracking;
+use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::utils::reassign_expr_columns;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, split_conjunction};
+use datafusion::physical_expr_common::physical_expr::is_volatile;
+use datafusion::physical_plan::DisplayFormatType;
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::projection::{all_alias_free_columns, new_projections_for_columns};
+
+use super::Run;
+use super::morsels::Morsels;
+use super::statistics::TableEstimates;
+use super::stream::{ScanLayout, ScanStream};
+use crate::session::ROWS_PER_BATCH;
+use crate::source::TableSource;
+
+/// Tables with fewer rows are scanned by one partition.
+const ROWS_PER_PARTITION_MIN: f64 = 3.0 * ROWS_PER_BATCH as f64;
+
+/// See the module's head. Expressions refer to `schema`, the provider's; output columns are `projection` of it.
+#[derive(Clone)]
+pub(super) struct ScanSource {
+    definition: Arc<Table>,
+    table: Arc<dyn TableSource>,
+    schema: SchemaRef,
+    with_key: bool,
+    projection: Vec<usize>,
+    projected: SchemaRef,
+    fixed: Vec<Arc<dyn PhysicalExpr>>,
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
+    selectivity: f64,
+    estimates: Arc<TableEstimates>,
+    fetch: Option<usize>,
+    partitions: usize,
+    run: Run,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl ScanSource {
+    pub(super) fn new(
+        definition: Arc<Table>,
+        table: Arc<dyn TableSource>,
+        schema: SchemaRef,
+        with_key: bool,
+        projection: Vec<usize>,
+        fixed: Vec<Arc<dyn PhysicalExpr>>,
+        selectivity: f64,
+        estimates: Arc<TableEstimates>,
+        fetch: Option<usize>,
+        threads: usize,
+        run: Run,
+    ) -> Result<ScanSource> {
+        let partitions = if estimates.rows() < ROWS_PER_PARTITION_MIN { 1 } else { threads };
+        Ok(ScanSource {
+            projected: Arc::new(schema.project(&projection)?),
+            definition,
+            table,
+            schema,
+            with_key,
+            projection,
+            fixed,
+            dynamic: vec![],
+            selectivity,
+            estimates,
+            fetch,
+            partitions,
+            run,
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    fn layout(&self) -> Result<ScanLayout> {
+        ScanLayout::new(&self.definition, &self.schema, self.with_key, &self.projection, &self.fixed, &self.dynamic)
+    }
+
+    fn morsels(&self, layout: &ScanLayout) -> Morsels {
+        let delta = self.table.delta(layout.stored(), layout.reads_key(), ROWS_PER_BATCH);
+        Morsels::new(self.table.as_ref(), self.partitions, delta)
+    }
+}
+
+impl fmt::Debug for ScanSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScanSource").field("table", &self.definition.name).finish_non_exhaustive()
+    }
+}
+
+impl DataSource for ScanSource {
+    fn open(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let state = self.create_sibling_state(context.session_config().options());
+        self.open_with_args(OpenArgs::new(partition, context).with_shared_state(state))
+    }
+
+    fn create_sibling_state(&self, _config: &ConfigOptions) -> Option<Arc<dyn Any + Send + Sync>> {
+        // An expression that does not fit the table would have been refused when it was pushed down; opening reports it again.
+        let layout = self.layout().ok()?;
+        Some(Arc::new(self.morsels(&layout)))
+    }
+
+    fn open_with_args(&self, args: OpenArgs) -> Result<SendableRecordBatchStream> {
+        let layout = self.layout()?;
+        let morsels = args.sibling_state.and_then(|state| state.downcast::<Morsels>().ok());
+        let morsels = morsels.unwrap_or_else(|| Arc::new(self.morsels(&layout)));
+        let stream = ScanStream::new(
+            Arc::clone(&self.table),
+            layout,
+            morsels,
+            Arc::clone(&self.projected),
+            self.fetch,
+            self.run.clone(),
+            &self.metrics,
+            args.partition,
+        );
+        Ok(Box::pin(stream))
+    }
+
+    fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.projected.fields().iter().map(|field| field.name().as_str()).collect();
+        match t {
+            DisplayFormatType::TreeRender => writeln!(f, "table={}", self.definition.name),
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, "{}, columns=[{}]", self.definition.name, names.join(", "))?;
+                let filters: Vec<String> = self.fixed.iter().chain(&self.dynamic).map(ToString::to_string).collect();
+                if !filters.is_empty() {
+                    write!(f, ", filters=[{}]", filters.join(" AND "))?;
+                }
+                match self.fetch {
+                    Some(fetch) => write!(f, ", fetch={fetch}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn output_partitioning(&self) -> Partitioning {
+        Partitioning::UnknownPartitioning(self.partitions)
+    }
+
+    fn eq_properties(&self) -> EquivalenceProperties {
+        EquivalenceProperties::new(Arc::clone(&self.projected))
+    }
+
+    fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
+        let share = if partition.is_some() { 1.0 / self.partitions as f64 } else { 1.0 };
+        Ok(Arc::new(self.estimates.statistics(&self.projection, self.selectivity * share)))
+    }
+
+    fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn DataSource>> {
+        Some(Arc::new(ScanSource { fetch: limit, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.fetch
+    }
+
+    fn metrics(&self) -> ExecutionPlanMetricsSet {
+        self.metrics.clone()
+    }
+
+    fn try_swapping_with_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn DataSource>>> {
+        let exprs: Vec<_> = projection.iter().cloned().collect();
+        if !all_alias_free_columns(&exprs) {
+            return Ok(None);
+        }
+        let projection = new_projections_for_columns(&exprs, &self.projection);
+        let projected = Arc::new(self.schema.project(&projection)?);
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Some(Arc::new(ScanSource { projection, projected, metrics, ..self.clone() })))
+    }
+
+    /// Takes everything a row of the table decides by itself. What a join or a TopK learns while it runs is taken as advice.
+    fn try_pushdown_filters(
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        _config: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn DataSource>>> {
+        let mut next = self.clone();
+        let mut answers = Vec::with_capacity(filters.len());
+        for filter in filters {
+            if is_volatile(&filter) {
+                answers.push(PushedDown::No);
+                continue;
+            }
+            let dynamic = DynamicFilterTracking::classify(&filter).contains_dynamic_filter();
+            let filter = reassign_expr_columns(filter, &self.schema)?;
+            if dynamic {
+                next.dynamic.push(filter);
+                answers.push(PushedDown::No);
+            } else {
+                next.fixed.extend(split_conjunction(&filter).into_iter().cloned());
+                answers.push(PushedDown::Yes);
+            }
+        }
+        next.metrics = ExecutionPlanMetricsSet::new();
+        Ok(FilterPushdownPropagation { filters: answers, updated_node: Some(Arc::new(next)) })
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for expr in self.fixed.iter().chain(&self.dynamic) {
+            if f(expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+}

@@ -1,0 +1,127 @@
+//! A query while it runs: on the query threads, its batches through a short queue to whoever asked.
+//!
+//! 1. At most [`BATCHES_QUEUED`] batches wait for the reader: a reader that stops, stops the query.
+//! 2. Dropping the stream stops the query. Setting its `Cancel` does too, within [`CANCEL_POLL`] plus a batch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use datafusion::common::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use txn::Cancel;
+use types::{SqlError, SqlState};
+
+use crate::analytic::Analytic;
+use crate::plan::{AnalyticPlan, Execution};
+use crate::scan::Run;
+use crate::session::StatementSession;
+use crate::source::Tables;
+use crate::statistics::QueryStats;
+use crate::{bind, errors};
+
+/// Batches of 8,192 rows that wait for the reader.
+const BATCHES_QUEUED: usize = 4;
+
+/// How often a running query looks at its cancel flag besides each batch.
+const CANCEL_POLL: Duration = Duration::from_millis(10);
+
+/// The result of a query, batch by batch. Dropping it stops the query.
+pub struct BatchStream {
+    batches: mpsc::Receiver<Result<RecordBatch, SqlError>>,
+    task: JoinHandle<()>,
+    /// Keeps the threads the query runs on.
+    _analytic: Arc<Analytic>,
+}
+
+impl BatchStream {
+    /// The next batch, of any number of rows but 0; `None` at the end. After an error nothing more comes.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, SqlError>> {
+        self.batches.recv().await
+    }
+
+    /// As [`BatchStream::next`], for a thread outside of any runtime.
+    pub fn next_blocking(&mut self) -> Option<Result<RecordBatch, SqlError>> {
+        self.batches.blocking_recv()
+    }
+}
+
+impl Drop for BatchStream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts a query whose parameters are in place.
+pub(crate) fn start(planned: &AnalyticPlan, plan: LogicalPlan, execution: Execution<'_>) -> BatchStream {
+    let AnalyticPlan { analytic, text, zone, .. } = planned;
+    let (sender, batches) = mpsc::channel(BATCHES_QUEUED);
+    let session = StatementSession::new(Arc::clone(analytic.shared()), execution.now_micros, zone.as_deref());
+    let Execution { view, cancel, stats, .. } = execution;
+    let text = Arc::clone(text);
+    let task = analytic.spawn(async move {
+        let run = Run { cancel: Arc::clone(&cancel), stats: Arc::clone(&stats) };
+        let drive = drive(plan, view, &session, run, &sender);
+        let outcome = tokio::select! {
+            outcome = drive => outcome,
+            () = cancelled(&cancel) => Err(errors::raise(cancel_error())),
+        };
+        if let Err(error) = outcome {
+            // The reader may be gone; then nobody wants to know.
+            let _ = sender.send(Err(errors::sql_error(&error, &text))).await;
+        }
+    });
+    BatchStream { batches, task, _analytic: Arc::clone(analytic) }
+}
+
+/// What a cancelled query answers.
+pub(crate) fn cancel_error() -> SqlError {
+    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+}
+
+/// Ready once the flag is set.
+pub(crate) async fn cancelled(cancel: &Cancel) {
+    while !cancel.is_set() {
+        tokio::time::sleep(CANCEL_POLL).await;
+    }
+}
+
+/// The physical plan of a query over one snapshot.
+pub(crate) async fn physical(
+    plan: LogicalPlan,
+    view: &dyn Tables,
+    session: &StatementSession,
+    run: &Run,
+) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>), DataFusionError> {
+    let bound = bind::bind(plan, view, run)?;
+    let optimized = session.optimize_plan(bound)?;
+    let physical = session.physical_plan(&optimized).await?;
+    Ok((optimized, physical))
+}
+
+async fn drive(
+    plan: LogicalPlan,
+    view: Arc<dyn Tables>,
+    session: &StatementSession,
+    run: Run,
+    sender: &mpsc::Sender<Result<RecordBatch, SqlError>>,
+) -> Result<(), DataFusionError> {
+    let (_, physical) = physical(plan, view.as_ref(), session, &run).await?;
+    let mut stream = execute_stream(physical, Arc::clone(session.task()))?;
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        if batch.num_rows() == 0 {
+            continue;
+        }
+        let stats: &QueryStats = &run.stats;
+        stats.add_rows_out(batch.num_rows() as u64);
+        if sender.send(Ok(batch)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}

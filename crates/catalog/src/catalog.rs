@@ -1,0 +1,368 @@
+//! The catalog as one immutable value.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use types::{DatabaseId, Oid, SchemaId, TableId};
+
+use crate::definition::{Database, Schema, Table, View};
+use crate::edit::{CatalogError, Edit};
+
+/// Every definition there is at one moment. Cloning shares the definitions; looking one up by name costs O(log n).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Catalog {
+    next_oid: u32,
+    databases: BTreeMap<DatabaseId, Arc<Database>>,
+    schemas: BTreeMap<SchemaId, Arc<Schema>>,
+    tables: BTreeMap<TableId, Arc<Table>>,
+    views: BTreeMap<TableId, Arc<View>>,
+    names: BTreeMap<(SchemaId, String), Relation>,
+}
+
+/// What a relation's name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// A table.
+    Table(TableId),
+    /// A view.
+    View(TableId),
+    /// The index of a table's primary key.
+    PrimaryKey(TableId),
+}
+
+/// The stored form.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    format: u32,
+    next_oid: u32,
+    databases: Vec<Database>,
+    schemas: Vec<Schema>,
+    tables: Vec<Table>,
+    views: Vec<View>,
+}
+
+const FORMAT: u32 = 1;
+
+impl Default for Catalog {
+    fn default() -> Catalog {
+        Catalog::new()
+    }
+}
+
+impl Catalog {
+    /// The catalog of a new data directory: database `postgres` with schema `public`.
+    pub fn new() -> Catalog {
+        let empty = Catalog {
+            next_oid: Oid::FIRST_USER.0,
+            databases: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            views: BTreeMap::new(),
+            names: BTreeMap::new(),
+        };
+        let postgres = Database { id: DatabaseId(5), name: "postgres".into() };
+        let public = Schema { id: SchemaId(2200), database: postgres.id, name: "public".into() };
+        [Edit::CreateDatabase(postgres), Edit::CreateSchema(public)]
+            .iter()
+            .try_fold(empty, |catalog, edit| catalog.apply(edit))
+            .expect("the first objects do not collide")
+    }
+
+    /// The smallest oid never given out.
+    pub fn next_oid(&self) -> u32 {
+        self.next_oid
+    }
+
+    /// The database with this name.
+    pub fn database(&self, name: &str) -> Option<&Arc<Database>> {
+        self.databases.values().find(|d| d.name == name)
+    }
+
+    /// The database with this id.
+    pub fn database_by_id(&self, id: DatabaseId) -> Option<&Arc<Database>> {
+        self.databases.get(&id)
+    }
+
+    /// Every database.
+    pub fn databases(&self) -> impl Iterator<Item = &Arc<Database>> {
+        self.databases.values()
+    }
+
+    /// The schema with this name in a database.
+    pub fn schema(&self, database: DatabaseId, name: &str) -> Option<&Arc<Schema>> {
+        self.schemas_of(database).find(|s| s.name == name)
+    }
+
+    /// The schema with this id.
+    pub fn schema_by_id(&self, id: SchemaId) -> Option<&Arc<Schema>> {
+        self.schemas.get(&id)
+    }
+
+    /// The schemas of a database.
+    pub fn schemas_of(&self, database: DatabaseId) -> impl Iterator<Item = &Arc<Schema>> {
+        self.schemas.values().filter(move |s| s.database == database)
+    }
+
+    /// What a name in a schema stands for.
+    pub fn relation(&self, schema: SchemaId, name: &str) -> Option<Relation> {
+        self.names.get(&(schema, name.to_owned())).copied()
+    }
+
+    /// The table with this name in a schema.
+    pub fn table(&self, schema: SchemaId, name: &str) -> Option<&Arc<Table>> {
+        match self.relation(schema, name)? {
+            Relation::Table(id) => self.tables.get(&id),
+            Relation::View(_) | Relation::PrimaryKey(_) => None,
+        }
+    }
+
+    /// The table with this id.
+    pub fn table_by_id(&self, id: TableId) -> Option<&Arc<Table>> {
+        self.tables.get(&id)
+    }
+
+    /// Every table.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.values()
+    }
+
+    /// The tables of a schema.
+    pub fn tables_of(&self, schema: SchemaId) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.values().filter(move |t| t.schema == schema)
+    }
+
+    /// The view with this name in a schema.
+    pub fn view(&self, schema: SchemaId, name: &str) -> Option<&Arc<View>> {
+        match self.relation(schema, name)? {
+            Relation::View(id) => self.views.get(&id),
+            Relation::Table(_) | Relation::PrimaryKey(_) => None,
+        }
+    }
+
+    /// The view with this id.
+    pub fn view_by_id(&self, id: TableId) -> Option<&Arc<View>> {
+        self.views.get(&id)
+    }
+
+    /// Every view.
+    pub fn views(&self) -> impl Iterator<Item = &Arc<View>> {
+        self.views.values()
+    }
+
+    /// The views of a schema.
+    pub fn views_of(&self, schema: SchemaId) -> impl Iterator<Item = &Arc<View>> {
+        self.views.values().filter(move |v| v.schema == schema)
+    }
+
+    /// The views that read a relation.
+    pub fn dependents_of(&self, relation: TableId) -> impl Iterator<Item = &Arc<View>> {
+        self.views.values().filter(move |v| v.depends_on.contains(&relation))
+    }
+
+    /// The next catalog. O(number of objects). Errors: a name that is taken, an id that is missing, something that still depends
+    /// on what is dropped (drop the dependents first).
+    pub fn apply(&self, edit: &Edit) -> Result<Catalog, CatalogError> {
+        let mut next = self.clone();
+        match edit {
+            Edit::CreateDatabase(database) => {
+                if self.database(&database.name).is_some() {
+                    return Err(CatalogError::DuplicateDatabase(database.name.clone()));
+                }
+                next.reserve(database.id.0);
+                next.databases.insert(database.id, Arc::new(database.clone()));
+            }
+            Edit::DropDatabase(id) => {
+                let database = next.databases.remove(&DatabaseId(*id)).ok_or(CatalogError::Missing("database", *id))?;
+                if let Some(schema) = self.schemas_of(database.id).next() {
+                    return Err(in_use("database", &database.name, "schema", &schema.name));
+                }
+            }
+            Edit::CreateSchema(schema) => {
+                if !self.databases.contains_key(&schema.database) {
+                    return Err(CatalogError::Missing("database", schema.database.0));
+                }
+                if self.schema(schema.database, &schema.name).is_some() {
+                    return Err(CatalogError::DuplicateSchema(schema.name.clone()));
+                }
+                next.reserve(schema.id.0);
+                next.schemas.insert(schema.id, Arc::new(schema.clone()));
+            }
+            Edit::DropSchema(id) => {
+                let schema = next.schemas.remove(&SchemaId(*id)).ok_or(CatalogError::Missing("schema", *id))?;
+                if let Some(((_, name), _)) = self.names.range((schema.id, String::new())..).find(|((s, _), _)| *s == schema.id) {
+                    return Err(in_use("schema", &schema.name, "relation", name));
+                }
+            }
+            Edit::CreateTable(table) => {
+                next.name(table.schema, &table.name, Relation::Table(table.id))?;
+                next.reserve(table.id.0);
+                if let Some(key) = &table.primary_key {
+                    next.name(table.schema, &key.name, Relation::PrimaryKey(table.id))?;
+                    next.reserve(key.id.0);
+                }
+                next.tables.insert(table.id, Arc::new(table.clone()));
+            }
+            Edit::DropTable(id) => {
+                let table = next.tables.remove(&TableId(*id)).ok_or(CatalogError::Missing("table", *id))?;
+                if let Some(view) = self.dependents_of(table.id).next() {
+                    return Err(in_use("table", &table.name, "view", &view.name));
+                }
+                next.names.remove(&(table.schema, table.name.clone()));
+                if let Some(key) = &table.primary_key {
+                    next.names.remove(&(table.schema, key.name.clone()));
+                }
+            }
+            Edit::CreateView(view) => {
+                next.name(view.schema, &view.name, Relation::View(view.id))?;
+                next.reserve(view.id.0);
+                next.views.insert(view.id, Arc::new(view.clone()));
+            }
+            Edit::ReplaceView(view) => {
+                let old = next.views.insert(view.id, Arc::new(view.clone())).ok_or(CatalogError::Missing("view", view.id.0))?;
+                if (&old.name, old.schema) != (&view.name, view.schema) {
+                    next.names.remove(&(old.schema, old.name.clone()));
+                    next.name(view.schema, &view.name, Relation::View(view.id))?;
+                }
+            }
+            Edit::DropView(id) => {
+                let view = next.views.remove(&TableId(*id)).ok_or(CatalogError::Missing("view", *id))?;
+                if let Some(dependent) = self.dependents_of(view.id).next() {
+                    return Err(in_use("view", &view.name, "view", &dependent.name));
+                }
+                next.names.remove(&(view.schema, view.name.clone()));
+            }
+            Edit::ReserveOids(next_oid) => next.next_oid = next.next_oid.max(*next_oid),
+        }
+        Ok(next)
+    }
+
+    fn reserve(&mut self, oid: u32) {
+        self.next_oid = self.next_oid.max(oid.saturating_add(1));
+    }
+
+    fn name(&mut self, schema: SchemaId, name: &str, relation: Relation) -> Result<(), CatalogError> {
+        if !self.schemas.contains_key(&schema) {
+            return Err(CatalogError::Missing("schema", schema.0));
+        }
+        match self.names.insert((schema, name.to_owned()), relation) {
+            None => Ok(()),
+            Some(_) => Err(CatalogError::DuplicateRelation(name.to_owned())),
+        }
+    }
+
+    /// The stored form: JSON, so that a stranger can read it out of a manifest.
+    pub fn encode(&self) -> Vec<u8> {
+        let stored = Stored {
+            format: FORMAT,
+            next_oid: self.next_oid,
+            databases: self.databases.values().map(|d| d.as_ref().clone()).collect(),
+            schemas: self.schemas.values().map(|s| s.as_ref().clone()).collect(),
+            tables: self.tables.values().map(|t| t.as_ref().clone()).collect(),
+            views: self.views.values().map(|v| v.as_ref().clone()).collect(),
+        };
+        serde_json::to_vec(&stored).expect("definitions have string keys only")
+    }
+
+    /// Reads the stored form. Errors: `Malformed`, also for a format newer than this version knows, and what [`Catalog::apply`]
+    /// refuses.
+    pub fn decode(bytes: &[u8]) -> Result<Catalog, CatalogError> {
+        let stored: Stored = serde_json::from_slice(bytes).map_err(|e| CatalogError::Malformed(e.to_string()))?;
+        if stored.format != FORMAT {
+            return Err(CatalogError::Malformed(format!("format {} is not {FORMAT}", stored.format)));
+        }
+        let edits = (stored.databases.into_iter().map(Edit::CreateDatabase))
+            .chain(stored.schemas.into_iter().map(Edit::CreateSchema))
+            .chain(stored.tables.into_iter().map(Edit::CreateTable))
+            .chain(stored.views.into_iter().map(Edit::CreateView))
+            .chain([Edit::ReserveOids(stored.next_oid)]);
+        let mut catalog = Catalog {
+            next_oid: Oid::FIRST_USER.0,
+            databases: BTreeMap::new(),
+            schemas: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            views: BTreeMap::new(),
+            names: BTreeMap::new(),
+        };
+        for edit in edits {
+            catalog = catalog.apply(&edit)?;
+        }
+        Ok(catalog)
+    }
+}
+
+fn in_use(kind: &str, name: &str, by_kind: &str, by: &str) -> CatalogError {
+    CatalogError::InUse(format!("{kind} \"{name}\""), format!("{by_kind} \"{by}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{ColumnId, SqlType};
+
+    use super::*;
+    use crate::definition::{Column, PrimaryKey};
+
+    fn table(id: u32, name: &str, key: Option<&str>) -> Table {
+        let column = |id, name: &str, data_type| Column {
+            id: ColumnId(id),
+            name: name.into(),
+            data_type,
+            not_null: id == 1,
+            default: None,
+        };
+        Table {
+            id: TableId(id),
+            schema: SchemaId(2200),
+            name: name.into(),
+            columns: vec![
+                column(1, "a", SqlType::Int4),
+                column(2, "b", SqlType::Varchar(10)),
+                column(3, "c", SqlType::Numeric { precision: 15, scale: 2 }),
+            ],
+            primary_key: key.map(|name| PrimaryKey { id: Oid(id + 1), name: name.into(), columns: vec![0] }),
+        }
+    }
+
+    #[test]
+    fn relations_share_one_namespace() {
+        let catalog = Catalog::new().apply(&Edit::CreateTable(table(20000, "t", Some("t_pkey")))).unwrap();
+        for name in ["t", "t_pkey"] {
+            assert_eq!(
+                catalog.apply(&Edit::CreateTable(table(20010, name, None))),
+                Err(CatalogError::DuplicateRelation(name.into()))
+            );
+        }
+        assert_eq!(catalog.next_oid(), 20002);
+        let dropped = catalog.apply(&Edit::DropTable(20000)).unwrap();
+        assert!(dropped.apply(&Edit::CreateTable(table(20010, "t_pkey", None))).is_ok());
+        assert_eq!(dropped.next_oid(), 20002, "ids are not reused");
+    }
+
+    #[test]
+    fn what_is_used_cannot_be_dropped() {
+        let view = View {
+            id: TableId(20005),
+            schema: SchemaId(2200),
+            name: "v".into(),
+            query: "SELECT a FROM public.t".into(),
+            columns: vec![],
+            depends_on: vec![TableId(20000)],
+        };
+        let catalog = Catalog::new().apply(&Edit::CreateTable(table(20000, "t", None))).unwrap();
+        let catalog = catalog.apply(&Edit::CreateView(view)).unwrap();
+        assert!(matches!(catalog.apply(&Edit::DropTable(20000)), Err(CatalogError::InUse(..))));
+        assert!(matches!(catalog.apply(&Edit::DropSchema(2200)), Err(CatalogError::InUse(..))));
+        assert!(matches!(catalog.apply(&Edit::DropDatabase(5)), Err(CatalogError::InUse(..))));
+        assert!(catalog.apply(&Edit::DropView(20005)).unwrap().apply(&Edit::DropTable(20000)).is_ok());
+    }
+
+    #[test]
+    fn the_stored_form_gives_back_the_catalog() {
+        let catalog = Catalog::new().apply(&Edit::CreateTable(table(20000, "t", Some("t_pkey")))).unwrap();
+        let catalog = catalog.apply(&Edit::ReserveOids(30000)).unwrap();
+        assert_eq!(Catalog::decode(&catalog.encode()).unwrap(), catalog);
+        let bytes = catalog.encode();
+        assert!(Catalog::decode(&bytes[..bytes.len() - 1]).is_err());
+        assert!(Catalog::decode(b"{\"format\":2}").is_err());
+    }
+}

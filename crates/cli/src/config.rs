@@ -1,0 +1,148 @@
+//! The configuration file of `colonnade serve`. Flags win over it, it wins over what is built in.
+//!
+//! ```toml
+//! listen = ["127.0.0.1:5433"]
+//! auth = "scram"                      # or "trust": loopback only
+//! max_connections = 100
+//!
+//! [log]
+//! format = "text"                     # or "json"
+//! level = "info"                      # read again at SIGHUP
+//!
+//! [tls]
+//! certificate = "server.crt"          # PEM, with the intermediate ones
+//! key = "server.key"
+//!
+//! [memory]
+//! delta_mib = 1024                    # recent changes; above it writers are slowed, at twice this refused
+//! cache_mib = 1280                    # decoded columns
+//! queries_mib = 2048                  # sorts, joins and aggregates before they spill
+//!
+//! [settings]                          # what every session starts with, by PostgreSQL's names
+//! statement_timeout = "30s"
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::exit::Failure;
+use crate::{files, log};
+
+/// See the module's example. Unknown names are errors: a misspelt limit must not be no limit.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) listen: Option<Vec<String>>,
+    pub(crate) auth: Option<Auth>,
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) log: Log,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) memory: Memory,
+    pub(crate) settings: BTreeMap<String, toml::Value>,
+}
+
+/// How clients prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Auth {
+    /// SCRAM-SHA-256 with a password.
+    Scram,
+    /// Not at all; refused on any address but loopback.
+    Trust,
+}
+
+/// What is logged.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    pub(crate) format: Option<log::Format>,
+    pub(crate) level: Option<String>,
+}
+
+/// The server's certificate.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// Limits in MiB.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Memory {
+    pub(crate) delta_mib: Option<u64>,
+    pub(crate) cache_mib: Option<u64>,
+    pub(crate) queries_mib: Option<usize>,
+}
+
+impl Config {
+    /// Reads the file. Relative names of files in it are relative to it. Errors name the line.
+    pub(crate) fn read(path: &Path) -> Result<Config, Failure> {
+        let mut config: Config = toml::from_str(&files::read_text(path)?)
+            .map_err(|error| Failure::during(format!("read {}", path.display()), error))?;
+        let beside = path.parent().unwrap_or(Path::new("."));
+        if let Some(tls) = &mut config.tls {
+            tls.certificate = beside.join(&tls.certificate);
+            tls.key = beside.join(&tls.key);
+        }
+        Ok(config)
+    }
+
+    /// Limits and settings for the database.
+    pub(crate) fn database_options(&self) -> Result<sql::Options, Failure> {
+        let mut options = sql::Options::default();
+        let bytes = |mib: u64| mib.saturating_mul(1 << 20);
+        if let Some(mib) = self.memory.delta_mib {
+            options.engine.delta_bytes_max = bytes(mib);
+        }
+        if let Some(mib) = self.memory.cache_mib {
+            options.engine.cache_bytes_max = bytes(mib);
+        }
+        if let Some(mib) = self.memory.queries_mib {
+            options.query_memory_bytes_max = mib.saturating_mul(1 << 20);
+        }
+        for (name, value) in &self.settings {
+            let text = match value {
+                toml::Value::String(text) => text.clone(),
+                toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => value.to_string(),
+                _ => return Err(Failure::usage(format!("setting {name} in the configuration file is not one value"))),
+            };
+            options.settings.push((name.clone(), text));
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_above_is_valid_and_complete() {
+        let lesson = include_str!("config.rs");
+        let start = lesson.find("//! ```toml\n").unwrap() + "//! ```toml\n".len();
+        let end = start + lesson[start..].find("//! ```\n").unwrap();
+        let text: String = lesson[start..end].lines().map(|line| line.trim_start_matches("//!").to_owned() + "\n").collect();
+        let config: Config = toml::from_str(&text).unwrap();
+        assert_eq!(config.listen.as_deref(), Some(&["127.0.0.1:5433".to_owned()][..]));
+        assert_eq!((config.auth, config.log.format), (Some(Auth::Scram), Some(log::Format::Text)));
+        let options = config.database_options().unwrap();
+        assert_eq!(options.engine.delta_bytes_max, 1 << 30);
+        assert_eq!(options.query_memory_bytes_max, 2 << 30);
+        assert_eq!(options.settings, [("statement_timeout".to_owned(), "30s".to_owned())]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        let output = files::Output::create(&path).unwrap();
+        std::io::Write::write_all(&mut output.writer().unwrap(), b"max_connections = 5\nlisten_on = 3\n").unwrap();
+        output.finish().unwrap();
+        let failure = Config::read(&path).unwrap_err();
+        assert!(failure.message().contains("listen_on") && failure.message().contains("line 2"), "{}", failure.message());
+    }
+}

@@ -1,0 +1,123 @@
+//! How the program ends, and how it says so.
+//!
+//! | code | meaning |
+//! |--:|---|
+//! | 0 | done |
+//! | 1 | an error; the message says what to do |
+//! | 2 | wrong use of the command line |
+//! | 3 | `check` found damage, or the directory is too damaged to open |
+//! | 4 | `import` is done, but some rows were rejected |
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use bench::BenchError;
+use types::{Kind, SqlError};
+
+/// See the module's table.
+const ERROR: u8 = 1;
+const USAGE: u8 = 2;
+const DAMAGED: u8 = 3;
+const REJECTED: u8 = 4;
+
+/// Why a command stopped.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    next: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    /// An error. The message is "verb object: cause".
+    pub(crate) fn new(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), next: None, code: ERROR }
+    }
+
+    /// An error while doing `what`.
+    pub(crate) fn during(what: impl Display, cause: impl Display) -> Failure {
+        Failure::new(format!("{what}: {cause}"))
+    }
+
+    /// Arguments that do not fit together.
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure { code: USAGE, ..Failure::new(message) }
+    }
+
+    /// The same with what to do next, instead of what was suggested so far.
+    pub(crate) fn next(mut self, next: impl Into<String>) -> Failure {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// Prints the error.
+    pub(crate) fn show(&self) {
+        warn(&self.message);
+        if let Some(next) = &self.next {
+            warn(&format!("  {next}"));
+        }
+    }
+
+    /// Prints the error as the program's last word; returns the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        self.show();
+        ExitCode::from(self.code)
+    }
+
+    /// The message alone.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl From<SqlError> for Failure {
+    fn from(error: SqlError) -> Failure {
+        let mut message = format!("ERROR {}: {}", error.state, error.message);
+        if let Some(detail) = &error.fields.detail {
+            message.push_str(&format!("\n  DETAIL: {detail}"));
+        }
+        if let Some(context) = &error.fields.context {
+            message.push_str(&format!("\n  CONTEXT: {context}"));
+        }
+        let code = if error.kind() == Kind::Corrupt { DAMAGED } else { ERROR };
+        Failure { message, next: error.fields.hint.as_ref().map(|hint| format!("HINT: {hint}")), code }
+    }
+}
+
+impl From<engine::EngineError> for Failure {
+    fn from(error: engine::EngineError) -> Failure {
+        SqlError::from(error).into()
+    }
+}
+
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Failure {
+        let failure = Failure::new(error.to_string());
+        match error {
+            BenchError::Connect { .. } => failure.next("is the server running, and is the password in PGPASSWORD or in the URL?"),
+            _ => failure,
+        }
+    }
+}
+
+/// The exit code of a check that found something.
+pub(crate) fn damaged() -> ExitCode {
+    ExitCode::from(DAMAGED)
+}
+
+/// The exit code of an import that rejected rows.
+pub(crate) fn rejected() -> ExitCode {
+    ExitCode::from(REJECTED)
+}
+
+/// Prints a result.
+#[expect(clippy::print_stdout, reason = "the result of a command")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Prints something beside the result.
+#[expect(clippy::print_stderr, reason = "what a command says beside its result")]
+pub(crate) fn warn(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,101 @@
+//! The library as a program uses it.
+
+use colonnade::{Database, Error, Value};
+
+#[test]
+fn transactions_span_calls() {
+    let database = Database::in_memory().unwrap();
+    let mut one = database.connect().unwrap();
+    let mut two = database.connect().unwrap();
+    one.execute("CREATE TABLE t (a int PRIMARY KEY, b text)").unwrap();
+    one.execute("BEGIN").unwrap();
+    assert_eq!(one.execute("INSERT INTO t VALUES (1, 'one'), (2, NULL)").unwrap(), 2);
+    assert!(two.query("SELECT * FROM t").unwrap().is_empty());
+    one.execute("COMMIT").unwrap();
+    let rows = two.query("SELECT a, b FROM t ORDER BY a").unwrap();
+    assert_eq!(rows.columns().iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!((rows[0][0].as_i64(), rows[0][1].as_str()), (Some(1), Some("one")));
+    assert!(rows[1][1].is_null());
+}
+
+#[test]
+fn prepared_statements_take_values_of_any_fitting_type() {
+    let database = Database::in_memory().unwrap();
+    let mut connection = database.connect().unwrap();
+    connection.execute("CREATE TABLE t (a bigint PRIMARY KEY, b numeric(6,2), c bytea, d date)").unwrap();
+    let insert = connection.prepare("INSERT INTO t VALUES ($1, $2, $3, $4)").unwrap();
+    let values = [Value::from(7), Value::from(1.005), Value::from(vec![1u8, 2]), Value::from("2024-02-29")];
+    assert_eq!(connection.execute_prepared(&insert, &values).unwrap(), 1);
+    let select = connection.prepare("SELECT b, c, d FROM t WHERE a = $1").unwrap();
+    let rows = connection.query_prepared(&select, &[Value::from("7")]).unwrap();
+    assert_eq!(rows[0].values().iter().map(Value::to_string).collect::<Vec<_>>(), ["1.01", "\\x0102", "2024-02-29"]);
+    let wrong: Error = connection.execute_prepared(&insert, &[Value::from(true), Value::NULL, Value::NULL, Value::NULL]).unwrap_err();
+    assert_eq!(wrong.state.as_str(), "42804");
+    assert_eq!(connection.execute_prepared(&insert, &[]).unwrap_err().state.as_str(), "08P01");
+}
+
+#[test]
+fn results_come_as_arrow_too() {
+    let database = Database::in_memory().unwrap();
+    let mut connection = database.connect().unwrap();
+    connection.execute("CREATE TABLE t (a int PRIMARY KEY, b text)").unwrap();
+    let empty = connection.query_arrow("SELECT * FROM t").unwrap();
+    assert_eq!((empty.len(), empty[0].num_rows(), empty[0].num_columns()), (1, 0, 2));
+    connection.execute("INSERT INTO t SELECT x, 'row ' || x FROM generate_series(1, 10000) AS g (x)").unwrap();
+    let batches = connection.query_arrow("SELECT a, b FROM t").unwrap();
+    assert_eq!(batches.iter().map(|b| b.num_rows()).sum::<usize>(), 10000);
+    let one = connection.query_arrow("SELECT b FROM t WHERE a = 5000").unwrap();
+    assert_eq!((one[0].num_rows(), one[0].schema().field(0).name().as_str()), (1, "b"));
+    let shown = connection.query_arrow("SHOW work_mem").unwrap();
+    assert_eq!(shown[0].num_rows(), 1);
+}
+
+#[test]
+fn a_failed_call_leaves_no_trace() {
+    let database = Database::in_memory().unwrap();
+    let mut connection = database.connect().unwrap();
+    connection.execute("CREATE TABLE t (a int PRIMARY KEY)").unwrap();
+    let error = connection.execute("INSERT INTO t VALUES (1); INSERT INTO t VALUES (1)").unwrap_err();
+    assert_eq!(error.state.as_str(), "23505");
+    assert_eq!(connection.query("SELECT count(*) FROM t").unwrap()[0][0].as_i64(), Some(0));
+    let error = connection.execute("COPY t FROM STDIN").unwrap_err();
+    assert_eq!(error.state.as_str(), "57014");
+    connection.execute("INSERT INTO t VALUES (1)").unwrap();
+}
+
+#[test]
+fn copy_in_reads_pieces() {
+    let database = Database::in_memory().unwrap();
+    let mut connection = database.connect().unwrap();
+    connection.execute("CREATE TABLE t (a int PRIMARY KEY, b text)").unwrap();
+    let mut pieces = ["1,on", "e\n2,", "two\n"].into_iter();
+    assert_eq!(connection.copy_in("COPY t FROM STDIN (FORMAT csv)", || Ok(pieces.next())).unwrap(), 2);
+    let error = connection.copy_in("COPY t FROM STDIN", || Err::<Option<&[u8]>, _>(Error::unsupported("no more"))).unwrap_err();
+    assert_eq!(error.message, "no more");
+    assert_eq!(connection.query("SELECT b FROM t ORDER BY a").unwrap()[1][0].as_str(), Some("two"));
+}
+
+#[test]
+fn a_directory_has_one_owner_and_keeps_its_contents() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path()).unwrap();
+    database.connect().unwrap().execute("CREATE TABLE t (a int); INSERT INTO t VALUES (42)").unwrap();
+    assert_eq!(Database::open(directory.path()).err().unwrap().state.as_str(), "55006");
+    database.close().unwrap();
+    drop(database);
+    let database = Database::open(directory.path()).unwrap();
+    assert_eq!(database.connect().unwrap().query("SELECT a FROM t").unwrap()[0][0].as_i64(), Some(42));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_can_be_awaited() {
+    let database = Database::in_memory().unwrap();
+    let mut connection = database.connect_async().unwrap();
+    connection.execute("CREATE TABLE t (a int PRIMARY KEY)").await.unwrap();
+    let insert = connection.prepare("INSERT INTO t VALUES ($1)").await.unwrap();
+    for value in 0..10 {
+        connection.execute_prepared(&insert, &[Value::from(value)]).await.unwrap();
+    }
+    let rows = connection.query("SELECT sum(a) FROM t").await.unwrap();
+    assert_eq!(rows[0][0].as_i64(), Some(45));
+}

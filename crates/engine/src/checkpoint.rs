@@ -1,0 +1,142 @@
+//! Checkpoint: a manifest of the whole database at one moment, after which the log below it is not needed.
+//!
+//! ```text
+//! F = visible   1 dump of each table's delta rows as of F, deletion vectors as of F     durable files nobody names yet
+//!               2 manifest installed: file synced, named, directory synced              from here on recovery starts at F
+//!               3 log truncated below Lsn(F)
+//!               4 files that no manifest names, no table lists and nobody reads are removed
+//! ```
+//!
+//! 1. A crash between any two lines leaves either the old manifest with its log, or the new one; files of the other are garbage.
+//! 2. Hot rows are dumped, not frozen: they never hold back the log.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use segments::files::FileName;
+use segments::{DeletionVector, DumpWriter, Manifest, ManifestSegment, ManifestTable, Segment, files};
+use types::{CommitTs, Oid, SegmentId};
+
+use crate::engine::Inner;
+use crate::error::EngineError;
+use crate::maintenance::Progress;
+use crate::read_view::TableView;
+use crate::recovery::names;
+use crate::table::TableStore;
+use crate::transaction::Own;
+use txn::Snapshot;
+
+/// Makes a checkpoint of what is visible now, unless the last one has it already.
+pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
+    let mut last = engine.checkpointed.lock();
+    let (ts, lsn) = engine.txns.visible_position();
+    if ts <= last.at && last.version > 0 {
+        return Ok(());
+    }
+    let Some(guard) = engine.txns.snapshot_at(ts, None).map(Arc::new) else {
+        return Err(EngineError::Bug("what is visible cannot be read".into()));
+    };
+    let wal_bytes = engine.wal_bytes.load(Ordering::Relaxed);
+    let catalog = engine.catalog_at(ts);
+    let snapshot = Snapshot { ts, own: None };
+    let mut tables = Vec::new();
+    for definition in catalog.tables() {
+        let store = engine.store(definition.id)?;
+        let view = TableView::new(Arc::clone(&store), Arc::<Own>::default(), snapshot, Arc::clone(&guard))?;
+        tables.push(describe(engine, &store, &view, ts, last.version + 1)?);
+    }
+    let manifest = Manifest {
+        version: last.version + 1,
+        ts,
+        lsn,
+        next_oid: Oid(engine.next_oid()),
+        next_segment: SegmentId(engine.next_segment()),
+        catalog: catalog.encode(),
+        tables,
+        extra: Vec::new(),
+    };
+    let dir = engine.dir.join("manifest");
+    Manifest::install(engine.env.as_ref(), &dir, &manifest)?;
+    let now = engine.env.monotonic();
+    *last = Progress { at: ts, made: now, version: manifest.version };
+    drop(last);
+    drop(guard);
+    engine.wal.truncate_below(lsn)?;
+    engine.wal_bytes.fetch_sub(wal_bytes, Ordering::Relaxed);
+    Manifest::remove_older_than(engine.env.as_ref(), &dir, manifest.version)?;
+    remove_superseded(engine, &manifest)?;
+    tracing::debug!(%ts, %lsn, version = manifest.version, "checkpoint");
+    Ok(())
+}
+
+/// Writes what of a table is only in memory and names the rest.
+fn describe(
+    engine: &Inner,
+    store: &TableStore,
+    view: &TableView,
+    ts: CommitTs,
+    version: u64,
+) -> Result<ManifestTable, EngineError> {
+    let dir = store.dir(engine.env.as_ref(), &engine.dir)?;
+    let mut listed = Vec::new();
+    for live in store.segments().at(ts) {
+        let id = live.segment.id();
+        let dead = DeletionVector::store(engine.env.as_ref(), &dir, id, ts, &live.dead.as_of(ts))?;
+        listed.push(ManifestSegment { id, info: live.segment.info(), from: live.from, dead });
+    }
+    let mut rows = view.dump().peekable();
+    let dump = match rows.peek() {
+        None => None,
+        Some(_) => {
+            let mut writer = DumpWriter::create(Arc::clone(&engine.env), &dir, version, store.id(), ts)?;
+            for (key, row) in rows {
+                writer.append(&key, &row.0)?;
+            }
+            Some(writer.finish()?)
+        }
+    };
+    Ok(ManifestTable { table: store.id(), next_rowid: store.next_rowid() as u64, segments: listed, dump })
+}
+
+/// Removes the dumps and deletion vectors of earlier manifests.
+fn remove_superseded(engine: &Inner, manifest: &Manifest) -> Result<(), EngineError> {
+    for table in &manifest.tables {
+        let dir = engine.table_dir(table.table);
+        for name in list(engine, &dir)? {
+            let unneeded = match files::parse(&name) {
+                Some(file @ (FileName::Dump(_) | FileName::Deletions(..))) => !names(manifest, table.table, file),
+                _ => false,
+            };
+            if unneeded {
+                let path = dir.join(&name);
+                engine.env.unlink(&path).map_err(|e| EngineError::io("remove", path, &e))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list(engine: &Inner, dir: &std::path::Path) -> Result<Vec<String>, EngineError> {
+    match engine.env.list(dir) {
+        Ok(names) => Ok(names),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(EngineError::io("list", dir, &error)),
+    }
+}
+
+/// Removes the files of discarded segments that nobody reads and that neither the manifest nor the log can name any more.
+pub(crate) fn collect(engine: &Inner) -> Result<(), EngineError> {
+    let checkpointed = engine.checkpointed.lock().at;
+    let gone: Vec<Arc<Segment>> = {
+        let mut discarded = engine.discarded.lock();
+        let unneeded = |(at, segment): &mut (CommitTs, Arc<Segment>)| *at <= checkpointed && Arc::strong_count(segment) == 1;
+        discarded.extract_if(.., unneeded).map(|(_, segment)| segment).collect()
+    };
+    for segment in gone {
+        let path = segment.path();
+        for path in [path.to_owned(), path.with_extension("idx")] {
+            engine.env.unlink(&path).map_err(|e| EngineError::io("remove", path, &e))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! The end of a transaction that stays: log, stamp, acknowledge.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+use segments::{DeletionLog, LiveSegment};
+use txn::{CommitTicket, Failed};
+use types::{CommitTs, TxnId};
+
+use crate::engine::Inner;
+use crate::error::EngineError;
+use crate::transaction::{Step, Transaction};
+
+/// A commit that has its place in the log. It is acknowledged by [`Commit::wait`] or by awaiting it, whichever is easier; dropping
+/// it does not take it back.
+#[must_use = "a commit is acknowledged only once it is waited for"]
+pub struct Commit(Option<(Arc<Inner>, CommitTicket, Arc<Mutex<Answer>>)>);
+
+#[derive(Default)]
+enum Answer {
+    #[default]
+    NotAsked,
+    Waiting(Waker),
+    Given(Result<(), Failed>),
+}
+
+impl Commit {
+    pub(crate) fn nothing() -> Commit {
+        Commit(None)
+    }
+
+    pub(crate) fn of(engine: Arc<Inner>, ticket: CommitTicket) -> Commit {
+        Commit(Some((engine, ticket, Arc::default())))
+    }
+
+    /// When it was committed; None if the transaction had changed nothing.
+    pub fn ts(&self) -> Option<CommitTs> {
+        self.0.as_ref().map(|(_, ticket, _)| ticket.ts)
+    }
+
+    /// Waits until the commit is on disk. Errors: `Closed` if the log failed first; whether the commit survives is then known
+    /// only after a restart.
+    pub fn wait(self) -> Result<(), EngineError> {
+        let Some((engine, ticket, _)) = &self.0 else { return Ok(()) };
+        if engine.txns.visible() >= ticket.ts {
+            return Ok(());
+        }
+        let mut result = Ok(());
+        engine.block(&mut || result = engine.txns.wait_visible(ticket.ts));
+        result.map_err(closed)
+    }
+}
+
+fn closed(failed: Failed) -> EngineError {
+    EngineError::Closed(failed.cause.to_string())
+}
+
+impl Future for Commit {
+    type Output = Result<(), EngineError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((engine, ticket, answer)) = &self.0 else { return Poll::Ready(Ok(())) };
+        if engine.txns.visible() >= ticket.ts {
+            return Poll::Ready(Ok(()));
+        }
+        let mut state = answer.lock();
+        match &mut *state {
+            Answer::Given(result) => return Poll::Ready(result.clone().map_err(closed)),
+            Answer::Waiting(waker) => {
+                waker.clone_from(context.waker());
+                return Poll::Pending;
+            }
+            Answer::NotAsked => *state = Answer::Waiting(context.waker().clone()),
+        }
+        drop(state);
+        let told = Arc::clone(answer);
+        engine.txns.when_visible(
+            ticket.ts,
+            Box::new(move |result| {
+                if let Answer::Waiting(waker) = std::mem::replace(&mut *told.lock(), Answer::Given(result)) {
+                    waker.wake();
+                }
+            }),
+        );
+        match &*answer.lock() {
+            Answer::Given(result) => Poll::Ready(result.clone().map_err(closed)),
+            Answer::NotAsked | Answer::Waiting(_) => Poll::Pending,
+        }
+    }
+}
+
+/// Gives the transaction its place in the order and its record to the log writer.
+pub(crate) fn log(engine: &Inner, redo: &[u8]) -> Result<CommitTicket, EngineError> {
+    Ok(engine.txns.commit(|ts| engine.wal.append(&[&ts.0.to_le_bytes(), redo]))?)
+}
+
+/// Makes everything the transaction did carry `ts`. Nobody sees it before [`txn::Transactions::stamped`].
+pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts: CommitTs) {
+    if let Some(catalog) = transaction.edited.take() {
+        let mut tables = engine.tables.write();
+        for touched in &transaction.tables {
+            let id = touched.store.id();
+            if catalog.table_by_id(id).is_some() {
+                tables.entry(id).or_insert_with(|| Arc::clone(&touched.store));
+            } else {
+                touched.store.set_dropped(ts);
+            }
+        }
+        drop(tables);
+        engine.publish_catalog(ts, catalog);
+    }
+    // A loaded segment becomes live with the dead rows this very transaction has made in it.
+    for step in &transaction.steps {
+        if let Step::Ingest { table, live, .. } = step {
+            let now_live = Arc::new(LiveSegment::new(Arc::clone(&live.segment), ts, DeletionLog::default()));
+            transaction.tables[*table].store.change_segments(|list| list.push(now_live));
+        }
+    }
+    for step in &transaction.steps {
+        if let Step::Row { table, slot, base, .. } = step {
+            let store = &transaction.tables[*table].store;
+            if let Some((live, position)) = base {
+                bury(store, live, *position, ts);
+            }
+            store.delta.stamp(*slot, me, ts);
+            store.touched.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+}
+
+/// Marks the row at a segment position dead from `ts` on; if compaction has moved it since, where it is now.
+pub(crate) fn bury(store: &crate::table::TableStore, live: &LiveSegment, position: u32, ts: CommitTs) {
+    let segments = store.segments();
+    if let Some(current) = segments.get(live.segment.id()).filter(|l| l.until() == CommitTs::MAX) {
+        current.dead.append(position, ts);
+        return;
+    }
+    let moved = live.segment.key_at(position).and_then(|key| segments.find(&key, CommitTs::MAX));
+    match moved {
+        Ok(Some((successor, position))) => successor.dead.append(position, ts),
+        // Unreachable unless the segment has become unreadable: the row was read from it when it was changed.
+        Ok(None) => tracing::error!(segment = %live.segment.id(), position, "a moved row is in no segment"),
+        Err(error) => tracing::error!(%error, segment = %live.segment.id(), position, "find a moved row"),
+    }
+}

@@ -1,0 +1,310 @@
+//! The engine: what all transactions share.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use catalog::Catalog;
+use env::{Env, JobHandle, Lock, Signal};
+use parking_lot::{Mutex, RwLock};
+use segments::{Cache, Segment};
+use txn::{Cancel, Transactions};
+use types::{CommitTs, SegmentId, TableId};
+use wal::Wal;
+
+use crate::check::{self, Finding};
+use crate::error::EngineError;
+use crate::maintenance::{self, Progress};
+use crate::options::Options;
+use crate::recovery;
+use crate::status::Status;
+use crate::table::TableStore;
+use crate::transaction::{Begin, Transaction};
+
+/// How a thread that has to wait is told to whatever schedules it.
+pub(crate) type BlockingHook = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
+
+/// An open data directory. Closed by [`Engine::close`] or when dropped.
+pub struct Engine {
+    inner: Arc<Inner>,
+    job: Mutex<Option<Arc<dyn JobHandle>>>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) txns: Transactions,
+    pub(crate) wal: Wal,
+    pub(crate) cache: Arc<Cache>,
+    /// Each table that the catalog of some held snapshot has.
+    pub(crate) tables: RwLock<HashMap<TableId, Arc<TableStore>>>,
+    /// Catalogs by the commit that made them, ascending; the first is seen by the oldest snapshot.
+    catalogs: RwLock<Vec<(CommitTs, Arc<Catalog>)>>,
+    next_oid: AtomicU32,
+    next_segment: AtomicU64,
+    /// Why writes are refused, if they are.
+    closed: RwLock<Option<String>>,
+    blocking: RwLock<BlockingHook>,
+    /// Segments that no table has any more, with the manifest their files have to wait for.
+    pub(crate) discarded: Mutex<Vec<(CommitTs, Arc<Segment>)>>,
+    /// Bytes of all deltas, about: measured by the maintenance job, added to by writes.
+    pub(crate) delta_bytes: AtomicU64,
+    /// Redo bytes since the last checkpoint, about.
+    pub(crate) wal_bytes: AtomicU64,
+    /// Tells writers that wait for room that there may be some.
+    pub(crate) progress: Arc<dyn Signal>,
+    pub(crate) checkpointed: Mutex<Progress>,
+    waker: RwLock<Option<Arc<dyn JobHandle>>>,
+    _lock: Box<dyn Lock>,
+}
+
+impl Engine {
+    /// Opens `dir` (created if absent): takes its lock, loads the newest manifest, redoes the log and starts background work.
+    ///
+    /// Errors: `Locked` if another engine has it, `Io`, and whatever shows that bytes on disk are not what was written; then
+    /// nothing has been changed except that a torn end of the log may have been cut.
+    pub fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Arc<Engine>, EngineError> {
+        let inner = recovery::open(env, dir, options)?;
+        let engine = Arc::new(Engine { inner: Arc::clone(&inner), job: Mutex::new(None) });
+        if inner.options.maintenance {
+            let job = maintenance::start(&inner);
+            *inner.waker.write() = Some(Arc::clone(&job));
+            *engine.job.lock() = Some(job);
+        }
+        Ok(engine)
+    }
+
+    /// Ends background work, makes everything committed durable and closes the log. Transactions still open fail on their next
+    /// write. The directory is free for another engine once the last [`Transaction`] and [`crate::ReadView`] is gone.
+    pub fn close(&self) -> Result<(), EngineError> {
+        if let Some(job) = self.job.lock().take() {
+            job.stop();
+        }
+        *self.inner.waker.write() = None;
+        self.inner.close_for_writes("the database is closed");
+        Ok(self.inner.wal.close()?)
+    }
+
+    /// Installs how a thread blocks while it waits for a lock, e.g. `tokio::task::block_in_place`.
+    pub fn set_blocking_hook(&self, hook: BlockingHook) {
+        *self.inner.blocking.write() = hook;
+    }
+
+    /// A new transaction. Nothing happens until its first statement.
+    pub fn begin(&self, begin: Begin) -> Transaction {
+        Transaction::new(Arc::clone(&self.inner), begin)
+    }
+
+    /// The newest catalog that is durable.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.inner.catalog_at(self.inner.txns.visible())
+    }
+
+    /// Figures of the moment.
+    pub fn status(&self) -> Status {
+        Status::of(&self.inner)
+    }
+
+    /// Makes a manifest of everything visible now and cuts the log below it.
+    pub fn checkpoint(&self) -> Result<(), EngineError> {
+        self.inner.check_open()?;
+        crate::checkpoint::run(&self.inner)
+    }
+
+    /// Moves every row that everybody sees and nobody holds from the delta of `table` (or of every table) into segments and merges
+    /// segments that are due, now.
+    pub fn merge(&self, table: Option<TableId>) -> Result<(), EngineError> {
+        self.inner.check_open()?;
+        maintenance::merge_now(&self.inner, table)
+    }
+
+    /// Verifies every checksum and every invariant that can be seen from the outside. Reads the whole database.
+    pub fn check(&self) -> Result<Vec<Finding>, EngineError> {
+        check::run(&self.inner)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "close database");
+        }
+    }
+}
+
+/// What recovery hands over.
+pub(crate) struct Recovered {
+    pub(crate) txns: Transactions,
+    pub(crate) wal: Wal,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) tables: HashMap<TableId, Arc<TableStore>>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) catalog_at: CommitTs,
+    pub(crate) next_segment: u64,
+    pub(crate) progress: Progress,
+    pub(crate) wal_bytes: u64,
+}
+
+impl Inner {
+    pub(crate) fn new(env: Arc<dyn Env>, dir: &Path, options: Options, lock: Box<dyn Lock>, from: Recovered) -> Arc<Inner> {
+        let delta_bytes = from.tables.values().map(|t| t.delta.bytes() as u64).sum();
+        Arc::new(Inner {
+            progress: env.signal(),
+            env,
+            dir: dir.to_owned(),
+            options,
+            txns: from.txns,
+            wal: from.wal,
+            cache: from.cache,
+            tables: RwLock::new(from.tables),
+            next_oid: AtomicU32::new(from.catalog.next_oid()),
+            catalogs: RwLock::new(vec![(from.catalog_at, from.catalog)]),
+            next_segment: AtomicU64::new(from.next_segment),
+            closed: RwLock::new(None),
+            blocking: RwLock::new(Arc::new(|wait| wait())),
+            discarded: Mutex::new(Vec::new()),
+            delta_bytes: AtomicU64::new(delta_bytes),
+            wal_bytes: AtomicU64::new(from.wal_bytes),
+            checkpointed: Mutex::new(from.progress),
+            waker: RwLock::new(None),
+            _lock: lock,
+        })
+    }
+
+    pub(crate) fn block(&self, wait: &mut dyn FnMut()) {
+        let hook = Arc::clone(&self.blocking.read());
+        hook(wait);
+    }
+
+    /// Errors if writes are refused.
+    pub(crate) fn check_open(&self) -> Result<(), EngineError> {
+        match &*self.closed.read() {
+            None => Ok(()),
+            Some(cause) => Err(EngineError::Closed(cause.clone())),
+        }
+    }
+
+    pub(crate) fn close_for_writes(&self, cause: &str) {
+        self.closed.write().get_or_insert_with(|| cause.to_owned());
+    }
+
+    pub(crate) fn store(&self, table: TableId) -> Result<Arc<TableStore>, EngineError> {
+        self.tables.read().get(&table).cloned().ok_or(EngineError::NoTable(table))
+    }
+
+    pub(crate) fn stores(&self) -> Vec<Arc<TableStore>> {
+        let mut stores: Vec<_> = self.tables.read().values().cloned().collect();
+        stores.sort_by_key(|s| s.id());
+        stores
+    }
+
+    /// The catalog as of `ts`, which a snapshot holds or which is visible.
+    pub(crate) fn catalog_at(&self, ts: CommitTs) -> Arc<Catalog> {
+        let catalogs = self.catalogs.read();
+        let after = catalogs.partition_point(|(from, _)| *from <= ts);
+        Arc::clone(&catalogs[after.saturating_sub(1)].1)
+    }
+
+    /// The catalog with every commit that has its place in the order, visible or not: what the holder of the catalog lock changes.
+    pub(crate) fn catalog_newest(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalogs.read().last().expect("there is always a catalog").1)
+    }
+
+    pub(crate) fn publish_catalog(&self, at: CommitTs, catalog: Arc<Catalog>) {
+        self.catalogs.write().push((at, catalog));
+    }
+
+    /// Forgets catalogs that no snapshot can see any more.
+    pub(crate) fn forget_catalogs(&self, oldest: CommitTs) {
+        let mut catalogs = self.catalogs.write();
+        let seen = catalogs.partition_point(|(from, _)| *from <= oldest);
+        catalogs.drain(..seen.saturating_sub(1));
+    }
+
+    pub(crate) fn new_oid(&self) -> u32 {
+        self.next_oid.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_oid(&self) -> u32 {
+        self.next_oid.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn new_segment(&self) -> SegmentId {
+        SegmentId(self.next_segment.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn next_segment(&self) -> u64 {
+        self.next_segment.load(Ordering::Relaxed)
+    }
+
+    /// Where the files of a table are.
+    pub(crate) fn table_dir(&self, table: TableId) -> PathBuf {
+        table_dir(&self.dir, table)
+    }
+
+    /// Hands over a segment that is in no list any more. Its files go when nobody reads it and a manifest at or after now is
+    /// installed: until then the manifest, or a record of a bulk load in the log, may still name it.
+    pub(crate) fn discard(&self, segment: Arc<Segment>) {
+        self.discarded.lock().push((self.txns.visible(), segment));
+    }
+
+    /// Hands over a segment that never was in a list, nor named by a commit.
+    pub(crate) fn discard_unseen(&self, segment: Arc<Segment>) {
+        self.discarded.lock().push((CommitTs::ZERO, segment));
+    }
+
+    /// Lets a write of `bytes` go on, slows it down, or refuses it, by how far the merge is behind.
+    pub(crate) fn admit_write(&self, bytes: u64, cancel: &Cancel) -> Result<(), EngineError> {
+        let limit = self.options.delta_bytes_max;
+        let used = self.delta_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if used <= limit {
+            return Ok(());
+        }
+        self.wake();
+        if used > 2 * limit {
+            let room = || self.delta_bytes.load(Ordering::Relaxed) <= 2 * limit || cancel.is_set();
+            self.block(&mut || {
+                self.progress.wait_until(&mut || room(), Some(WAIT_FOR_MERGE));
+            });
+            if cancel.is_set() {
+                return Err(EngineError::Canceled);
+            }
+            if self.delta_bytes.load(Ordering::Relaxed) > 2 * limit {
+                return Err(EngineError::DeltaFull { bytes: used, limit: 2 * limit });
+            }
+            return Ok(());
+        }
+        // In proportion: nothing at the limit, 2 ms a write at twice the limit.
+        let delay = Duration::from_micros((used - limit) * 2_000 / limit);
+        if delay > Duration::from_micros(50) {
+            self.block(&mut || {
+                self.progress.wait_until(&mut || self.delta_bytes.load(Ordering::Relaxed) <= limit, Some(delay));
+            });
+        }
+        Ok(())
+    }
+
+    /// Background work looks at what there is to do.
+    pub(crate) fn wake(&self) {
+        if let Some(job) = &*self.waker.read() {
+            job.wake();
+        }
+    }
+
+    pub(crate) fn after_commit(&self, redo_bytes: u64) {
+        let before = self.wal_bytes.fetch_add(redo_bytes, Ordering::Relaxed);
+        if before < self.options.checkpoint_wal_bytes && before + redo_bytes >= self.options.checkpoint_wal_bytes {
+            self.wake();
+        }
+    }
+}
+
+/// How long a write waits for the merge before it is refused.
+const WAIT_FOR_MERGE: Duration = Duration::from_secs(10);
+
+pub(crate) fn table_dir(dir: &Path, table: TableId) -> PathBuf {
+    dir.join("data").join(table.to_string())
+}

@@ -1,0 +1,156 @@
+//! What can go wrong in the engine, in its own terms, and what a client is told.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use catalog::CatalogError;
+use types::{Kind, SqlError, SqlState, TableId};
+
+/// An error of the engine.
+#[derive(Debug, Clone, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum EngineError {
+    #[error("{action} {path}: {error}")]
+    Io { action: &'static str, path: PathBuf, kind: std::io::ErrorKind, error: String },
+    #[error("data directory {0} is in use by another process")]
+    Locked(PathBuf),
+    #[error(transparent)]
+    Wal(#[from] wal::WalError),
+    #[error(transparent)]
+    Segment(Arc<segments::SegmentError>),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("record at log position {lsn} cannot be read: {what}")]
+    Record { lsn: u64, what: String },
+    #[error("could not serialize access due to concurrent {0}")]
+    Conflict(&'static str),
+    #[error("deadlock detected")]
+    Deadlock(String),
+    #[error("canceling statement due to lock timeout")]
+    LockTimeout,
+    #[error("canceling statement due to user request")]
+    Canceled,
+    #[error("cannot execute this statement in a read-only transaction")]
+    ReadOnly,
+    #[error("table {0} does not exist")]
+    NoTable(TableId),
+    #[error("duplicate key in bulk load")]
+    DuplicateKey { table: String, constraint: String, key: String },
+    #[error("null value in column \"{column}\" of relation \"{table}\" violates not-null constraint")]
+    NotNull { table: String, column: String },
+    #[error("transaction is larger than {limit} bytes of changes")]
+    TransactionTooLarge { limit: usize },
+    #[error("the row is too big for the store of recent changes")]
+    RowTooBig,
+    #[error("the store of recent changes is full: {bytes} of {limit} bytes")]
+    DeltaFull { bytes: u64, limit: u64 },
+    #[error("the database does not take writes any more: {0}")]
+    Closed(String),
+    #[error(transparent)]
+    Statement(SqlError),
+    #[error("{0}")]
+    Bug(String),
+}
+
+impl EngineError {
+    /// An operating system error while doing `action` on `path`.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, error: &std::io::Error) -> EngineError {
+        EngineError::Io { action, path: path.into(), kind: error.kind(), error: error.to_string() }
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> Kind {
+        SqlError::from(self.clone()).kind()
+    }
+}
+
+impl From<txn::WaitError> for EngineError {
+    fn from(error: txn::WaitError) -> EngineError {
+        match error {
+            txn::WaitError::Deadlock { detail } => EngineError::Deadlock(detail),
+            txn::WaitError::Timeout => EngineError::LockTimeout,
+            txn::WaitError::Cancelled => EngineError::Canceled,
+        }
+    }
+}
+
+impl From<segments::SegmentError> for EngineError {
+    fn from(error: segments::SegmentError) -> EngineError {
+        EngineError::Segment(Arc::new(error))
+    }
+}
+
+impl From<SqlError> for EngineError {
+    fn from(error: SqlError) -> EngineError {
+        EngineError::Statement(error)
+    }
+}
+
+impl From<EngineError> for SqlError {
+    fn from(error: EngineError) -> SqlError {
+        let message = error.to_string();
+        let state = match &error {
+            EngineError::Statement(error) => return error.clone(),
+            EngineError::Io { kind: std::io::ErrorKind::StorageFull, .. } => SqlState::DISK_FULL,
+            EngineError::Io { .. } => SqlState::IO_ERROR,
+            EngineError::Locked(_) => SqlState::OBJECT_IN_USE,
+            EngineError::Wal(wal) => match wal.kind() {
+                Kind::Corrupt => SqlState::DATA_CORRUPTED,
+                Kind::Unavailable => SqlState::DISK_FULL,
+                _ => SqlState::IO_ERROR,
+            },
+            EngineError::Segment(segment) => match segment.kind() {
+                Kind::Corrupt => SqlState::DATA_CORRUPTED,
+                Kind::Unavailable => SqlState::DISK_FULL,
+                Kind::Bug => SqlState::INTERNAL_ERROR,
+                _ => SqlState::IO_ERROR,
+            },
+            EngineError::Catalog(catalog) => match catalog {
+                CatalogError::DuplicateDatabase(_) => SqlState::DUPLICATE_DATABASE,
+                CatalogError::DuplicateSchema(_) => SqlState::DUPLICATE_SCHEMA,
+                CatalogError::DuplicateRelation(_) => SqlState::DUPLICATE_TABLE,
+                CatalogError::Missing(..) => SqlState::UNDEFINED_OBJECT,
+                CatalogError::InUse(..) => SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+                CatalogError::Malformed(_) => SqlState::DATA_CORRUPTED,
+            },
+            EngineError::Record { .. } => SqlState::DATA_CORRUPTED,
+            EngineError::Conflict(_) => SqlState::SERIALIZATION_FAILURE,
+            EngineError::Deadlock(detail) => {
+                return SqlError::new(SqlState::DEADLOCK_DETECTED, message)
+                    .detail(detail.clone())
+                    .hint("Run the transaction again.");
+            }
+            EngineError::LockTimeout => SqlState::LOCK_NOT_AVAILABLE,
+            EngineError::Canceled => SqlState::QUERY_CANCELED,
+            EngineError::ReadOnly => SqlState::READ_ONLY_SQL_TRANSACTION,
+            EngineError::NoTable(_) => SqlState::UNDEFINED_TABLE,
+            EngineError::DuplicateKey { table, constraint, key } => {
+                return SqlError::new(
+                    SqlState::UNIQUE_VIOLATION,
+                    format!("duplicate key value violates unique constraint \"{constraint}\""),
+                )
+                .detail(format!("Key {key} already exists."))
+                .table(table)
+                .constraint(constraint);
+            }
+            EngineError::NotNull { table, column } => {
+                return SqlError::new(SqlState::NOT_NULL_VIOLATION, message.clone()).table(table).column(column);
+            }
+            EngineError::TransactionTooLarge { .. } => {
+                return SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+                    .hint("Split the transaction, or load rows with COPY or import, which go straight to column segments.");
+            }
+            EngineError::RowTooBig => SqlState::PROGRAM_LIMIT_EXCEEDED,
+            EngineError::DeltaFull { .. } => {
+                return SqlError::new(SqlState::OUT_OF_MEMORY, message)
+                    .hint("The background merge is behind. Try again in a moment, or raise delta_bytes_max.");
+            }
+            EngineError::Closed(_) => {
+                return SqlError::new(SqlState::IO_ERROR, message)
+                    .hint("Look at the server log for the cause; after mending it, restart to recover from the log.");
+            }
+            EngineError::Bug(_) => SqlState::INTERNAL_ERROR,
+        };
+        SqlError::new(state, message)
+    }
+}

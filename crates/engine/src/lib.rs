@@ -1,0 +1,51 @@
+//! The storage engine: transactions over a row store that is merged, in the background, into column segments.
+//!
+//! ```text
+//!  begin ... insert, modify ... commit          read_view            maintenance job
+//!        |                         |                |                  | freeze   cold rows of the delta -> a new segment
+//!        v                         v                v                  | compact  overlapping or dead-heavy segments -> new ones
+//!   delta: versions by key     log record       snapshot S:            | checkpoint  everything at F -> manifest, log cut below it
+//!                                               delta + segments       v collect  files that nobody names
+//! ```
+//!
+//! 1. At any snapshot each live row is produced by exactly one place: a delta slot or one segment position (I1).
+//! 2. Commit order = log order = timestamp order (I3). A commit is acknowledged, and visible to others, once it is on disk.
+//! 3. The log carries commits only: rows by key, catalog edits, files of bulk loads. Freeze and compaction move rows without
+//!    changing them; they become durable with the next manifest and are simply done again if a crash comes first.
+//! 4. A manifest describes the whole database at its timestamp F (I4); recovery = load(F), then redo of commits after F.
+//! 5. Nothing uncommitted reaches the log or a manifest (I5).
+//!
+//! Not here: SQL, expressions, clients. Everything below runs on an [`env::Env`], so a whole engine runs in the simulation.
+//! Source: SingleStore's rowstore over column segments, HyPer's undo images, LevelDB's version sets; see `docs/architecture.md`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod bulk;
+mod check;
+mod checkpoint;
+mod commit;
+mod compact;
+mod engine;
+mod error;
+mod freeze;
+mod maintenance;
+mod options;
+mod read_view;
+mod recovery;
+mod redo;
+mod status;
+mod table;
+mod transaction;
+
+pub use bulk::Bulk;
+pub use check::Finding;
+pub use commit::Commit;
+pub use engine::Engine;
+pub use error::EngineError;
+pub use options::Options;
+pub use read_view::{ReadView, SegmentView, TableView};
+pub use status::{Status, TableStatus};
+pub use transaction::{Begin, Change, Inserted, Isolation, Modified, Place, Savepoint, Transaction};
+
+/// Set to stop what a transaction is doing; see [`Begin::cancel`].
+pub use txn::Cancel;

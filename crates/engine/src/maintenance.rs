@@ -1,0 +1,133 @@
+//! Background work, one step at a time: reclaim, freeze, compact, checkpoint, collect.
+//!
+//! 1. Every step looks at what is due by bytes and rows and does the most urgent piece; nothing due: it sleeps or is woken.
+//! 2. A failed step is logged and tried again later; if the log has failed the database takes no writes any more.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use env::{JobHandle, Next, Priority};
+use types::{CommitTs, TableId};
+
+use crate::checkpoint;
+use crate::compact;
+use crate::engine::Inner;
+use crate::error::EngineError;
+use crate::freeze;
+use crate::table::TableStore;
+
+/// When the last checkpoint was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    /// What it has.
+    pub(crate) at: CommitTs,
+    /// When it was made, by the monotonic clock.
+    pub(crate) made: Duration,
+    /// The manifest's version.
+    pub(crate) version: u64,
+}
+
+/// Steps of about [`IDLE`] that a row has to be left alone for before it is frozen: about 5 s.
+const COLD_TICKS: u16 = 25;
+/// Between looks at an idle database.
+const IDLE: Duration = Duration::from_millis(200);
+/// After a step that failed.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+pub(crate) fn start(engine: &Arc<Inner>) -> Arc<dyn JobHandle> {
+    let weak = Arc::downgrade(engine);
+    let job = move || {
+        let Some(engine) = weak.upgrade() else { return Next::Done };
+        match step(&engine) {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::error!(%error, "background maintenance");
+                Next::Sleep(AFTER_ERROR)
+            }
+        }
+    };
+    engine.env.spawn("maintenance", Priority::Background, Box::new(job))
+}
+
+fn step(engine: &Inner) -> Result<Next, EngineError> {
+    if engine.check_open().is_err() {
+        return Ok(Next::Done);
+    }
+    let stores = engine.stores();
+    for store in &stores {
+        reclaim(engine, store);
+        store.delta.tick();
+    }
+    let bytes: u64 = stores.iter().map(|s| s.delta.bytes() as u64).sum();
+    engine.delta_bytes.store(bytes, Ordering::Relaxed);
+    engine.progress.notify_all();
+    engine.forget_catalogs(engine.txns.oldest());
+    checkpoint::collect(engine)?;
+
+    let pressed = bytes > engine.options.delta_bytes_max / 2;
+    let mut worked = false;
+    for store in &stores {
+        // Under pressure even small amounts move, the largest tables first by the order of their bytes.
+        let rows_min = if pressed { engine.options.freeze_rows_min / 16 } else { engine.options.freeze_rows_min };
+        if store.delta.rows() >= rows_min && store.touched.load(Ordering::Relaxed) {
+            worked |= freeze::run(engine, store, rows_min, if pressed { 1 } else { COLD_TICKS })? > 0;
+        }
+    }
+    for store in &stores {
+        worked |= compact::run(engine, store)?;
+    }
+    if checkpoint_due(engine) {
+        checkpoint::run(engine)?;
+        worked = true;
+    }
+    Ok(if worked { Next::Again } else { Next::Sleep(IDLE) })
+}
+
+fn checkpoint_due(engine: &Inner) -> bool {
+    let last = *engine.checkpointed.lock();
+    engine.wal_bytes.load(Ordering::Relaxed) >= engine.options.checkpoint_wal_bytes
+        || (engine.txns.visible() > last.at
+            && engine.env.monotonic().saturating_sub(last.made) >= engine.options.checkpoint_interval)
+}
+
+/// Gives back what no snapshot can see any more.
+fn reclaim(engine: &Inner, store: &TableStore) {
+    let oldest = engine.txns.oldest();
+    store.delta.reclaim(oldest);
+    let retired = |l: &segments::LiveSegment| l.until() <= oldest;
+    if store.segments().segments().iter().any(|l| retired(l)) {
+        store.change_segments(|list| {
+            list.retain(|l| {
+                let gone = retired(l);
+                if gone {
+                    engine.discard(Arc::clone(&l.segment));
+                }
+                !gone
+            });
+        });
+    }
+    for live in store.segments().segments() {
+        live.dead.fold(oldest);
+    }
+    if store.dropped_at() <= oldest {
+        engine.tables.write().remove(&store.id());
+        store.change_segments(|list| list.drain(..).for_each(|l| engine.discard(Arc::clone(&l.segment))));
+    }
+}
+
+/// See [`crate::Engine::merge`].
+pub(crate) fn merge_now(engine: &Inner, table: Option<TableId>) -> Result<(), EngineError> {
+    for store in engine.stores() {
+        if table.is_none_or(|t| t == store.id()) {
+            reclaim(engine, &store);
+            while freeze::run(engine, &store, 1, 0)? > 0 {
+                reclaim(engine, &store);
+            }
+            while compact::run(engine, &store)? {
+                reclaim(engine, &store);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! The engine's limits and targets, each with what happens when it is reached.
+
+use std::time::Duration;
+
+/// How an engine uses memory and disk.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes of the delta (rows, before-images, index) above which writers are slowed in proportion; at twice this they are
+    /// refused with 53200 until the merge has caught up. Default 1 GiB: about 4 M rows of 250 bytes.
+    pub delta_bytes_max: u64,
+    /// Bytes of decoded columns kept in memory. Default 1.25 GiB.
+    pub cache_bytes_max: u64,
+    /// Log bytes after which a checkpoint is made. Default 256 MiB: a restart redoes at most about that much.
+    pub checkpoint_wal_bytes: u64,
+    /// A checkpoint is also made after this long if anything was committed. Default 60 s.
+    pub checkpoint_interval: Duration,
+    /// Redo bytes of one transaction, above which it is refused with 54000: use COPY or import, which go straight to segments.
+    /// Default 2 GiB less a MiB, the largest record the log takes.
+    pub transaction_bytes_max: usize,
+    /// Rows of a table in the delta from which cold ones are frozen into a segment. Default 262,144.
+    pub freeze_rows_min: usize,
+    /// Rows per segment aimed at. Default 1,048,576.
+    pub segment_rows: usize,
+    /// Fraction of dead rows from which a segment is rewritten. Default 0.3: each dead row reclaimed costs about 3.3 rewritten.
+    pub compact_dead_fraction: f64,
+    /// Segments whose key ranges overlap at one point from which they are merged. Default 8: a key lookup probes at most so many.
+    pub compact_overlap: usize,
+    /// Size of a log file. Default 64 MiB.
+    pub wal_file_bytes: u64,
+    /// Bytes of commits waiting for the log writer; committers wait above it. Default 64 MiB.
+    pub wal_buffer_bytes: usize,
+    /// Whether the maintenance job runs by itself; tests of single steps turn it off.
+    pub maintenance: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            delta_bytes_max: 1 << 30,
+            cache_bytes_max: 5 << 28,
+            checkpoint_wal_bytes: 256 << 20,
+            checkpoint_interval: Duration::from_secs(60),
+            transaction_bytes_max: (2 << 30) - (1 << 20),
+            freeze_rows_min: 262_144,
+            segment_rows: 1 << 20,
+            compact_dead_fraction: 0.3,
+            compact_overlap: 8,
+            wal_file_bytes: 64 << 20,
+            wal_buffer_bytes: 64 << 20,
+            maintenance: true,
+        }
+    }
+}

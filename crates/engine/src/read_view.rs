@@ -1,0 +1,149 @@
+//! What a query reads: every table as one snapshot sees it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use catalog::{Catalog, Table};
+use delta::DeltaScan;
+use roaring::RoaringBitmap;
+use segments::{ColumnStatistics, LiveSegment, Segment};
+use txn::{Snapshot, SnapshotGuard};
+use types::{CommitTs, Key, Row, TableId, arrow_form};
+
+use crate::engine::Inner;
+use crate::error::EngineError;
+use crate::table::TableStore;
+use crate::transaction::{Own, own_dead};
+
+/// One moment of the whole database, with the changes of the transaction it was taken in. It stays the same while everything else
+/// goes on; versions it needs are kept until it is dropped.
+pub struct ReadView {
+    engine: Arc<Inner>,
+    guard: Arc<SnapshotGuard>,
+    snapshot: Snapshot,
+    catalog: Arc<Catalog>,
+    own: Vec<(Arc<TableStore>, Arc<Own>)>,
+}
+
+/// One table at one moment. Cloning is cheap.
+#[derive(Clone)]
+pub struct TableView {
+    store: Arc<TableStore>,
+    snapshot: Snapshot,
+    segments: Arc<[SegmentView]>,
+    own: Arc<Own>,
+    /// Keeps versions and segments from being reclaimed.
+    _guard: Arc<SnapshotGuard>,
+}
+
+/// One segment at one moment.
+#[derive(Clone)]
+pub struct SegmentView {
+    /// The rows.
+    pub segment: Arc<Segment>,
+    /// Positions that are not part of the table at this moment.
+    pub dead: Arc<RoaringBitmap>,
+}
+
+impl ReadView {
+    pub(crate) fn new(
+        engine: Arc<Inner>,
+        guard: Arc<SnapshotGuard>,
+        snapshot: Snapshot,
+        catalog: Arc<Catalog>,
+        own: Vec<(Arc<TableStore>, Arc<Own>)>,
+    ) -> ReadView {
+        ReadView { engine, guard, snapshot, catalog, own }
+    }
+
+    /// The last commit that is seen.
+    pub fn snapshot_ts(&self) -> CommitTs {
+        self.snapshot.ts
+    }
+
+    /// The catalog at this moment.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// A table. Errors: `NoTable`, and what reading a segment's keys can give.
+    pub fn table(&self, table: TableId) -> Result<TableView, EngineError> {
+        let (store, own) = match self.own.iter().find(|(store, _)| store.id() == table) {
+            Some((store, own)) => (Arc::clone(store), Arc::clone(own)),
+            None => (self.engine.store(table)?, Arc::default()),
+        };
+        TableView::new(store, own, self.snapshot, Arc::clone(&self.guard))
+    }
+}
+
+impl TableView {
+    pub(crate) fn new(
+        store: Arc<TableStore>,
+        own: Arc<Own>,
+        snapshot: Snapshot,
+        guard: Arc<SnapshotGuard>,
+    ) -> Result<TableView, EngineError> {
+        let mut hidden = own_dead(&store, &own, &snapshot)?;
+        let view = |live: &Arc<LiveSegment>, hidden: &mut Vec<(types::SegmentId, RoaringBitmap)>| {
+            let mut dead = live.dead.as_of(snapshot.ts);
+            if let Some(at) = hidden.iter().position(|(id, _)| *id == live.segment.id()) {
+                *Arc::make_mut(&mut dead) |= hidden.swap_remove(at).1;
+            }
+            SegmentView { segment: Arc::clone(&live.segment), dead }
+        };
+        let listed = store.segments();
+        let mut segments: Vec<SegmentView> = listed.at(snapshot.ts).map(|live| view(live, &mut hidden)).collect();
+        segments.extend(own.ingested.iter().map(|live| view(live, &mut hidden)));
+        Ok(TableView { store, snapshot, segments: segments.into(), own, _guard: guard })
+    }
+
+    /// The table's definition.
+    pub fn definition(&self) -> &Arc<Table> {
+        &self.store.definition
+    }
+
+    /// The stored columns as an Arrow schema (with [`arrow_form::field`]'s metadata).
+    pub fn stored_schema(&self) -> SchemaRef {
+        let fields = self.store.definition.stored_columns().map(|(name, t, nullable)| arrow_form::field(name, t, nullable));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    /// The segments that are part of the table at this moment.
+    pub fn segments(&self) -> &[SegmentView] {
+        &self.segments
+    }
+
+    /// The rows that are in the delta, each exactly once, in no order: batches of the stored columns `columns` (in that order), with
+    /// a first column `__key` (binary) if `with_key`.
+    pub fn delta(&self, columns: &[usize], with_key: bool, rows_per_batch: usize) -> DeltaScan {
+        self.store.delta.scan(self.snapshot, columns.to_vec(), with_key, rows_per_batch)
+    }
+
+    /// The row with this key.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Row>, EngineError> {
+        self.store.get(key, &self.snapshot, &self.own.ingested)
+    }
+
+    /// Every key and row in the delta, as a checkpoint writes them.
+    pub(crate) fn dump(&self) -> impl Iterator<Item = (Key, Row)> + '_ {
+        self.store.delta.dump(self.snapshot)
+    }
+
+    /// Rows in segments and (about) in the delta.
+    pub fn rows_estimate(&self) -> u64 {
+        let in_segments: u64 = self.segments.iter().map(|s| u64::from(s.segment.rows()) - s.dead.len()).sum();
+        in_segments + self.store.delta.rows() as u64
+    }
+
+    /// Rows in the delta, about, old versions included.
+    pub fn delta_rows_estimate(&self) -> u64 {
+        self.store.delta.rows() as u64
+    }
+
+    /// Least and greatest value, NULLs and distinct values of a stored column over the segments. Not exact: dead rows count, rows of
+    /// the delta do not. None without segments.
+    pub fn column_statistics(&self, column: usize) -> Option<ColumnStatistics> {
+        let id = self.store.schema.columns()[column].id;
+        self.store.segments().statistics(self.snapshot.ts, &[id]).columns.pop()
+    }
+}

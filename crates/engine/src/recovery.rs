@@ -1,0 +1,354 @@
+//! Opening a data directory: the newest manifest, then the log after it.
+//!
+//! ```text
+//! dir/LOCK                     one owner
+//! dir/manifest/<version>.mf    1 load the newest: catalog, segments, deletion vectors, dumps: the database at F
+//! dir/wal/<number>.wal         2 redo commits after F, in order, by key
+//! dir/data/<table>/...         3 remove files that neither names: they belong to work that was never finished
+//! ```
+//!
+//! 1. What is redone takes the same path as what was done: versions in the delta, dead rows in deletion vectors.
+//! 2. Redo obeys the delta's limit: above it rows are frozen while the log is read.
+//! 3. Nothing here writes to the log, and files are removed only after everything is loaded and the manifest is durable. Crashing at any point and opening again
+//!    gives the same database.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use catalog::Catalog;
+use delta::{Base, Expect, Newest, PutOutcome, Write};
+use env::Env;
+use segments::files::FileName;
+use segments::{Cache, DeletionLog, DumpReader, LiveSegment, Manifest, Segment, SegmentFileInfo, files};
+use txn::Transactions;
+use types::{CommitTs, Key, Lsn, Row, SegmentId, TableId, TxnId};
+use wal::{ReplayStop, Wal};
+
+use crate::commit::bury;
+use crate::engine::{Inner, Recovered, table_dir};
+use crate::error::EngineError;
+use crate::freeze::{self, Destination};
+use crate::maintenance::Progress;
+use crate::options::Options;
+use crate::redo::{self, Op};
+use crate::table::TableStore;
+
+/// Under which redo writes; no transaction has it.
+pub(crate) const REDO: TxnId = TxnId(0);
+
+/// The format of a data directory, in the file `FORMAT`.
+const FORMAT: &str = "colonnade 1\n";
+
+struct Loading {
+    env: Arc<dyn Env>,
+    dir: std::path::PathBuf,
+    options: Options,
+    cache: Arc<Cache>,
+    catalog: Arc<Catalog>,
+    tables: HashMap<TableId, Arc<TableStore>>,
+    /// The last commit in place.
+    ts: CommitTs,
+    next_segment: u64,
+    redone_bytes: u64,
+    records_since_freeze: u64,
+    /// Segments that the log names: the next recovery may read the same log, so their files stay even if they are retired.
+    logged: HashSet<SegmentId>,
+}
+
+pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Arc<Inner>, EngineError> {
+    let io = |action, error: std::io::Error| EngineError::io(action, dir, &error);
+    env.create_dir_all(dir).map_err(|e| io("create data directory", e))?;
+    let lock = env.lock(&dir.join("LOCK")).map_err(|e| match e.kind() {
+        std::io::ErrorKind::WouldBlock => EngineError::Locked(dir.to_owned()),
+        _ => io("lock data directory", e),
+    })?;
+    for below in ["manifest", "wal", "data"] {
+        env.create_dir_all(&dir.join(below)).map_err(|e| io("create data directory", e))?;
+    }
+    check_format(env.as_ref(), dir)?;
+
+    let cache = Cache::new(options.cache_bytes_max as usize);
+    let manifest = Manifest::load_newest(env.as_ref(), &dir.join("manifest"))?;
+    let mut loading = Loading {
+        env: Arc::clone(&env),
+        dir: dir.to_owned(),
+        cache,
+        catalog: Arc::new(Catalog::new()),
+        tables: HashMap::new(),
+        ts: CommitTs::ZERO,
+        next_segment: 1,
+        redone_bytes: 0,
+        records_since_freeze: 0,
+        logged: HashSet::new(),
+        options,
+    };
+    let (from, version) = match &manifest {
+        Some(manifest) => {
+            loading.load(manifest)?;
+            (manifest.lsn, manifest.version)
+        }
+        None => (Lsn(0), 0),
+    };
+    let checkpoint = loading.ts;
+    let mut failed = None;
+    let wal_options = wal::Options {
+        dir: dir.join("wal"),
+        file_bytes: loading.options.wal_file_bytes,
+        buffer_bytes_max: loading.options.wal_buffer_bytes,
+    };
+    let opened = Wal::open(Arc::clone(&env), wal_options, from, &mut |lsn, record| {
+        loading.redo(lsn, record).map_err(|error| {
+            let stop = ReplayStop(error.to_string());
+            failed = Some(error);
+            stop
+        })
+    });
+    let wal = match (opened, failed) {
+        (_, Some(error)) => return Err(error),
+        (Err(error), None) => return Err(error.into()),
+        (Ok(wal), None) => wal,
+    };
+    // A process that was killed may have left the newest manifest readable but not durable: it is, before what it replaces goes.
+    env.sync_dir(&dir.join("manifest")).map_err(|e| io("sync manifests of", e))?;
+    loading.remove_garbage(manifest.as_ref())?;
+
+    let txns = Transactions::new(Arc::clone(&env), CommitTs::ZERO);
+    txns.recovered(loading.ts, wal.end());
+    let recovered = Recovered {
+        txns,
+        wal,
+        cache: loading.cache,
+        tables: loading.tables,
+        catalog: loading.catalog,
+        catalog_at: loading.ts,
+        next_segment: loading.next_segment,
+        progress: Progress { at: checkpoint, made: env.monotonic(), version },
+        wal_bytes: loading.redone_bytes,
+    };
+    let inner = Inner::new(env, dir, loading.options, lock, recovered);
+    let weak = Arc::downgrade(&inner);
+    inner.wal.on_durable(Box::new(move |outcome| {
+        let Some(engine) = weak.upgrade() else { return };
+        match outcome {
+            Ok(lsn) => engine.txns.durable(lsn),
+            Err(error) => {
+                tracing::error!(%error, "the log has failed, no more writes are taken");
+                engine.close_for_writes(&error.to_string());
+                engine.txns.fail_all(&error.to_string());
+            }
+        }
+    }));
+    Ok(inner)
+}
+
+/// Refuses a directory of another format; marks a new one.
+fn check_format(env: &dyn Env, dir: &Path) -> Result<(), EngineError> {
+    let path = dir.join("FORMAT");
+    let io = |action, error: std::io::Error| EngineError::io(action, &path, &error);
+    if !env.exists(&path).map_err(|e| io("look for", e))? {
+        return env::write_file_atomically(env, &path, FORMAT.as_bytes()).map_err(|e| io("write", e));
+    }
+    let found = env::read_file(env, &path).map_err(|e| io("read", e))?;
+    if found == FORMAT.as_bytes() {
+        return Ok(());
+    }
+    Err(EngineError::Record {
+        lsn: 0,
+        what: format!("{}: {:?} is not a format this version knows", path.display(), String::from_utf8_lossy(&found)),
+    })
+}
+
+impl Loading {
+    /// The database at the manifest's timestamp.
+    fn load(&mut self, manifest: &Manifest) -> Result<(), EngineError> {
+        self.catalog = Arc::new(Catalog::decode(&manifest.catalog)?.apply(&catalog::Edit::ReserveOids(manifest.next_oid.0))?);
+        self.ts = manifest.ts;
+        self.next_segment = manifest.next_segment.0;
+        for definition in self.catalog.tables() {
+            self.tables.insert(definition.id, Arc::new(TableStore::new(Arc::clone(definition))));
+        }
+        for listed in &manifest.tables {
+            let Some(store) = self.tables.get(&listed.table) else {
+                return Err(EngineError::Record {
+                    lsn: 0,
+                    what: format!("manifest names table {}, which does not exist", listed.table),
+                });
+            };
+            store.raise_rowid(listed.next_rowid as i64);
+            let dir = table_dir(&self.dir, listed.table);
+            let mut live = Vec::with_capacity(listed.segments.len());
+            for segment in &listed.segments {
+                let opened = self.open_segment(store, segment.id, &segment.info)?;
+                let dead = segment.dead.load(self.env.as_ref(), &dir, segment.id, segment.info.rows)?;
+                live.push(Arc::new(LiveSegment::new(opened, segment.from, DeletionLog::new(dead))));
+            }
+            store.change_segments(|list| *list = live);
+            if let Some(dump) = &listed.dump {
+                let mut reader = DumpReader::open(self.env.as_ref(), &dir, dump, listed.table, manifest.ts)?;
+                while let Some((key, image)) = reader.next_row()? {
+                    let row =
+                        store.layout.decode(image).map_err(|e| EngineError::Record { lsn: 0, what: format!("dump: {e}") })?;
+                    // A dumped row is in no segment: its position, if it ever had one, is dead as of the manifest.
+                    put(store, &Key::from(key), Expect::NoSlot(Base::Absent), Write::Row(&row), manifest.ts)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open_segment(&self, store: &TableStore, id: SegmentId, info: &SegmentFileInfo) -> Result<Arc<Segment>, EngineError> {
+        let dir = table_dir(&self.dir, store.id());
+        Ok(Segment::open(Arc::clone(&self.env), &dir, id, info, Arc::clone(&self.cache))?)
+    }
+
+    /// Does a commit again, unless the manifest has it.
+    fn redo(&mut self, lsn: Lsn, record: &[u8]) -> Result<(), EngineError> {
+        let malformed = |what: String| EngineError::Record { lsn: lsn.0, what };
+        let (ts, ops) = redo::decode(record).map_err(malformed)?;
+        if ts <= self.ts {
+            return Ok(());
+        }
+        for op in ops {
+            match op {
+                Op::Put { table, image } => {
+                    let Some(store) = self.tables.get(&table) else { continue };
+                    let row = store.layout.decode(image).map_err(|e| malformed(e.to_string()))?;
+                    redo_put(store, &row, ts)?;
+                }
+                Op::Delete { table, key } => {
+                    let Some(store) = self.tables.get(&table) else { continue };
+                    redo_delete(store, key, ts)?;
+                }
+                Op::Ingest { table, segment, info } => {
+                    self.next_segment = self.next_segment.max(segment.0 + 1);
+                    self.logged.insert(segment);
+                    let Some(store) = self.tables.get(&table) else { continue };
+                    let segment = self.open_segment(store, segment, &info)?;
+                    if store.definition.hidden() == 1
+                        && let Some(types::Datum::Int8(last)) = segment.statistics(0).max
+                    {
+                        store.raise_rowid(last + 1);
+                    }
+                    store.change_segments(|list| list.push(Arc::new(LiveSegment::new(segment, ts, DeletionLog::default()))));
+                }
+                Op::Catalog(edit) => {
+                    self.catalog = Arc::new(self.catalog.apply(&edit)?);
+                    match &edit {
+                        catalog::Edit::CreateTable(table) => {
+                            let definition = self.catalog.table_by_id(table.id).ok_or(EngineError::NoTable(table.id))?;
+                            self.tables.insert(table.id, Arc::new(TableStore::new(Arc::clone(definition))));
+                        }
+                        catalog::Edit::DropTable(id) => {
+                            self.tables.remove(&TableId(*id));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        self.ts = ts;
+        self.redone_bytes += record.len() as u64;
+        self.records_since_freeze += 1;
+        self.keep_within_limit()
+    }
+
+    /// Freezes what is in the deltas if they have outgrown their limit.
+    fn keep_within_limit(&mut self) -> Result<(), EngineError> {
+        if !self.records_since_freeze.is_multiple_of(1024) {
+            return Ok(());
+        }
+        let bytes: u64 = self.tables.values().map(|s| s.delta.bytes() as u64).sum();
+        if bytes <= self.options.delta_bytes_max {
+            return Ok(());
+        }
+        for store in self.tables.values() {
+            store.delta.reclaim(self.ts);
+        }
+        let largest = self.tables.values().max_by_key(|s| s.delta.bytes()).map(Arc::clone);
+        if let Some(store) = largest {
+            let id = SegmentId(self.next_segment);
+            self.next_segment += 1;
+            let to = Destination { env: &self.env, dir: store.dir(self.env.as_ref(), &self.dir)?, cache: &self.cache };
+            freeze::while_loading(&to, &store, id, self.options.segment_rows, self.ts)?;
+        }
+        Ok(())
+    }
+
+    /// Removes files in the tables' folders that nothing names, and folders' worth of tables that are gone.
+    fn remove_garbage(&self, manifest: Option<&Manifest>) -> Result<(), EngineError> {
+        let data = self.dir.join("data");
+        let io = |action, path: &Path, error: std::io::Error| EngineError::io(action, path, &error);
+        for folder in self.env.list(&data).map_err(|e| io("list", &data, e))? {
+            let Ok(table) = folder.parse::<u32>().map(TableId) else { continue };
+            let dir = data.join(&folder);
+            let live: HashSet<SegmentId> = match self.tables.get(&table) {
+                Some(store) => store.segments().segments().iter().map(|l| l.segment.id()).collect(),
+                None => HashSet::new(),
+            };
+            for name in self.env.list(&dir).map_err(|e| io("list", &dir, e))? {
+                let named = match files::parse(&name) {
+                    None => true,
+                    Some(FileName::Segment(id) | FileName::Sidecar(id)) if live.contains(&id) || self.logged.contains(&id) => {
+                        true
+                    }
+                    Some(file) => manifest.is_some_and(|m| names(m, table, file)),
+                };
+                if !named {
+                    let path = dir.join(&name);
+                    self.env.unlink(&path).map_err(|e| io("remove", &path, e))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// True if a manifest needs this file of a table.
+pub(crate) fn names(manifest: &Manifest, table: TableId, file: FileName) -> bool {
+    manifest.tables.iter().any(|t| t.table == table && t.files().contains(&file))
+}
+
+fn redo_put(store: &TableStore, row: &Row, ts: CommitTs) -> Result<(), EngineError> {
+    let read = store.layout.read(row);
+    let key = store.definition.key_of(&read);
+    if store.definition.hidden() == 1
+        && let types::DatumRef::Int8(rowid) = read.get(0)
+    {
+        store.raise_rowid(rowid + 1);
+    }
+    write(store, &key, Write::Row(row), ts)
+}
+
+fn redo_delete(store: &TableStore, key: &[u8], ts: CommitTs) -> Result<(), EngineError> {
+    write(store, &Key::from(key), Write::Deleted, ts)
+}
+
+/// Puts a version on top of whatever there is.
+fn write(store: &TableStore, key: &Key, write: Write<'_>, ts: CommitTs) -> Result<(), EngineError> {
+    let (expect, in_segment) = match store.delta.newest(key, REDO) {
+        Newest::Row { version, .. } | Newest::Deleted { version } => (Expect::Version(version), None),
+        Newest::InSegment { version } => (Expect::Version(version), store.find_newest(key)?),
+        Newest::NoSlot => match store.find_newest(key)? {
+            None => (Expect::NoSlot(Base::Absent), None),
+            found => (Expect::NoSlot(Base::InSegment), found),
+        },
+        Newest::Blocked(txn) => return Err(EngineError::Bug(format!("transaction {txn} holds a row during recovery"))),
+    };
+    if let Some((live, position)) = in_segment {
+        bury(store, &live, position, ts);
+    }
+    put(store, key, expect, write, ts)
+}
+
+fn put(store: &TableStore, key: &Key, expect: Expect, write: Write<'_>, ts: CommitTs) -> Result<(), EngineError> {
+    match store.delta.put(key, REDO, expect, write) {
+        PutOutcome::Done(slot) => {
+            store.delta.stamp(slot, REDO, ts);
+            store.touched.store(true, std::sync::atomic::Ordering::Relaxed);
+            Ok(())
+        }
+        PutOutcome::TooBig => Err(EngineError::RowTooBig),
+        PutOutcome::Changed => Err(EngineError::Bug("a row changed during recovery".into())),
+    }
+}

@@ -1,0 +1,131 @@
+//! One table's storage: its delta, its segments and the ids both need.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use catalog::Table;
+use delta::{DeltaTable, Found};
+use env::Env;
+use parking_lot::{Mutex, RwLock};
+use segments::{LiveSegment, SegmentColumn, SegmentSchema, SegmentSet};
+use txn::Snapshot;
+use types::{CommitTs, Row, RowLayout, TableId};
+
+use crate::engine::table_dir;
+use crate::error::EngineError;
+
+/// Where the rows of one table are. Shared by everyone who reads or writes it; dropped when the last of them is done.
+pub(crate) struct TableStore {
+    pub(crate) definition: Arc<Table>,
+    pub(crate) layout: Arc<RowLayout>,
+    pub(crate) schema: Arc<SegmentSchema>,
+    pub(crate) delta: DeltaTable,
+    segments: RwLock<Arc<SegmentSet>>,
+    next_rowid: AtomicI64,
+    /// Held by whoever moves rows between delta and segments or between segments.
+    pub(crate) moving: Mutex<()>,
+    /// The commit that dropped the table, or `CommitTs::MAX`.
+    dropped_at: AtomicU64,
+    /// Set when a row was written since the last freeze looked; saves looking at idle tables.
+    pub(crate) touched: AtomicBool,
+    /// Set once the table's folder is known to be there.
+    has_dir: AtomicBool,
+}
+
+impl TableStore {
+    pub(crate) fn new(definition: Arc<Table>) -> TableStore {
+        let layout = Arc::new(RowLayout::new(&definition.stored_types()));
+        let rowid = definition.primary_key.is_none().then(SegmentColumn::row_id);
+        let sql = definition.columns.iter().map(|c| SegmentColumn::new(c.id, c.name.as_str(), c.data_type, !c.not_null));
+        let columns = rowid.into_iter().chain(sql).collect();
+        let schema = Arc::new(SegmentSchema::new(columns, definition.key_columns()));
+        TableStore {
+            delta: DeltaTable::new(Arc::clone(&layout)),
+            layout,
+            schema,
+            definition,
+            segments: RwLock::new(Arc::new(SegmentSet::default())),
+            next_rowid: AtomicI64::new(1),
+            moving: Mutex::new(()),
+            dropped_at: AtomicU64::new(CommitTs::MAX.0),
+            touched: AtomicBool::new(false),
+            has_dir: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn id(&self) -> TableId {
+        self.definition.id
+    }
+
+    /// The folder of the table's files below the data directory `base`, created durably if it is not there yet.
+    pub(crate) fn dir(&self, env: &dyn Env, base: &Path) -> Result<PathBuf, EngineError> {
+        let dir = table_dir(base, self.id());
+        if !self.has_dir.load(Ordering::Acquire) {
+            env.create_dir_all(&dir).map_err(|e| EngineError::io("create directory", &dir, &e))?;
+            self.has_dir.store(true, Ordering::Release);
+        }
+        Ok(dir)
+    }
+
+    /// The segments there are now, those that a held snapshot may still need among them.
+    pub(crate) fn segments(&self) -> Arc<SegmentSet> {
+        Arc::clone(&self.segments.read())
+    }
+
+    /// Puts another list of segments in place. The change must become visible no earlier than the timestamps in it.
+    pub(crate) fn change_segments(&self, change: impl FnOnce(&mut Vec<Arc<LiveSegment>>)) {
+        let mut current = self.segments.write();
+        let mut list: Vec<Arc<LiveSegment>> = current.segments().to_vec();
+        change(&mut list);
+        *current = Arc::new(SegmentSet::new(list));
+    }
+
+    /// Where the newest committed version of a key that has no delta slot is.
+    pub(crate) fn find_newest(&self, key: &[u8]) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
+        Ok(self.segments().find(key, CommitTs::MAX)?)
+    }
+
+    /// The row of a key at a snapshot, looked up in the delta first.
+    pub(crate) fn get(&self, key: &[u8], snapshot: &Snapshot, own: &[Arc<LiveSegment>]) -> Result<Option<Row>, EngineError> {
+        match self.delta.get(key, snapshot) {
+            Found::Row(row) => return Ok(Some(row)),
+            Found::Deleted => return Ok(None),
+            Found::InSegment | Found::NoSlot => {}
+        }
+        if let Some((live, position)) = self.segments().find(key, snapshot.ts)? {
+            return Ok(Some(live.segment.row(position, &self.layout)?));
+        }
+        for live in own {
+            if let Some(position) = live.segment.find(key)? {
+                return Ok(Some(live.segment.row(position, &self.layout)?));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn take_rowid(&self) -> i64 {
+        self.next_rowid.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn take_rowids(&self, count: usize) -> i64 {
+        self.next_rowid.fetch_add(count as i64, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_rowid(&self) -> i64 {
+        self.next_rowid.load(Ordering::Relaxed)
+    }
+
+    /// Row ids below `next` have been given out.
+    pub(crate) fn raise_rowid(&self, next: i64) {
+        self.next_rowid.fetch_max(next, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dropped_at(&self) -> CommitTs {
+        CommitTs(self.dropped_at.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_dropped(&self, at: CommitTs) {
+        self.dropped_at.store(at.0, Ordering::Release);
+    }
+}

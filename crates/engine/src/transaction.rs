@@ -1,0 +1,638 @@
+//! A transaction: its snapshot, its changes, how to undo them and how to log them.
+//!
+//! ```text
+//! begin --> begin_statement --> get, insert, modify ... --> commit: log record, stamp, acknowledge when durable
+//!              |  ^                 | savepoint()
+//!              +--+                 +--> rollback_to: steps undone newest first, redo cut
+//! ```
+//!
+//! 1. A change is in the delta at once, under this transaction's id, and in `redo`; nothing of it is in the log before commit.
+//! 2. Every change has a step that undoes it; statement atomicity is a savepoint before each statement.
+//! 3. READ COMMITTED waits for the holder of a row and looks again; REPEATABLE READ fails with 40001 if the row changed after
+//!    the snapshot.
+//!
+//! Source: PostgreSQL 15, chapter 13.2, and `heapam.c` for who waits for whom.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalog::{Catalog, Edit};
+use delta::{Base, Expect, Found, Newest, PutOutcome, SlotRef, Write};
+use roaring::RoaringBitmap;
+use segments::LiveSegment;
+use txn::{Cancel, Outcome, Snapshot, SnapshotGuard, TableLock, WaitLimits};
+use types::{Key, Row, RowRef, SegmentId, SqlError, TableId, TxnId};
+
+use crate::commit::{self, Commit};
+use crate::engine::Inner;
+use crate::error::EngineError;
+use crate::read_view::ReadView;
+use crate::redo;
+use crate::table::TableStore;
+
+/// The table id whose lock serializes catalog changes.
+const CATALOG_LOCK: TableId = TableId(0);
+
+/// How much a transaction is kept apart from others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each statement sees what was committed when it began.
+    #[default]
+    ReadCommitted,
+    /// Every statement sees what was committed when the first began.
+    RepeatableRead,
+}
+
+/// How a transaction begins.
+#[derive(Clone, Default)]
+pub struct Begin {
+    /// What it may see of others.
+    pub isolation: Isolation,
+    /// Whether writes are refused with 25006.
+    pub read_only: bool,
+    /// Set from elsewhere to end a wait with 57014.
+    pub cancel: Arc<Cancel>,
+    /// How long to wait for one lock; None waits until there is a deadlock.
+    pub lock_timeout: Option<Duration>,
+}
+
+/// Where a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the delta: written lately.
+    Delta,
+    /// In a segment.
+    Segment,
+    /// There is no such row.
+    Nowhere,
+}
+
+/// What [`Transaction::insert`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// The row is there.
+    Done,
+    /// A row with its key was there before.
+    Duplicate,
+}
+
+/// What is to become of a row, see [`Transaction::modify`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It stays as it is.
+    Keep,
+    /// It becomes this row, which has the same key.
+    Put(Row),
+    /// It goes.
+    Delete,
+}
+
+/// What [`Transaction::modify`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Modified {
+    /// The row was replaced or deleted.
+    Changed,
+    /// There is such a row and it stays.
+    Kept,
+    /// There is no such row.
+    NotFound,
+}
+
+/// A moment within a transaction to go back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Savepoint {
+    steps: usize,
+}
+
+/// What a transaction has done to one table.
+#[derive(Clone, Default)]
+pub(crate) struct Own {
+    /// Segment positions whose rows this transaction has replaced or deleted.
+    pub(crate) dead: Vec<(Arc<LiveSegment>, RoaringBitmap)>,
+    /// Segments this transaction has loaded, seen by nobody else yet.
+    pub(crate) ingested: Vec<Arc<LiveSegment>>,
+}
+
+pub(crate) struct TouchedTable {
+    pub(crate) store: Arc<TableStore>,
+    pub(crate) own: Arc<Own>,
+    locked: Option<TableLock>,
+}
+
+/// One change, with what is needed to stamp or undo it.
+pub(crate) enum Step {
+    /// `base`: the segment position whose row this change replaced first, dead from the commit on. `hidden`: the one that this
+    /// transaction itself must not see any more.
+    Row {
+        table: usize,
+        slot: SlotRef,
+        base: Option<(Arc<LiveSegment>, u32)>,
+        hidden: Option<(Arc<LiveSegment>, u32)>,
+        redo_len: usize,
+    },
+    Ingest {
+        table: usize,
+        live: Arc<LiveSegment>,
+        redo_len: usize,
+    },
+    Edit {
+        before: Option<Arc<Catalog>>,
+        redo_len: usize,
+    },
+}
+
+/// A transaction. Dropping it rolls it back.
+pub struct Transaction {
+    engine: Arc<Inner>,
+    begin: Begin,
+    id: Option<TxnId>,
+    snapshot: Option<Arc<SnapshotGuard>>,
+    pub(crate) tables: Vec<TouchedTable>,
+    /// The catalog with this transaction's edits.
+    pub(crate) edited: Option<Arc<Catalog>>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) redo: Vec<u8>,
+}
+
+impl Transaction {
+    pub(crate) fn new(engine: Arc<Inner>, begin: Begin) -> Transaction {
+        Transaction {
+            engine,
+            begin,
+            id: None,
+            snapshot: None,
+            tables: Vec::new(),
+            edited: None,
+            steps: Vec::new(),
+            redo: Vec::new(),
+        }
+    }
+
+    /// Starts a statement: READ COMMITTED takes a fresh snapshot, REPEATABLE READ keeps its first.
+    pub fn begin_statement(&mut self) {
+        if self.snapshot.is_none() || self.begin.isolation == Isolation::ReadCommitted {
+            self.snapshot = Some(Arc::new(self.engine.txns.snapshot(None)));
+        }
+    }
+
+    /// Waits until every commit so far is visible, so that the next snapshot has them all: those a lock was waited for may not be
+    /// on disk yet. Errors: `Closed` if the log fails first.
+    pub fn settle(&self) -> Result<(), EngineError> {
+        let now = self.engine.txns.quiesce(|ts| ts);
+        let mut result = Ok(());
+        self.engine.block(&mut || result = self.engine.txns.wait_visible(now));
+        result.map_err(|failed| EngineError::Closed(failed.cause.to_string()))
+    }
+
+    /// The isolation this transaction began with.
+    pub fn isolation(&self) -> Isolation {
+        self.begin.isolation
+    }
+
+    /// Whether it refuses writes.
+    pub fn is_read_only(&self) -> bool {
+        self.begin.read_only
+    }
+
+    /// Changes isolation and access mode; only before the first statement ([`Transaction::has_begun`]).
+    pub fn set_mode(&mut self, isolation: Isolation, read_only: bool) {
+        self.begin.isolation = isolation;
+        self.begin.read_only = read_only;
+    }
+
+    /// How long one wait for a lock may take from now on.
+    pub fn set_lock_timeout(&mut self, timeout: Option<Duration>) {
+        self.begin.lock_timeout = timeout;
+    }
+
+    /// True once a statement has taken a snapshot.
+    pub fn has_begun(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// True once something was changed.
+    pub fn has_changes(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    pub(crate) fn engine_handle(&self) -> Arc<Inner> {
+        Arc::clone(&self.engine)
+    }
+
+    fn guard(&self) -> &Arc<SnapshotGuard> {
+        self.snapshot.as_ref().expect("begin_statement comes before every access")
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot { ts: self.guard().ts, own: self.id }
+    }
+
+    /// The catalog at the snapshot, with this transaction's own changes.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        match &self.edited {
+            Some(edited) => Arc::clone(edited),
+            None => self.engine.catalog_at(self.guard().ts),
+        }
+    }
+
+    /// The row with this key at the statement's snapshot, with own changes. Key and row are of the stored columns.
+    pub fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, EngineError> {
+        match self.tables.iter().find(|t| t.store.id() == table) {
+            Some(touched) => touched.store.get(key, &self.snapshot(), &touched.own.ingested),
+            None => self.engine.store(table)?.get(key, &self.snapshot(), &[]),
+        }
+    }
+
+    /// Where the row with this key is at the statement's snapshot.
+    pub fn locate(&self, table: TableId, key: &[u8]) -> Result<Place, EngineError> {
+        let store = match self.tables.iter().find(|t| t.store.id() == table) {
+            Some(touched) => Arc::clone(&touched.store),
+            None => self.engine.store(table)?,
+        };
+        Ok(match store.delta.get(key, &self.snapshot()) {
+            Found::Row(_) => Place::Delta,
+            Found::Deleted => Place::Nowhere,
+            Found::InSegment | Found::NoSlot if self.get(table, key)?.is_some() => Place::Segment,
+            Found::InSegment | Found::NoSlot => Place::Nowhere,
+        })
+    }
+
+    /// Everything at the statement's snapshot, for queries; it stays valid after the transaction has gone on.
+    pub fn read_view(&self) -> Arc<ReadView> {
+        let own = self.tables.iter().map(|t| (Arc::clone(&t.store), Arc::clone(&t.own))).collect();
+        Arc::new(ReadView::new(Arc::clone(&self.engine), Arc::clone(self.guard()), self.snapshot(), self.catalog(), own))
+    }
+
+    /// The id to write with.
+    fn write_id(&mut self) -> Result<TxnId, EngineError> {
+        if self.begin.read_only {
+            return Err(EngineError::ReadOnly);
+        }
+        self.engine.check_open()?;
+        let engine = &self.engine;
+        Ok(*self.id.get_or_insert_with(|| engine.txns.begin()))
+    }
+
+    fn limits(&self) -> WaitLimits<'_> {
+        WaitLimits { timeout: self.begin.lock_timeout, cancel: &self.begin.cancel }
+    }
+
+    fn wait_for(&self, me: TxnId, holder: TxnId) -> Result<(), EngineError> {
+        let mut result = Ok(());
+        self.engine.block(&mut || result = self.engine.txns.wait_for(me, holder, self.limits()));
+        Ok(result?)
+    }
+
+    fn lock(&self, me: TxnId, table: TableId, mode: TableLock) -> Result<(), EngineError> {
+        let mut result = Ok(());
+        self.engine.block(&mut || result = self.engine.txns.lock_table(me, table, mode, self.limits()));
+        Ok(result?)
+    }
+
+    /// The position in `tables` of a table that is about to be written, locked at least in `mode`.
+    pub(crate) fn writable(&mut self, table: TableId, mode: TableLock) -> Result<(usize, TxnId), EngineError> {
+        let me = self.write_id()?;
+        let at = match self.tables.iter().position(|t| t.store.id() == table) {
+            Some(at) => at,
+            None => {
+                let store = self.engine.store(table)?;
+                self.tables.push(TouchedTable { store, own: Arc::default(), locked: None });
+                self.tables.len() - 1
+            }
+        };
+        let have = self.tables[at].locked;
+        if have != Some(TableLock::Exclusive) && have != Some(mode) {
+            self.lock(me, table, mode)?;
+            self.tables[at].locked = Some(mode);
+            if self.tables[at].store.dropped_at() != types::CommitTs::MAX {
+                return Err(EngineError::NoTable(table));
+            }
+        }
+        Ok((at, me))
+    }
+
+    fn room_for(&self, bytes: usize) -> Result<(), EngineError> {
+        let limit = self.engine.options.transaction_bytes_max;
+        if self.redo.len() + bytes > limit {
+            return Err(EngineError::TransactionTooLarge { limit });
+        }
+        self.engine.admit_write(bytes as u64, &self.begin.cancel)
+    }
+
+    /// A row id for a row of a table without primary key. Ids are not reused while the engine runs; one of a transaction that is
+    /// rolled back is lost.
+    pub fn new_rowid(&mut self, table: TableId) -> Result<i64, EngineError> {
+        let (at, _) = self.writable(table, TableLock::Shared)?;
+        Ok(self.tables[at].store.take_rowid())
+    }
+
+    /// Adds a row (of the stored columns). Waits for a transaction in flight that holds its key; `Duplicate` leaves things as
+    /// they were.
+    pub fn insert(&mut self, table: TableId, row: &Row) -> Result<Inserted, EngineError> {
+        let (at, me) = self.writable(table, TableLock::Shared)?;
+        self.room_for(row.0.len())?;
+        let store = Arc::clone(&self.tables[at].store);
+        let key = store.definition.key_of(&store.layout.read(row));
+        loop {
+            let expect = match store.delta.newest(&key, me) {
+                Newest::Blocked(holder) => {
+                    self.wait_for(me, holder)?;
+                    continue;
+                }
+                Newest::Row { .. } | Newest::InSegment { .. } => return Ok(Inserted::Duplicate),
+                Newest::Deleted { version } => Expect::Version(version),
+                Newest::NoSlot => {
+                    if self.find_newest(at, &key)?.is_some() {
+                        return Ok(Inserted::Duplicate);
+                    }
+                    Expect::NoSlot(Base::Absent)
+                }
+            };
+            match store.delta.put(&key, me, expect, Write::Row(row)) {
+                PutOutcome::Changed => {}
+                PutOutcome::TooBig => return Err(EngineError::RowTooBig),
+                PutOutcome::Done(slot) => {
+                    let hidden = self.hide_replaced(at, &key, expect)?;
+                    let redo_len = self.redo.len();
+                    redo::put(&mut self.redo, table, &row.0);
+                    self.steps.push(Step::Row { table: at, slot, base: None, hidden, redo_len });
+                    return Ok(Inserted::Done);
+                }
+            }
+        }
+    }
+
+    fn find_newest(&self, at: usize, key: &[u8]) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
+        let touched = &self.tables[at];
+        if let Some(found) = touched.store.find_newest(key)? {
+            return Ok(Some(found));
+        }
+        for live in &touched.own.ingested {
+            if let Some(position) = live.segment.find(key)? {
+                return Ok(Some((Arc::clone(live), position)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets `change` decide what becomes of the row with this key (both of the stored columns). READ COMMITTED gives it the newest
+    /// version, waiting for a transaction in flight that holds the row; `change` may be called again if the row changes meanwhile,
+    /// so it re-checks its condition each time. REPEATABLE READ: 40001 if the row changed after the snapshot.
+    pub fn modify(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        change: &mut dyn FnMut(RowRef<'_>) -> Result<Change, SqlError>,
+    ) -> Result<Modified, EngineError> {
+        let (at, me) = self.writable(table, TableLock::Shared)?;
+        let store = Arc::clone(&self.tables[at].store);
+        let key = Key::from(key);
+        loop {
+            let newest = store.delta.newest(&key, me);
+            let (expect, row, base) = match newest {
+                Newest::Blocked(holder) => {
+                    self.wait_for(me, holder)?;
+                    continue;
+                }
+                Newest::Row { version, row } => {
+                    self.check_unchanged(&store, &key, version, "update")?;
+                    if self.begin.isolation == Isolation::RepeatableRead && !self.snapshot().sees(version) {
+                        return Ok(Modified::NotFound);
+                    }
+                    (Expect::Version(version), row, None)
+                }
+                Newest::Deleted { version } => {
+                    self.check_unchanged(&store, &key, version, "delete")?;
+                    return Ok(Modified::NotFound);
+                }
+                Newest::InSegment { version } => match self.find_newest(at, &key)? {
+                    None => return Err(EngineError::Bug(format!("a slot of table {table} names a row that no segment has"))),
+                    Some(found) => (Expect::Version(version), found.0.segment.row(found.1, &store.layout)?, Some(found)),
+                },
+                Newest::NoSlot => match self.find_newest(at, &key)? {
+                    None => return Ok(Modified::NotFound),
+                    Some(found) => (Expect::NoSlot(Base::InSegment), found.0.segment.row(found.1, &store.layout)?, Some(found)),
+                },
+            };
+            if base.is_some() && !self.sees_in_segment(at, &key)? {
+                return Ok(Modified::NotFound);
+            }
+            let changed = change(store.layout.read(&row))?;
+            let write = match &changed {
+                Change::Keep => return Ok(Modified::Kept),
+                Change::Put(row) => {
+                    debug_assert_eq!(store.definition.key_of(&store.layout.read(row)), key, "modify keeps the key");
+                    self.room_for(row.0.len())?;
+                    Write::Row(row)
+                }
+                Change::Delete => {
+                    self.room_for(key.len())?;
+                    Write::Deleted
+                }
+            };
+            match store.delta.put(&key, me, expect, write) {
+                PutOutcome::Changed => {}
+                PutOutcome::TooBig => return Err(EngineError::RowTooBig),
+                PutOutcome::Done(slot) => {
+                    let hidden = match &base {
+                        Some(base) => Some(base.clone()),
+                        None => self.hide_replaced(at, &key, expect)?,
+                    };
+                    let redo_len = self.redo.len();
+                    match &changed {
+                        Change::Put(row) => redo::put(&mut self.redo, table, &row.0),
+                        Change::Delete | Change::Keep => redo::delete(&mut self.redo, table, &key),
+                    }
+                    if let Some((live, position)) = &base {
+                        self.hide(at, live, *position);
+                    }
+                    self.steps.push(Step::Row { table: at, slot, base, hidden, redo_len });
+                    return Ok(Modified::Changed);
+                }
+            }
+        }
+    }
+
+    /// REPEATABLE READ: fails if the snapshot saw the row and `version`, its newest, is not that one.
+    fn check_unchanged(
+        &self,
+        store: &TableStore,
+        key: &Key,
+        version: txn::Version,
+        what: &'static str,
+    ) -> Result<(), EngineError> {
+        if self.begin.isolation == Isolation::ReadCommitted || self.snapshot().sees(version) {
+            return Ok(());
+        }
+        match store.get(key, &self.snapshot(), &[])? {
+            Some(_) => Err(EngineError::Conflict(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a row whose newest version is in a segment is there for this transaction. A row loaded after the snapshot is not,
+    /// under REPEATABLE READ; freeze and compaction do not change what a snapshot sees.
+    fn sees_in_segment(&self, at: usize, key: &[u8]) -> Result<bool, EngineError> {
+        if self.begin.isolation == Isolation::ReadCommitted {
+            return Ok(true);
+        }
+        let touched = &self.tables[at];
+        Ok(touched.store.get(key, &self.snapshot(), &touched.own.ingested)?.is_some())
+    }
+
+    /// A change on top of a version that the snapshot does not see (a commit that is not durable yet, or a deletion after it): what
+    /// the snapshot sees instead may be a row in a segment, which from now on is hidden by this transaction's own version.
+    fn hide_replaced(&mut self, at: usize, key: &Key, replaced: Expect) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
+        let snapshot = self.snapshot();
+        match replaced {
+            Expect::Version(version) if !snapshot.sees(version) => {}
+            Expect::Version(_) | Expect::NoSlot(_) => return Ok(None),
+        }
+        let found = self.tables[at].store.segments().find(key, snapshot.ts)?;
+        if let Some((live, position)) = &found {
+            self.hide(at, live, *position);
+        }
+        Ok(found)
+    }
+
+    fn hide(&mut self, at: usize, live: &Arc<LiveSegment>, position: u32) {
+        let own = Arc::make_mut(&mut self.tables[at].own);
+        match own.dead.iter_mut().find(|(l, _)| Arc::ptr_eq(l, live)) {
+            Some((_, dead)) => {
+                dead.insert(position);
+            }
+            None => own.dead.push((Arc::clone(live), RoaringBitmap::from_iter([position]))),
+        }
+    }
+
+    /// Adds a segment whose files are durable; seen by others from the commit on.
+    pub(crate) fn ingest(&mut self, at: usize, live: Arc<LiveSegment>) {
+        let redo_len = self.redo.len();
+        redo::ingest(&mut self.redo, self.tables[at].store.id(), live.segment.id(), &live.segment.info());
+        Arc::make_mut(&mut self.tables[at].own).ingested.push(Arc::clone(&live));
+        self.steps.push(Step::Ingest { table: at, live, redo_len });
+    }
+
+    /// An id for a new catalog object, never given out before.
+    pub fn new_oid(&mut self) -> u32 {
+        self.engine.new_oid()
+    }
+
+    /// Changes the catalog. Waits for another transaction that is changing it, and for writers of a table that is dropped.
+    pub fn edit_catalog(&mut self, edit: Edit) -> Result<(), EngineError> {
+        let me = self.write_id()?;
+        self.lock(me, CATALOG_LOCK, TableLock::Exclusive)?;
+        if let Edit::DropTable(id) = &edit {
+            self.writable(TableId(*id), TableLock::Exclusive)?;
+        }
+        let current = match &self.edited {
+            Some(edited) => Arc::clone(edited),
+            None => self.engine.catalog_newest(),
+        };
+        let next = Arc::new(current.apply(&edit)?);
+        let redo_len = self.redo.len();
+        redo::catalog(&mut self.redo, &edit);
+        if let Edit::CreateTable(table) = &edit {
+            let definition = next.table_by_id(table.id).expect("apply has just added it");
+            let store = Arc::new(TableStore::new(Arc::clone(definition)));
+            self.tables.push(TouchedTable { store, own: Arc::default(), locked: Some(TableLock::Exclusive) });
+        }
+        let before = self.edited.replace(next);
+        self.steps.push(Step::Edit { before, redo_len });
+        Ok(())
+    }
+
+    /// A moment to go back to.
+    pub fn savepoint(&self) -> Savepoint {
+        Savepoint { steps: self.steps.len() }
+    }
+
+    /// Undoes every change since `savepoint`. Locks stay until the end, as in PostgreSQL.
+    pub fn rollback_to(&mut self, savepoint: &Savepoint) {
+        let Some(me) = self.id else { return };
+        while self.steps.len() > savepoint.steps {
+            let Some(step) = self.steps.pop() else { break };
+            match step {
+                Step::Row { table, slot, hidden, redo_len, .. } => {
+                    let touched = &mut self.tables[table];
+                    touched.store.delta.undo(slot, me);
+                    if let Some((live, position)) = hidden {
+                        let own = Arc::make_mut(&mut touched.own);
+                        if let Some((_, dead)) = own.dead.iter_mut().find(|(l, _)| Arc::ptr_eq(l, &live)) {
+                            dead.remove(position);
+                        }
+                    }
+                    self.redo.truncate(redo_len);
+                }
+                Step::Ingest { table, live, redo_len } => {
+                    let own = Arc::make_mut(&mut self.tables[table].own);
+                    own.ingested.retain(|l| !Arc::ptr_eq(l, &live));
+                    own.dead.retain(|(l, _)| !Arc::ptr_eq(l, &live));
+                    self.engine.discard_unseen(Arc::clone(&live.segment));
+                    self.redo.truncate(redo_len);
+                }
+                Step::Edit { before, redo_len } => {
+                    self.edited = before;
+                    self.redo.truncate(redo_len);
+                }
+            }
+        }
+    }
+
+    /// Commits. The answer is to be waited for ([`Commit`]): only then is the transaction acknowledged. On an error nothing of it
+    /// remains.
+    pub fn commit(mut self) -> Result<Commit, EngineError> {
+        let Some(me) = self.id else { return Ok(Commit::nothing()) };
+        if self.steps.is_empty() {
+            return Ok(Commit::nothing());
+        }
+        let engine = Arc::clone(&self.engine);
+        let ticket = engine.check_open().and_then(|()| commit::log(&engine, &self.redo))?;
+        commit::stamp(&engine, &mut self, me, ticket.ts);
+        self.id = None;
+        self.steps.clear();
+        engine.txns.stamped(ticket.ts);
+        engine.txns.finish(me, Outcome::Committed);
+        engine.after_commit(self.redo.len() as u64);
+        Ok(Commit::of(engine, ticket))
+    }
+
+    /// Undoes everything and ends the transaction, as dropping it does.
+    pub fn rollback(self) {}
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        let Some(me) = self.id else { return };
+        self.rollback_to(&Savepoint { steps: 0 });
+        self.engine.txns.finish(me, Outcome::RolledBack);
+    }
+}
+
+/// The positions of `own` that are dead at a snapshot, by segment. Where the snapshot does not read the segment that the row was
+/// found in (compaction has made it since, or retired it since), the one that it does read stands in.
+pub(crate) fn own_dead(
+    store: &TableStore,
+    own: &Own,
+    snapshot: &Snapshot,
+) -> Result<Vec<(SegmentId, RoaringBitmap)>, EngineError> {
+    let mut all: Vec<(SegmentId, RoaringBitmap)> = Vec::new();
+    let mut add = |id: SegmentId, position: u32| match all.iter_mut().find(|(s, _)| *s == id) {
+        Some((_, dead)) => {
+            dead.insert(position);
+        }
+        None => all.push((id, RoaringBitmap::from_iter([position]))),
+    };
+    let segments = store.segments();
+    for (live, dead) in &own.dead {
+        let read = live.is_live(snapshot.ts) || own.ingested.iter().any(|own| Arc::ptr_eq(own, live));
+        for position in dead {
+            if read {
+                add(live.segment.id(), position);
+            } else if let Some((successor, position)) = segments.find(&live.segment.key_at(position)?, snapshot.ts)? {
+                add(successor.segment.id(), position);
+            }
+        }
+    }
+    Ok(all)
+}

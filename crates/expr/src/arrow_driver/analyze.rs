@@ -1,0 +1,201 @@
+//! What the planner could not settle while it built expressions, settled on the finished plan.
+//!
+//! `settle_constants`, before DataFusion's type coercion: string constants in IN lists, CASE, LIKE, `IS DISTINCT FROM`, UNION take the
+//! type they are compared or united with. `Casts`, after it: every cast, written or implied, gets PostgreSQL's meaning.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, Result};
+use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::expr::{BinaryExpr, Case, InList};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Union};
+use datafusion::optimizer::AnalyzerRule;
+use types::{SqlType, arrow_form};
+
+use super::planner::{arg, compare, side, to_type};
+use super::read::is_open;
+use super::{cast_udf, mixed, raise, undefined_operator};
+use crate::cast;
+use crate::function::Arg;
+use crate::rules;
+
+/// Puts the rules where they belong among DataFusion's.
+pub(super) fn add(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
+    rules.push(Arc::new(Casts));
+}
+
+#[derive(Debug)]
+struct Casts;
+
+/// String constants in a finished plan take the type they are compared or united with.
+pub(super) fn settle_constants(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = rewrite(plan, open_constant)?;
+    Ok(plan.transform_up_with_subqueries(unite)?.data)
+}
+
+impl AnalyzerRule for Casts {
+    fn name(&self) -> &str {
+        "casts"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _options: &ConfigOptions) -> Result<LogicalPlan> {
+        rewrite(plan, settle_cast)
+    }
+}
+
+/// Applies `f` to every expression of a plan and of its subqueries, from the leaves up.
+fn rewrite(plan: LogicalPlan, f: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|plan| {
+        let mut schema = merge_schema(&plan.inputs());
+        if let LogicalPlan::TableScan(scan) = &plan {
+            schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+        }
+        let names = NamePreserver::new(&plan);
+        let done = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(|expr| f(expr, &schema))?.update_data(|expr| name.restore(expr)))
+        })?;
+        // A new type shows in the plans above.
+        if done.transformed { done.map_data(LogicalPlan::recompute_schema) } else { Ok(done) }
+    })?;
+    Ok(rewritten.data)
+}
+
+/// The branches of a UNION: a column that is a string constant in one is what it is in the others.
+fn unite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Union(union) = plan else { return Ok(Transformed::no(plan)) };
+    let width = union.schema.fields().len();
+    let types = |at: usize| {
+        union.inputs.iter().map(move |input| {
+            let field = input.schema().field(at);
+            if is_open(field.data_type()) { Some(None) } else { arrow_form::sql_type_of(field).map(Some) }
+        })
+    };
+    let mut wanted = Vec::with_capacity(width);
+    for at in 0..width {
+        // A type that is none of SQL's is DataFusion's business.
+        let known: Option<Vec<Arg>> = types(at).collect();
+        wanted.push(match known {
+            Some(known) if known.contains(&None) && known.iter().any(Option::is_some) => {
+                Some(rules::common(known.iter().copied()).ok_or_else(|| raise(mixed("UNION", &known)))?)
+            }
+            Some(known) if rules::common(known.iter().copied()).is_none() => return Err(raise(mixed("UNION", &known))),
+            _ => None,
+        });
+    }
+    if wanted.iter().all(Option::is_none) {
+        return Ok(Transformed::no(LogicalPlan::Union(union)));
+    }
+    let inputs = union.inputs.iter().map(|input| {
+        let schema = input.schema();
+        let exprs = wanted.iter().enumerate().map(|(at, wanted)| {
+            let field = schema.field(at);
+            let column = Expr::Column(Column::from(schema.qualified_field(at)));
+            match wanted {
+                Some(t) if is_open(field.data_type()) => to_type(column, None, *t).alias(field.name()),
+                _ => column,
+            }
+        });
+        LogicalPlanBuilder::from(input.as_ref().clone()).project(exprs)?.build().map(Arc::new)
+    });
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)))
+}
+
+fn open_constant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::InList(list) => in_list(list, schema),
+        Expr::Case(case) => case_of(case, schema),
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::IsDistinctFrom | Operator::IsNotDistinctFrom), right }) => {
+            match (arg(&left, schema), arg(&right, schema)) {
+                (Ok(a), Ok(b)) => compare(op, *left, a, *right, b).map(Transformed::yes),
+                _ => Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
+            }
+        }
+        Expr::Like(mut like) => {
+            // A pattern is text; so is what it is matched with.
+            match arg(&like.expr, schema) {
+                Ok(Some(t)) if !t.is_string() => Err(raise(undefined_operator("~~", Some(t), None))),
+                _ => {
+                    if let Ok(pattern @ Some(_)) = arg(&like.pattern, schema)
+                        && let Some(SqlType::Char(_)) = pattern
+                    {
+                        like.pattern = Box::new(side(*like.pattern, pattern, rules::Comparison::Blanks));
+                        return Ok(Transformed::yes(Expr::Like(like)));
+                    }
+                    Ok(Transformed::no(Expr::Like(like)))
+                }
+            }
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn in_list(InList { expr, list, negated }: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let types: std::result::Result<Vec<Arg>, ()> = std::iter::once(&*expr).chain(&list).map(|e| arg(e, schema)).collect();
+    let Ok(types) = types else { return Ok(Transformed::no(Expr::InList(InList { expr, list, negated }))) };
+    let (a, items) = (types[0], &types[1..]);
+    // One type for the whole list where there is one; else what each pair compares as.
+    let known = rules::common(items.iter().copied().filter(Option::is_some));
+    let b = match (items.iter().any(Option::is_some), known) {
+        (false, _) => None,
+        (true, Some(t)) => Some(t),
+        (true, None) => return Err(raise(mixed("IN", items))),
+    };
+    let comparison = rules::comparison(a, b).ok_or_else(|| raise(undefined_operator("=", a, b)))?;
+    let expr = Box::new(side(*expr, a, comparison));
+    let list = list.into_iter().zip(items).map(|(item, t)| side(item, *t, comparison)).collect();
+    Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
+}
+
+fn case_of(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Case { expr, when_then_expr, else_expr } = case;
+    let results: std::result::Result<Vec<Arg>, ()> =
+        when_then_expr.iter().map(|(_, then)| arg(then, schema)).chain(else_expr.iter().map(|e| arg(e, schema))).collect();
+    let operand = expr.as_ref().map(|e| arg(e, schema));
+    let (Ok(results), None | Some(Ok(_))) = (results, &operand) else {
+        return Ok(Transformed::no(Expr::Case(Case { expr, when_then_expr, else_expr })));
+    };
+    let t = rules::common(results.iter().copied()).ok_or_else(|| raise(mixed("CASE", &results)))?;
+    let mut kinds = results.into_iter();
+    let mut result = |e: Box<Expr>| Box::new(to_type(*e, kinds.next().flatten(), t));
+    let mut branches = Vec::with_capacity(when_then_expr.len());
+    for (when, then) in when_then_expr {
+        // `CASE x WHEN y` compares as `x = y` does.
+        let when = match (&expr, &operand) {
+            (Some(e), Some(Ok(a))) => match arg(&when, schema) {
+                Ok(b) => Box::new(compare(Operator::Eq, e.as_ref().clone(), *a, *when, b)?),
+                Err(()) => when,
+            },
+            _ => when,
+        };
+        branches.push((when, result(then)));
+    }
+    let else_expr = else_expr.map(&mut result);
+    Ok(Transformed::yes(Expr::Case(Case { expr: None, when_then_expr: branches, else_expr })))
+}
+
+fn settle_cast(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Expr::Cast(cast) = expr else { return Ok(Transformed::no(expr)) };
+    let Some(to) = arrow_form::sql_type_of(&cast.field) else { return Ok(Transformed::no(Expr::Cast(cast))) };
+    let (_, field) = cast.expr.to_field(schema)?;
+    let from_type = field.data_type();
+    let from = if is_open(from_type) { None } else { arrow_form::sql_type_of(&field) };
+    if let Some(from) = from
+        && !cast::exists(from, to)
+    {
+        return Err(raise(cast::missing(from, to)));
+    }
+    let char_to_text = matches!(from, Some(SqlType::Char(_))) && !matches!(to, SqlType::Char(_));
+    if !char_to_text && cast_udf::is_arrows(from_type, to) && from_type != &DataType::Utf8 {
+        return Ok(Transformed::no(Expr::Cast(cast)));
+    }
+    if from.is_some_and(|from| from == to) {
+        return Ok(Transformed::yes(*cast.expr));
+    }
+    Ok(Transformed::yes(cast_udf::cast_expr(*cast.expr, to)))
+}

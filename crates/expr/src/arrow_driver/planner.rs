@@ -1,0 +1,180 @@
+//! Operators, as the SQL planner meets them: which of ours, or which of DataFusion's with which casts.
+//!
+//! Types are settled here, while expressions are built, so that every type derived from them is right from the start.
+
+use std::sync::Arc;
+
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{BinaryExpr, Cast, WindowFunction};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawWindowExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, WindowFunctionDefinition, lit};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+use types::{Datum, SqlError, SqlState, SqlType, arrow_form, text};
+
+use super::read::is_open;
+use super::{cast_udf, raise, udf, undefined_operator, values};
+use crate::function::Arg;
+use crate::rules::{self, Comparison};
+
+/// Plans operators with PostgreSQL's types.
+#[derive(Debug)]
+pub(super) struct Operators;
+
+/// The type of an expression as an argument. `Err` for types that are not SQL's (arrays), which DataFusion plans by itself.
+pub(super) fn arg(expr: &Expr, schema: &DFSchema) -> std::result::Result<Arg, ()> {
+    let (_, field) = expr.to_field(schema).map_err(|_| ())?;
+    if is_open(field.data_type()) {
+        return Ok(None);
+    }
+    arrow_form::sql_type_of(&field).map(Some).ok_or(())
+}
+
+impl ExprPlanner for Operators {
+    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let RawBinaryExpr { op, left, right } = raw;
+        let name = match op {
+            BinaryOperator::Plus => "+",
+            BinaryOperator::Minus => "-",
+            BinaryOperator::Multiply => "*",
+            BinaryOperator::Divide => "/",
+            BinaryOperator::Modulo => "%",
+            BinaryOperator::PGExp | BinaryOperator::BitwiseXor => "^",
+            BinaryOperator::StringConcat => "||",
+            BinaryOperator::BitwiseAnd => "&",
+            BinaryOperator::BitwiseOr => "|",
+            BinaryOperator::PGBitwiseXor => "#",
+            BinaryOperator::PGBitwiseShiftLeft => "<<",
+            BinaryOperator::PGBitwiseShiftRight => ">>",
+            _ => "",
+        };
+        let (Ok(a), Ok(b)) = (arg(&left, schema), arg(&right, schema)) else {
+            return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+        };
+        if !name.is_empty() {
+            return operator(name, left, a, right, b).map(PlannerResult::Planned);
+        }
+        match comparison_operator(&op) {
+            Some(op) => compare(op, left, a, right, b).map(PlannerResult::Planned),
+            None => Ok(PlannerResult::Original(RawBinaryExpr { op, left, right })),
+        }
+    }
+
+    /// DataFusion numbers rows with unsigned integers, PostgreSQL with bigint.
+    fn plan_window(&self, raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        let to = match raw.func_def.name() {
+            "row_number" | "rank" | "dense_rank" => SqlType::Int8,
+            "ntile" => SqlType::Int4,
+            _ => return Ok(PlannerResult::Original(raw)),
+        };
+        let RawWindowExpr { func_def, args, partition_by, order_by, window_frame, filter, null_treatment, distinct } = raw;
+        let name = func_def.name().to_owned();
+        let window = WindowFunction {
+            fun: match func_def {
+                WindowFunctionDefinition::AggregateUDF(f) => WindowFunctionDefinition::AggregateUDF(f),
+                WindowFunctionDefinition::WindowUDF(f) => WindowFunctionDefinition::WindowUDF(f),
+            },
+            params: datafusion::logical_expr::expr::WindowFunctionParams {
+                args,
+                partition_by,
+                order_by,
+                window_frame,
+                filter,
+                null_treatment,
+                distinct,
+            },
+        };
+        let field = Arc::new(arrow_form::field(name, to, true));
+        let window = Expr::WindowFunction(Box::new(window));
+        Ok(PlannerResult::Planned(Expr::Cast(Cast::new_from_field(Box::new(window), field))))
+    }
+}
+
+pub(super) fn comparison_operator(op: &BinaryOperator) -> Option<Operator> {
+    Some(match op {
+        BinaryOperator::Eq => Operator::Eq,
+        BinaryOperator::NotEq => Operator::NotEq,
+        BinaryOperator::Lt => Operator::Lt,
+        BinaryOperator::LtEq => Operator::LtEq,
+        BinaryOperator::Gt => Operator::Gt,
+        BinaryOperator::GtEq => Operator::GtEq,
+        _ => return None,
+    })
+}
+
+/// `left name right` as a call of our operator.
+fn operator(name: &str, left: Expr, a: Arg, right: Expr, b: Arg) -> Result<Expr> {
+    let function = udf::scalar_function(name).ok_or_else(|| raise(SqlError::bug(format!("operator {name} is missing"))))?;
+    let found = crate::function::find(name).and_then(|f| (f.resolve)(&[a, b], None));
+    let Some(signature) = found else {
+        return Err(raise(match (a, b) {
+            (None, None) => {
+                SqlError::new(SqlState::AMBIGUOUS_FUNCTION, format!("operator is not unique: unknown {name} unknown"))
+                    .hint("Could not choose a best candidate operator. You might need to add explicit type casts.")
+            }
+            _ => undefined_operator(name, a, b),
+        }));
+    };
+    let left = to_type(left, a, signature.args[0]);
+    let right = to_type(right, b, signature.args[1]);
+    Ok(function.call(vec![left, right]))
+}
+
+/// A comparison in the type both meet in.
+pub(super) fn compare(op: Operator, left: Expr, a: Arg, right: Expr, b: Arg) -> Result<Expr> {
+    let Some(comparison) = rules::comparison(a, b) else {
+        return Err(raise(undefined_operator(&op.to_string().replace("!=", "<>"), a, b)));
+    };
+    let (left, right) = (side(left, a, comparison), side(right, b, comparison));
+    let (left, right) = match comparison {
+        // Arrow orders intervals by their parts, PostgreSQL by their length.
+        Comparison::As(SqlType::Interval) => (interval_order(left)?, interval_order(right)?),
+        _ => (left, right),
+    };
+    Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))))
+}
+
+fn interval_order(expr: Expr) -> Result<Expr> {
+    let function = udf::scalar_function("interval_order").ok_or_else(|| raise(SqlError::bug("interval_order is missing")))?;
+    Ok(function.call(vec![expr]))
+}
+
+/// One operand of a comparison, as it is compared.
+pub(super) fn side(expr: Expr, t: Arg, comparison: Comparison) -> Expr {
+    match comparison {
+        Comparison::As(to) => to_type(expr, t, to),
+        Comparison::Blanks if matches!(t, Some(SqlType::Char(_))) => match udf::scalar_function("without_blanks") {
+            Some(function) => function.call(vec![expr]),
+            None => expr,
+        },
+        Comparison::Blanks => to_type(expr, t, SqlType::Text),
+        // A number in quotes keeps the digits it was written with.
+        Comparison::Numbers if t.is_none() => match &expr {
+            Expr::Literal(value, _) => match cast_udf::literal(value).and_then(|s| text::parse_decimal(s).ok()) {
+                Some(decimal) => {
+                    let precision =
+                        (decimal.unscaled.unsigned_abs().checked_ilog10().unwrap_or(0) as u8 + 1).max(decimal.scale).max(1);
+                    let t = SqlType::Numeric { precision, scale: decimal.scale };
+                    lit(values::scalar(&Datum::Numeric(decimal), t))
+                }
+                None => to_type(expr, t, SqlType::NUMERIC),
+            },
+            _ => to_type(expr, t, SqlType::NUMERIC),
+        },
+        Comparison::Numbers => expr,
+    }
+}
+
+/// `expr` as a value of type `to`. A cast is written as one, for the planner to see; what it does is settled by `analyze`.
+pub(super) fn to_type(expr: Expr, from: Arg, to: SqlType) -> Expr {
+    let same = match (from, to) {
+        (Some(from), to) => from == to || (from.is_string() && matches!(to, SqlType::Text | SqlType::Varchar(_))),
+        (None, _) => false,
+    };
+    if same {
+        return expr;
+    }
+    match (&expr, to) {
+        (Expr::Literal(ScalarValue::Null, _), _) => lit(values::scalar(&Datum::Null, to)),
+        _ => Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(arrow_form::field("", to, true)))),
+    }
+}

@@ -1,0 +1,96 @@
+//! One function or operator: for which types it is defined, and what it does with values.
+//!
+//! ```text
+//! resolve  [integer, '1' (open)]  ->  Signature { args: [integer, integer], result: integer }     once, when planned
+//! kernel   [3, 1]                 ->  4                                                           per row, either driver
+//! ```
+//!
+//! 1. Resolving the types a signature asks for gives that signature again: planning twice changes nothing.
+//! 2. A strict function is not called with NULL; its result is NULL.
+
+use types::text::Session;
+use types::{Datum, DatumRef, SqlError, SqlType};
+
+/// The type of an argument; `None` for a string constant or NULL, which takes the type its use asks for.
+pub(crate) type Arg = Option<SqlType>;
+
+/// Which arguments a call takes, and what it gives.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Signature {
+    pub(crate) args: Vec<SqlType>,
+    pub(crate) result: SqlType,
+}
+
+/// When two calls with the same arguments give the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stability {
+    /// Always.
+    Immutable,
+    /// Within one statement.
+    Stable,
+}
+
+/// What a kernel knows besides its arguments.
+pub(crate) struct Call<'a> {
+    /// The types it was resolved for.
+    pub(crate) signature: &'a Signature,
+    /// The constant in its name (`crate::syntax::SPECIAL`).
+    pub(crate) special: Option<&'a str>,
+    /// Zone and time of the transaction.
+    pub(crate) session: &'a Session,
+}
+
+/// See the module's head.
+pub(crate) struct Function {
+    pub(crate) name: &'static str,
+    pub(crate) stability: Stability,
+    pub(crate) strict: bool,
+    /// The signature for these arguments; `None` if there is none. The second argument is the constant in the name.
+    pub(crate) resolve: fn(&[Arg], Option<&str>) -> Option<Signature>,
+    pub(crate) kernel: fn(&Call<'_>, &[DatumRef<'_>]) -> Result<Datum, SqlError>,
+}
+
+impl Function {
+    /// A strict, immutable one.
+    pub(crate) const fn new(
+        name: &'static str,
+        resolve: fn(&[Arg], Option<&str>) -> Option<Signature>,
+        kernel: fn(&Call<'_>, &[DatumRef<'_>]) -> Result<Datum, SqlError>,
+    ) -> Function {
+        Function { name, stability: Stability::Immutable, strict: true, resolve, kernel }
+    }
+
+    /// The same, called with NULLs too.
+    pub(crate) const fn called_on_null(mut self) -> Function {
+        self.strict = false;
+        self
+    }
+
+    /// The same, depending on the transaction's time or zone.
+    pub(crate) const fn stable(mut self) -> Function {
+        self.stability = Stability::Stable;
+        self
+    }
+
+    /// Applies the kernel, or gives NULL where a strict function must not be called.
+    pub(crate) fn apply(&self, call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+        if self.strict && args.iter().any(DatumRef::is_null) { Ok(Datum::Null) } else { (self.kernel)(call, args) }
+    }
+}
+
+/// The function with this name, without the constant that may be part of it.
+pub(crate) fn find(name: &str) -> Option<&'static Function> {
+    use std::collections::HashMap;
+    use std::sync::LazyLock;
+    static BY_NAME: LazyLock<HashMap<&'static str, &'static Function>> =
+        LazyLock::new(|| crate::functions::all().map(|function| (function.name, function)).collect());
+    BY_NAME.get(name).copied()
+}
+
+/// Splits `round@2` into a name and its constant.
+pub(crate) fn split_name(name: &str) -> (&str, Option<&str>) {
+    match name.split_once(crate::syntax::SPECIAL) {
+        Some((name, special)) => (name, Some(special)),
+        None => (name, None),
+    }
+}

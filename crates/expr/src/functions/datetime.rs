@@ -1,0 +1,317 @@
+//! Functions of dates and times.
+
+use types::calendar::{self, DAY};
+use types::{Datum, DatumRef, Interval, SqlError, SqlState, SqlType, coerce, zone};
+
+use super::fields::{self, Field};
+use super::temporal::{self, TruncateTo};
+use super::{fits, float_of, int_of, mismatch, template, text, text_of};
+use crate::decimal;
+use crate::function::{Arg, Call, Function, Signature};
+
+use SqlType::{Date, Float8, Int4, Int8, Text, Time, Timestamp, TimestampTz};
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function::new("now", |args, _| fits(args, &[], TimestampTz), |call, _| now(call).map(Datum::TimestampTz)).stable(),
+    Function::new("current_timestamp", |args, _| fits(args, &[], TimestampTz), |call, _| now(call).map(Datum::TimestampTz))
+        .stable(),
+    Function::new("transaction_timestamp", |args, _| fits(args, &[], TimestampTz), |call, _| now(call).map(Datum::TimestampTz))
+        .stable(),
+    Function::new("statement_timestamp", |args, _| fits(args, &[], TimestampTz), |call, _| now(call).map(Datum::TimestampTz))
+        .stable(),
+    Function::new("localtimestamp", |args, _| fits(args, &[], Timestamp), |call, _| local(call, Timestamp)).stable(),
+    Function::new("current_date", |args, _| fits(args, &[], Date), |call, _| local(call, Date)).stable(),
+    Function::new("current_time", |args, _| fits(args, &[], Time), |call, _| local(call, Time)).stable(),
+    Function::new("localtime", |args, _| fits(args, &[], Time), |call, _| local(call, Time)).stable(),
+    Function::new("extract", extract_signature, extract),
+    Function::new(
+        "date_part",
+        |args, special| Some(Signature { result: Float8, ..extract_signature(args, special)? }),
+        date_part,
+    ),
+    Function::new("date_trunc", truncate_signature, truncate),
+    Function::new("age", age_signature, age).stable(),
+    Function::new("timezone", timezone_signature, timezone).stable(),
+    Function::new(
+        "isfinite",
+        |args, _| one_moment(args).map(|t| of(&[t], SqlType::Bool)),
+        |_, args| {
+            Ok(Datum::Bool(match args {
+                [DatumRef::Date(v)] => !calendar::is_infinite_date(*v),
+                [DatumRef::Timestamp(v) | DatumRef::TimestampTz(v)] => !calendar::is_infinite_timestamp(*v),
+                _ => true,
+            }))
+        },
+    ),
+    Function::new(
+        "justify_days",
+        |args, _| fits(args, &[SqlType::Interval], SqlType::Interval),
+        |_, args| justify(args, false, true),
+    ),
+    Function::new(
+        "justify_hours",
+        |args, _| fits(args, &[SqlType::Interval], SqlType::Interval),
+        |_, args| justify(args, true, false),
+    ),
+    Function::new(
+        "justify_interval",
+        |args, _| fits(args, &[SqlType::Interval], SqlType::Interval),
+        |_, args| justify(args, true, true),
+    ),
+    Function::new(
+        "interval_order",
+        |args, _| fits(args, &[SqlType::Interval], WIDE),
+        |_, args| match args {
+            [DatumRef::Interval(v)] => Ok(Datum::Numeric(types::Decimal { unscaled: temporal::interval_order(*v), scale: 0 })),
+            _ => Err(mismatch("interval_order")),
+        },
+    ),
+    Function::new("make_date", |args, _| fits(args, &[Int4; 3], Date), make_date),
+    Function::new(
+        "make_time",
+        |args, _| fits(args, &[Int4, Int4, Float8], Time),
+        |_, args| clock(int_of(args, 0)?, int_of(args, 1)?, float_of(args, 2)?).map(Datum::Time),
+    ),
+    Function::new(
+        "make_timestamp",
+        |args, _| fits(args, &[Int4, Int4, Int4, Int4, Int4, Float8], Timestamp),
+        |call, args| {
+            let Datum::Date(days) = make_date(call, &args[..3])? else { return Err(mismatch("make_timestamp")) };
+            let time = clock(int_of(args, 3)?, int_of(args, 4)?, float_of(args, 5)?)?;
+            temporal::at_time(days, time).map(Datum::Timestamp)
+        },
+    ),
+    Function::new("to_timestamp", to_timestamp_signature, to_timestamp).stable(),
+    Function::new(
+        "to_date",
+        |args, _| fits(args, &[Text, Text], Date),
+        |_, args| template::parse(text_of(args, 0)?, text_of(args, 1)?).map(|at| Datum::Date(calendar::split_timestamp(at).0)),
+    ),
+    Function::new("to_char", to_char_signature, to_char).stable(),
+];
+
+/// What orders of intervals need.
+const WIDE: SqlType = SqlType::Numeric { precision: 38, scale: 0 };
+
+fn of(args: &[SqlType], result: SqlType) -> Signature {
+    Signature { args: args.to_vec(), result }
+}
+
+fn one_moment(args: &[Arg]) -> Option<SqlType> {
+    match *args {
+        [Some(t @ (Date | Time | Timestamp | TimestampTz | SqlType::Interval))] => Some(t),
+        [None] => Some(Timestamp),
+        _ => None,
+    }
+}
+
+fn now(call: &Call<'_>) -> Result<i64, SqlError> {
+    call.session.now.ok_or_else(|| SqlError::unsupported("there is no clock here"))
+}
+
+/// The transaction's time on the zone's clocks.
+fn local(call: &Call<'_>, to: SqlType) -> Result<Datum, SqlError> {
+    coerce::assign_in(Datum::TimestampTz(now(call)?), to, call.session)
+}
+
+fn extract_signature(args: &[Arg], special: Option<&str>) -> Option<Signature> {
+    let t = one_moment(args)?;
+    let result = special.and_then(Field::named).map_or(SqlType::NUMERIC, |field| field.result(t));
+    Some(of(&[t], result))
+}
+
+fn field(call: &Call<'_>) -> Result<Field, SqlError> {
+    let name = call.special.unwrap_or("?");
+    Field::named(name).ok_or_else(|| fields::unknown(name, call.signature.args.first().copied().unwrap_or(Timestamp)))
+}
+
+fn extract(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    let [value] = *args else { return Err(mismatch("extract")) };
+    let SqlType::Numeric { scale, .. } = call.signature.result else { return Err(mismatch("extract")) };
+    match fields::extract(field(call)?, value, |at| zone::offset_at(&call.session.zone, at))? {
+        Some(found) => Ok(Datum::Numeric(types::Decimal { unscaled: decimal::rescale(found, scale)?, scale })),
+        None => Ok(Datum::Null),
+    }
+}
+
+fn date_part(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    let [value] = *args else { return Err(mismatch("date_part")) };
+    Ok(fields::extract(field(call)?, value, |at| zone::offset_at(&call.session.zone, at))?
+        .map_or(Datum::Null, |found| Datum::Float8(decimal::to_f64(found))))
+}
+
+fn truncate_signature(args: &[Arg], special: Option<&str>) -> Option<Signature> {
+    special?;
+    match *args {
+        [Some(Date)] => Some(of(&[TimestampTz], TimestampTz)),
+        [Some(t @ (Timestamp | TimestampTz | SqlType::Interval))] => Some(of(&[t], t)),
+        [None] => Some(of(&[Timestamp], Timestamp)),
+        _ => None,
+    }
+}
+
+fn truncate(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    let unit = TruncateTo::named(call.special.unwrap_or("?"))?;
+    Ok(match *args {
+        [DatumRef::Timestamp(v)] => Datum::Timestamp(temporal::truncate_timestamp(unit, v)?),
+        [DatumRef::TimestampTz(v)] => {
+            let here = coerce::assign_in(Datum::TimestampTz(v), Timestamp, call.session)?;
+            let Datum::Timestamp(here) = here else { return Err(mismatch("date_trunc")) };
+            let start = Datum::Timestamp(temporal::truncate_timestamp(unit, here)?);
+            coerce::assign_in(start, TimestampTz, call.session)?
+        }
+        [DatumRef::Interval(v)] => Datum::Interval(temporal::truncate_interval(unit, v)?),
+        _ => return Err(mismatch("date_trunc")),
+    })
+}
+
+fn age_signature(args: &[Arg], _: Option<&str>) -> Option<Signature> {
+    let with_zone = args.contains(&Some(TimestampTz));
+    let t = if with_zone { TimestampTz } else { Timestamp };
+    match args.len() {
+        1 | 2 => fits(args, &vec![t; args.len()], SqlType::Interval),
+        _ => None,
+    }
+}
+
+fn age(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    let at = |value: &DatumRef<'_>| match *value {
+        DatumRef::Timestamp(v) | DatumRef::TimestampTz(v) => Ok(v),
+        _ => Err(mismatch("age")),
+    };
+    let (a, b) = match args {
+        [a, b] => (at(a)?, at(b)?),
+        [b] => {
+            let today = now(call)?;
+            (today - today.rem_euclid(DAY), at(b)?)
+        }
+        _ => return Err(mismatch("age")),
+    };
+    temporal::age(a, b).map(Datum::Interval)
+}
+
+fn timezone_signature(args: &[Arg], _: Option<&str>) -> Option<Signature> {
+    let first = match args.first()? {
+        None => Text,
+        Some(t) if t.is_string() => Text,
+        Some(SqlType::Interval) => SqlType::Interval,
+        _ => return None,
+    };
+    match *args.get(1)? {
+        Some(Timestamp) => Some(of(&[first, Timestamp], TimestampTz)),
+        Some(TimestampTz | Date) | None => Some(of(&[first, TimestampTz], Timestamp)),
+        _ => None,
+    }
+}
+
+fn timezone(_: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    let out = || SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
+    let offset = |at: i64, local: bool| match args.first() {
+        Some(DatumRef::Text(name)) => {
+            let zone = zone::named(name)?;
+            Ok(if local { zone::offset_of_local(&zone, at) } else { zone::offset_at(&zone, at) })
+        }
+        Some(DatumRef::Interval(Interval { months: 0, days: 0, micros })) => Ok((micros / 1_000_000) as i32),
+        Some(DatumRef::Interval(_)) => {
+            Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "interval time zone must not include months or days"))
+        }
+        _ => Err(mismatch("timezone")),
+    };
+    let micros = |seconds: i32| i64::from(seconds) * 1_000_000;
+    Ok(match args.get(1) {
+        Some(DatumRef::Timestamp(v)) => Datum::TimestampTz(v.checked_sub(micros(offset(*v, true)?)).ok_or_else(out)?),
+        Some(DatumRef::TimestampTz(v)) => Datum::Timestamp(v.checked_add(micros(offset(*v, false)?)).ok_or_else(out)?),
+        _ => return Err(mismatch("timezone")),
+    })
+}
+
+fn justify(args: &[DatumRef<'_>], hours: bool, days: bool) -> Result<Datum, SqlError> {
+    match args {
+        [DatumRef::Interval(v)] => temporal::justify(*v, hours, days).map(Datum::Interval),
+        _ => Err(mismatch("justify")),
+    }
+}
+
+fn make_date(_: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    let (year, month, day) = (int_of(args, 0)?, int_of(args, 1)?, int_of(args, 2)?);
+    let bad = || {
+        let message = format!("date field value out of range: {year}-{month:02}-{day:02}");
+        SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, message)
+    };
+    // A negative year is before Christ, and there is no year 0.
+    let astronomical = if year < 0 { year + 1 } else { year };
+    let (Ok(astronomical), Ok(month), Ok(day)) = (i32::try_from(astronomical), u32::try_from(month), u32::try_from(day)) else {
+        return Err(bad());
+    };
+    let exists = year != 0
+        && (1..=12).contains(&month)
+        && (1..=calendar::days_in_month(astronomical, month)).contains(&day)
+        && (-4713..=5_874_897).contains(&astronomical);
+    if !exists {
+        return Err(bad());
+    }
+    i32::try_from(calendar::days_from_civil(astronomical, month, day)).map(Datum::Date).map_err(|_| bad())
+}
+
+fn clock(hour: i64, minute: i64, second: f64) -> Result<i64, SqlError> {
+    if !(0..=24).contains(&hour) || !(0..60).contains(&minute) || !(0.0..=60.0).contains(&second) {
+        let message = format!("time field value out of range: {hour}:{minute:02}:{second}");
+        return Err(SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, message));
+    }
+    let time = (hour * 60 + minute) * 60_000_000 + (second * 1e6).round_ties_even() as i64;
+    if time > DAY {
+        return Err(SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "time field value out of range"));
+    }
+    Ok(time)
+}
+
+fn to_timestamp_signature(args: &[Arg], _: Option<&str>) -> Option<Signature> {
+    match args.len() {
+        1 => fits(args, &[Float8], TimestampTz),
+        _ => fits(args, &[Text, Text], TimestampTz),
+    }
+}
+
+fn to_timestamp(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    if let [DatumRef::Float8(seconds)] = *args {
+        let micros = (seconds * 1e6).round_ties_even();
+        let in_range = micros > calendar::TIMESTAMP_MIN as f64 && micros < i64::MAX as f64;
+        return if in_range {
+            Ok(Datum::TimestampTz(micros as i64))
+        } else {
+            Err(SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{seconds}\"")))
+        };
+    }
+    let at = template::parse(text_of(args, 0)?, text_of(args, 1)?)?;
+    coerce::assign_in(Datum::Timestamp(at), TimestampTz, call.session)
+}
+
+fn to_char_signature(args: &[Arg], _: Option<&str>) -> Option<Signature> {
+    let first = match *args.first()? {
+        Some(Date | Timestamp) => Timestamp,
+        Some(TimestampTz) => TimestampTz,
+        Some(t @ (SqlType::Interval | Time)) => t,
+        Some(SqlType::Int2 | Int4 | Int8) => SqlType::Numeric { precision: 19, scale: 0 },
+        Some(t @ SqlType::Numeric { .. }) => t,
+        Some(SqlType::Float4 | Float8) => SqlType::NUMERIC,
+        _ => return None,
+    };
+    fits(args, &[first, Text], Text).or_else(|| Some(of(&[first, Text], Text)).filter(|_| args.len() == 2))
+}
+
+fn to_char(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    let pattern = text_of(args, 1)?;
+    text(match args.first() {
+        Some(DatumRef::Timestamp(v)) => template::format(*v, None, pattern)?,
+        Some(DatumRef::TimestampTz(v)) => {
+            let Datum::Timestamp(here) = coerce::assign_in(Datum::TimestampTz(*v), Timestamp, call.session)? else {
+                return Err(mismatch("to_char"));
+            };
+            template::format(here, Some((zone::offset_at(&call.session.zone, *v), &call.session.zone)), pattern)?
+        }
+        Some(DatumRef::Interval(v)) => template::format_interval(*v, pattern)?,
+        Some(DatumRef::Time(v)) => template::format_interval(Interval { months: 0, days: 0, micros: *v }, pattern)?,
+        Some(DatumRef::Numeric(v)) => template::format_number(*v, pattern)?,
+        _ => return Err(mismatch("to_char")),
+    })
+}

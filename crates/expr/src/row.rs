@@ -1,0 +1,98 @@
+//! The row driver: expressions over one row, compiled once, without DataFusion.
+//!
+//! ```text
+//! a + $1        Arithmetic(Add, int4, [Column 0, Param 0])      bind: names, types and parameters are settled
+//! evaluate      row image + parameters -> Datum                 the same values and errors as the Arrow driver
+//! ```
+//!
+//! 1. [`bind`] knows few forms and answers `None` for any other: then the statement goes to DataFusion.
+//! 2. An undeclared parameter, like a string constant, takes the type of what it meets; one that meets nothing is not bound.
+//!
+//! Not here: calls of functions, subqueries, aggregates; the types of a statement's other clauses.
+
+mod bind;
+mod evaluate;
+
+pub use bind::{Binder, Bound};
+
+use types::{Datum, SqlType};
+
+/// A compiled expression.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowExpr {
+    pub(crate) node: Node,
+    /// The type of every value it gives.
+    pub data_type: SqlType,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Node {
+    /// A stored column, from 0.
+    Column(usize),
+    /// A parameter, from 0.
+    Param(usize),
+    Literal(Datum),
+    Arithmetic(Arithmetic, Box<[RowExpr; 2]>),
+    Compare(Comparison, Box<[RowExpr; 2]>),
+    And(Box<[RowExpr; 2]>),
+    Or(Box<[RowExpr; 2]>),
+    Not(Box<RowExpr>),
+    IsNull(Box<RowExpr>),
+    Concat(Box<[RowExpr; 2]>),
+    Coalesce(Vec<RowExpr>),
+    /// To the expression's type, by the rules of assignment.
+    Cast(Box<RowExpr>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl RowExpr {
+    /// The stored column at `column`.
+    pub fn column(column: usize, data_type: SqlType) -> RowExpr {
+        RowExpr { node: Node::Column(column), data_type }
+    }
+
+    /// Both conditions.
+    #[must_use]
+    pub fn and(self, other: RowExpr) -> RowExpr {
+        RowExpr { node: Node::And(Box::new([self, other])), data_type: SqlType::Bool }
+    }
+
+    /// True if it reads no column, so that it has one value for all rows.
+    pub fn is_constant(&self) -> bool {
+        match &self.node {
+            Node::Column(_) => false,
+            Node::Param(_) | Node::Literal(_) => true,
+            Node::Arithmetic(_, pair) | Node::Compare(_, pair) | Node::And(pair) | Node::Or(pair) | Node::Concat(pair) => {
+                pair.iter().all(RowExpr::is_constant)
+            }
+            Node::Not(inner) | Node::IsNull(inner) | Node::Cast(inner) => inner.is_constant(),
+            Node::Coalesce(list) => list.iter().all(RowExpr::is_constant),
+        }
+    }
+
+    /// The stored column this is, unchanged.
+    pub fn as_column(&self) -> Option<usize> {
+        match self.node {
+            Node::Column(column) => Some(column),
+            _ => None,
+        }
+    }
+}

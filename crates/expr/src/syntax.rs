@@ -1,0 +1,451 @@
+//! Expressions in one form: what PostgreSQL writes in special syntax becomes a function call or a cast, so that everything after
+//! this knows functions, casts, operators and little else.
+//!
+//! ```text
+//! 42, 4.2                        CAST(42 AS int4), numeric stays           EXTRACT(year FROM x)      "extract@year"(x)
+//! -x                             "-"(x); -42 stays a number                DATE_TRUNC('month', x)    "date_trunc@month"(x)
+//! INTERVAL '90' DAY              CAST('90 day' AS interval)                ROUND(x, 2)               "round@2"(x)
+//! SUBSTRING(x FROM 1 FOR 2)      substring(x, 1, 2)                        x SIMILAR TO y            similar_to(x, y)
+//! x BETWEEN SYMMETRIC ..         not read by the parser                    (a, b) = (1, 2)           a = 1 AND b = 2
+//! ```
+//!
+//! 1. An integer literal is `integer`, else `bigint`, else `numeric`: the first that holds it, with its sign.
+//! 2. A constant that decides the type of a result (the digits of `round`, the field of `extract`) is part of the function's name,
+//!    so that types do not depend on when constants are folded.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, TimezoneInfo, TrimWhereField,
+    TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+use types::{SqlError, SqlState, SqlType};
+
+/// Between a function's name and the constant that is part of it.
+pub const SPECIAL: char = '@';
+
+/// Rewrites an expression and all in it, subqueries too.
+pub fn normalize(expr: &mut Expr) -> Result<(), SqlError> {
+    struct Visitor;
+    impl VisitorMut for Visitor {
+        type Break = SqlError;
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+            match rewrite(expr) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            }
+        }
+    }
+    match VisitMut::visit(expr, &mut Visitor) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// Rewrites one expression whose parts have been rewritten. Errors: 0A000 for syntax nothing here stands for.
+pub fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
+    let taken = std::mem::replace(expr, Expr::value(Value::Null));
+    *expr = rewritten(taken)?;
+    Ok(())
+}
+
+fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
+    Ok(match expr {
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) => number(digits, long, span),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => negated(*expr),
+        Expr::UnaryOp { op: UnaryOperator::Plus, expr } => *expr,
+        Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr } => call("~", vec![*expr]),
+        Expr::UnaryOp { op: UnaryOperator::PGAbs, expr } => call("abs", vec![*expr]),
+        Expr::UnaryOp { op: UnaryOperator::PGSquareRoot, expr } => call("sqrt", vec![*expr]),
+        Expr::UnaryOp { op: UnaryOperator::PGCubeRoot, expr } => call("cbrt", vec![*expr]),
+        Expr::Interval(interval) => interval_literal(interval)?,
+        Expr::TypedString(TypedString { data_type, value, .. }) => {
+            Expr::Cast { kind: CastKind::Cast, expr: Box::new(Expr::Value(value)), data_type, array: false, format: None }
+        }
+        Expr::Extract { field, expr, .. } => call(&format!("extract{SPECIAL}{}", field_name(&field)), vec![*expr]),
+        Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => call("ceil", vec![*expr]),
+        Expr::Floor { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => call("floor", vec![*expr]),
+        Expr::Ceil { .. } | Expr::Floor { .. } => return Err(SqlError::unsupported("CEIL and FLOOR take one argument")),
+        Expr::Position { expr, r#in } => call("position", vec![*r#in, *expr]),
+        Expr::Substring { expr, substring_from, substring_for, .. } => match (substring_from, substring_for) {
+            (Some(from), Some(count)) => call("substring", vec![*expr, *from, *count]),
+            (Some(from), None) => call("substring", vec![*expr, *from]),
+            (None, Some(count)) => call("substring", vec![*expr, number("1".into(), false, Span::empty()), *count]),
+            (None, None) => *expr,
+        },
+        Expr::Trim { trim_where, trim_what, expr, trim_characters } => {
+            let name = match trim_where {
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+                Some(TrimWhereField::Both) | None => "btrim",
+            };
+            let characters = trim_what.map(|what| *what).or_else(|| trim_characters.and_then(|list| list.into_iter().next()));
+            call(name, [*expr].into_iter().chain(characters).collect())
+        }
+        Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+            let args = [*expr, *overlay_what, *overlay_from];
+            call("overlay", args.into_iter().chain(overlay_for.map(|count| *count)).collect())
+        }
+        Expr::Like { negated, any, expr, pattern, escape_char: Some(escape) } => {
+            let pattern = Box::new(call("like_escape", vec![*pattern, Expr::Value(escape)]));
+            Expr::Like { negated, any, expr, pattern, escape_char: None }
+        }
+        Expr::ILike { negated, any, expr, pattern, escape_char: Some(escape) } => {
+            let pattern = Box::new(call("like_escape", vec![*pattern, Expr::Value(escape)]));
+            Expr::ILike { negated, any, expr, pattern, escape_char: None }
+        }
+        Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+            let escape = escape_char.map(Expr::Value);
+            let test = call("similar_to", [*expr, *pattern].into_iter().chain(escape).collect());
+            if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) } } else { test }
+        }
+        Expr::AtTimeZone { timestamp, time_zone } => call("timezone", vec![*time_zone, *timestamp]),
+        Expr::Collate { expr, collation } => {
+            let name = collation.to_string().replace('"', "").to_ascii_lowercase();
+            match name.trim_start_matches("pg_catalog.") {
+                "c" | "posix" | "default" | "ucs_basic" => *expr,
+                _ => {
+                    return Err(SqlError::unsupported(format!(
+                        "collation {collation} is not supported: text is compared by bytes"
+                    )));
+                }
+            }
+        }
+        Expr::BinaryOp { left, op, right } => binary(*left, op, *right)?,
+        Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, array: false, format: None } => {
+            match catalog_type(&data_type) {
+                Some(name) => call(name, vec![*expr]),
+                None if is_bare_numeric(&data_type) => numeric_cast(*expr),
+                // By its digits: 1e308 has no room in a numeric.
+                None if is_number(&expr) && is_float(&data_type) => {
+                    let text = Expr::value(Value::SingleQuotedString(expr.to_string()));
+                    Expr::Cast { kind: CastKind::Cast, expr: Box::new(text), data_type, array: false, format: None }
+                }
+                None => Expr::Cast { kind: CastKind::Cast, expr, data_type, array: false, format: None },
+            }
+        }
+        Expr::Function(mut function) => {
+            if let Some(WindowType::WindowSpec(window)) = &mut function.over {
+                unwrap_frame(window);
+            }
+            special_call(function)
+        }
+        Expr::Between { expr, negated, low, high } if !is_volatile(&expr) => {
+            let test = operation(
+                operation(expr.as_ref().clone(), BinaryOperator::GtEq, *low),
+                BinaryOperator::And,
+                operation(*expr, BinaryOperator::LtEq, *high),
+            );
+            if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) } } else { test }
+        }
+        Expr::InList { expr, list, negated } if matches!(strip(&expr), Expr::Tuple(_)) => row_in_list(&expr, list, negated)?,
+        Expr::IsUnknown(expr) => Expr::IsNull(expr),
+        Expr::IsNotUnknown(expr) => Expr::IsNotNull(expr),
+        other => other,
+    })
+}
+
+/// The raw literal that [`rewrite`] wrapped, for the places where a number means something else: `ORDER BY 1`.
+pub fn unwrap_number(expr: &mut Expr) {
+    if let Expr::Cast { expr: inner, .. } = expr
+        && let Expr::Value(ValueWithSpan { value: Value::Number(..), .. }) = inner.as_ref()
+    {
+        let raw = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
+        *expr = raw;
+    }
+}
+
+/// The raw numbers of a window's frame: `ROWS 1 PRECEDING`.
+pub fn unwrap_frame(window: &mut WindowSpec) {
+    let Some(frame) = &mut window.window_frame else { return };
+    for bound in std::iter::once(&mut frame.start_bound).chain(frame.end_bound.as_mut()) {
+        if let WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset)) = bound {
+            unwrap_number(offset);
+        }
+    }
+}
+
+/// A call of a function by its name, as it is.
+pub fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(Ident::with_quote('"', name)),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
+}
+
+/// `expr AS data_type`.
+pub fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+fn number(digits: String, long: bool, span: Span) -> Expr {
+    let plain = digits.replace('_', "");
+    let data_type = match plain.parse::<u128>() {
+        Ok(v) if v <= i32::MAX as u128 => Some(DataType::Int4(None)),
+        Ok(v) if v <= i64::MAX as u128 => Some(DataType::Int8(None)),
+        // Too long for bigint: a numeric, which the point tells the planner.
+        Ok(_) => None,
+        Err(_) => None,
+    };
+    let integer = data_type.is_none() && plain.bytes().all(|b| b.is_ascii_digit());
+    let digits = if integer { format!("{plain}.") } else { digits };
+    let literal = Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span });
+    match data_type {
+        Some(data_type) => cast(literal, data_type),
+        None => literal,
+    }
+}
+
+fn negated(expr: Expr) -> Expr {
+    match expr {
+        // The sign belongs to the literal: -2147483648 is an integer.
+        Expr::Cast { expr: inner, data_type, .. } if is_number(&inner) => {
+            let data_type = match integer_of(&inner) {
+                Some(v) if v <= 1 << 31 => DataType::Int4(None),
+                _ => data_type,
+            };
+            cast(Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner }, data_type)
+        }
+        expr if is_number(&expr) => Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(expr) },
+        expr => call("-", vec![expr]),
+    }
+}
+
+fn is_number(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(ValueWithSpan { value: Value::Number(..), .. }))
+}
+
+/// An integer literal, signed or not, as it was written.
+fn integer_of(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => integer_of(inner),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => integer_of(expr)?.checked_neg(),
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse().ok(),
+        _ => None,
+    }
+}
+
+fn string_of(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Nested(inner) => string_of(inner),
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(s) | Value::EscapedStringLiteral(s), .. }) => Some(s),
+        _ => None,
+    }
+}
+
+fn interval_literal(interval: datafusion::sql::sqlparser::ast::Interval) -> Result<Expr, SqlError> {
+    let Some(text) = string_of(&interval.value) else {
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "INTERVAL needs a string"));
+    };
+    let is_plain =
+        !text.is_empty() && text.trim().trim_start_matches(['-', '+']).bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let text = match (&interval.leading_field, &interval.last_field) {
+        (None, None) => text.to_owned(),
+        (Some(field), None) if is_plain => format!("{} {}", text.trim(), field_name(field)),
+        (Some(_), None) => text.to_owned(),
+        (Some(DateTimeField::Year), Some(DateTimeField::Month)) => text.to_owned(),
+        _ => return Err(SqlError::unsupported("interval fields from .. to are not supported, except year to month")),
+    };
+    Ok(cast(Expr::value(Value::SingleQuotedString(text)), DataType::Interval { fields: None, precision: None }))
+}
+
+/// A date field's name as PostgreSQL spells it, in the singular.
+fn field_name(field: &DateTimeField) -> String {
+    let name = match field {
+        DateTimeField::Week(_) => "week".into(),
+        DateTimeField::Custom(ident) => ident.value.to_ascii_lowercase(),
+        other => other.to_string().to_ascii_lowercase(),
+    };
+    singular(&name).to_owned()
+}
+
+fn singular(name: &str) -> &str {
+    match name {
+        "years" | "y" | "yr" | "yrs" => "year",
+        "months" | "mon" | "mons" => "month",
+        "weeks" | "w" => "week",
+        "days" | "d" => "day",
+        "hours" | "h" | "hr" | "hrs" => "hour",
+        "minutes" | "m" | "min" | "mins" => "minute",
+        "seconds" | "s" | "sec" | "secs" => "second",
+        "milliseconds" | "ms" | "msec" | "msecs" => "millisecond",
+        "microseconds" | "us" | "usec" | "usecs" => "microsecond",
+        "quarters" | "qtr" => "quarter",
+        "centuries" | "c" => "century",
+        "decades" => "decade",
+        "millenniums" | "millennia" | "mil" | "mils" | "millenium" => "millennium",
+        "dayofweek" => "dow",
+        "dayofyear" => "doy",
+        other => other,
+    }
+}
+
+/// The function that stands for a cast to one of the catalog's own types.
+fn catalog_type(data_type: &DataType) -> Option<&'static str> {
+    match data_type {
+        DataType::Regclass => Some("regclass"),
+        DataType::Custom(name, _) => {
+            let name = name.0.last().and_then(ObjectNamePart::as_ident)?;
+            match name.value.to_ascii_lowercase().as_str() {
+                "regclass" => Some("regclass"),
+                "regtype" => Some("regtype"),
+                "regproc" | "regprocedure" => Some("regproc"),
+                "regnamespace" => Some("regnamespace"),
+                "regrole" => Some("regrole"),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn is_float(data_type: &DataType) -> bool {
+    matches!(super::arrow_driver::sql_type(data_type), Ok(SqlType::Float4 | SqlType::Float8))
+}
+
+fn is_bare_numeric(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Numeric(ExactNumberInfo::None)
+            | DataType::Decimal(ExactNumberInfo::None)
+            | DataType::Dec(ExactNumberInfo::None)
+    )
+}
+
+/// `CAST(x AS numeric)` keeps the digits x has: a constant those it was written with, a number those of its type.
+fn numeric_cast(expr: Expr) -> Expr {
+    match string_of(&expr).map(str::trim) {
+        Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && text != "." => {
+            let text = if text.contains('.') { text.to_owned() } else { format!("{text}.") };
+            Expr::value(Value::Number(text, false))
+        }
+        _ => call("numeric", vec![expr]),
+    }
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Result<Expr, SqlError> {
+    let comparison = matches!(
+        op,
+        BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq
+    );
+    if comparison && let (Expr::Tuple(a), Expr::Tuple(b)) = (strip(&left), strip(&right)) {
+        return rows_compare(a.clone(), op, b.clone());
+    }
+    let like = |negated, expr, pattern| Expr::Like { negated, any: false, expr, pattern, escape_char: None };
+    let ilike = |negated, expr, pattern| Expr::ILike { negated, any: false, expr, pattern, escape_char: None };
+    let (left, right) = (Box::new(left), Box::new(right));
+    Ok(match op {
+        BinaryOperator::PGLikeMatch => like(false, left, right),
+        BinaryOperator::PGNotLikeMatch => like(true, left, right),
+        BinaryOperator::PGILikeMatch => ilike(false, left, right),
+        BinaryOperator::PGNotILikeMatch => ilike(true, left, right),
+        BinaryOperator::PGStartsWith => call("starts_with", vec![*left, *right]),
+        op => Expr::BinaryOp { left, op, right },
+    })
+}
+
+/// True if computing it twice may give two values.
+fn is_volatile(expr: &Expr) -> bool {
+    let mut found = false;
+    let _ = datafusion::sql::sqlparser::ast::visit_expressions(expr, |e| {
+        if let Expr::Function(function) = e {
+            let name = function.name.to_string().to_ascii_lowercase();
+            found |= ["random", "nextval", "clock_timestamp", "gen_random_uuid"].iter().any(|v| name.ends_with(v));
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    found
+}
+
+fn strip(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) => strip(inner),
+        other => other,
+    }
+}
+
+fn operation(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }))
+}
+
+/// `(a, b) op (c, d)`, field by field from the left.
+fn rows_compare(left: Vec<Expr>, op: BinaryOperator, right: Vec<Expr>) -> Result<Expr, SqlError> {
+    if left.len() != right.len() || left.is_empty() {
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions"));
+    }
+    let (strict, joined) = match op {
+        BinaryOperator::Eq => (BinaryOperator::Eq, Some(BinaryOperator::And)),
+        BinaryOperator::NotEq => (BinaryOperator::NotEq, Some(BinaryOperator::Or)),
+        BinaryOperator::Lt | BinaryOperator::LtEq => (BinaryOperator::Lt, None),
+        _ => (BinaryOperator::Gt, None),
+    };
+    let mut pairs = left.into_iter().zip(right).rev();
+    let Some((a, b)) = pairs.next() else { return Err(SqlError::bug("an empty row")) };
+    let last = operation(a, op, b);
+    Ok(pairs.fold(last, |rest, (a, b)| match &joined {
+        Some(join) => operation(operation(a, strict.clone(), b), join.clone(), rest),
+        None => {
+            let tie = operation(operation(a.clone(), BinaryOperator::Eq, b.clone()), BinaryOperator::And, rest);
+            operation(operation(a, strict.clone(), b), BinaryOperator::Or, tie)
+        }
+    }))
+}
+
+fn row_in_list(expr: &Expr, list: Vec<Expr>, negated: bool) -> Result<Expr, SqlError> {
+    let mut any: Option<Expr> = None;
+    for item in list {
+        let test = binary(expr.clone(), BinaryOperator::Eq, item)?;
+        any = Some(match any {
+            None => test,
+            Some(any) => operation(any, BinaryOperator::Or, test),
+        });
+    }
+    let any = any.ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "IN needs at least one value"))?;
+    Ok(if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) } } else { any })
+}
+
+/// A call whose constant argument becomes part of its name.
+fn special_call(mut function: Function) -> Expr {
+    let Some(ident) = function.name.0.last().and_then(ObjectNamePart::as_ident) else { return Expr::Function(function) };
+    if ident.value.eq_ignore_ascii_case("gen_random_uuid") {
+        return cast(call("uuid", vec![]), DataType::Uuid);
+    }
+    let name = if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() };
+    let FunctionArguments::List(list) = &mut function.args else { return Expr::Function(function) };
+    // age(x) is counted from midnight of today.
+    if name == "age" && list.args.len() == 1 {
+        let today = cast(call("current_date", vec![]), DataType::Timestamp(None, TimezoneInfo::None));
+        list.args.insert(0, FunctionArg::Unnamed(FunctionArgExpr::Expr(today)));
+    }
+    let constant = |at: usize| match list.args.get(at) {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))) => Some(arg),
+        _ => None,
+    };
+    let special = match (name.as_str(), list.args.len()) {
+        ("round" | "trunc", 2) => constant(1).and_then(integer_of).map(|digits| (1, digits.to_string())),
+        ("date_trunc" | "date_part", 2) => {
+            constant(0).and_then(string_of).map(|field| (0, singular(&field.to_ascii_lowercase()).to_owned()))
+        }
+        _ => None,
+    };
+    if let Some((at, constant)) = special {
+        list.args.remove(at);
+        function.name = ObjectName::from(Ident::with_quote('"', format!("{name}{SPECIAL}{constant}")));
+    }
+    Expr::Function(function)
+}

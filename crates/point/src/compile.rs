@@ -1,0 +1,320 @@
+//! From syntax to a program.
+
+use std::sync::Arc;
+
+use catalog::Table;
+use expr::row::{Binder, RowExpr};
+use sqlparser::ast::{
+    self, Assignment, AssignmentTarget, BinaryOperator, Expr, FromTable, GroupByExpr, ObjectName, Query, Select, SelectItem,
+    SetExpr, TableFactor, TableWithJoins,
+};
+use types::{RowLayout, SqlType};
+
+use crate::key::KeyExpr;
+use crate::{Access, Column, Program, Verb};
+
+/// What names mean where a statement is compiled.
+pub struct Scope<'a> {
+    /// The table a name stands for; `None` for anything else.
+    pub table: &'a dyn Fn(&ObjectName) -> Option<Arc<Table>>,
+    /// The type a cast names.
+    pub data_type: &'a dyn Fn(&ast::DataType) -> Option<SqlType>,
+}
+
+/// A table under the name its columns are qualified with.
+struct Named {
+    table: Arc<Table>,
+    name: String,
+}
+
+impl Named {
+    /// The stored column a name of one or two parts stands for.
+    fn column(&self, parts: &[&str]) -> Option<(usize, SqlType)> {
+        let name = match parts {
+            [name] => name,
+            [qualifier, name] if *qualifier == self.name => name,
+            _ => return None,
+        };
+        let column = self.table.column(name)?;
+        Some((column + self.table.hidden(), self.table.columns[column].data_type))
+    }
+}
+
+/// Compiles `SELECT outputs FROM table WHERE key = value AND ...`, or a SELECT of expressions without FROM. `params` are the
+/// declared types of parameters. `None`: not of this form.
+pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
+    let plain = query.with.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none()
+        && query.locks.is_empty()
+        && query.for_clause.is_none()
+        && query.settings.is_none()
+        && query.format_clause.is_none()
+        && query.pipe_operators.is_empty();
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    if !plain || !is_plain_select(select) {
+        return None;
+    }
+    let named = match select.from.as_slice() {
+        [] => None,
+        [from] => Some(named_table(from, scope)?),
+        _ => return None,
+    };
+    let column = |parts: &[&str]| named.as_ref()?.column(parts);
+    let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
+    let access = match (&named, &select.selection) {
+        (Some(named), Some(selection)) => Some(access(named, selection, &mut binder)?),
+        (None, None) => None,
+        _ => return None,
+    };
+    let mut outputs = Vec::new();
+    let mut columns = Vec::new();
+    for item in &select.projection {
+        match item {
+            SelectItem::Wildcard(options) if options == &ast::WildcardAdditionalOptions::default() => {
+                let table = &named.as_ref()?.table;
+                for (at, column) in table.columns.iter().enumerate() {
+                    let parts = [column.name.as_str()];
+                    let (stored, data_type) = named.as_ref()?.column(&parts)?;
+                    outputs.push(RowExpr::column(stored, data_type));
+                    columns.push(Column { name: column.name.clone(), data_type, source: Some(at) });
+                }
+            }
+            SelectItem::UnnamedExpr(expr) => output(expr, None, named.as_ref(), &mut binder, &mut outputs, &mut columns)?,
+            SelectItem::ExprWithAlias { expr, alias } => {
+                output(expr, Some(&alias.value), named.as_ref(), &mut binder, &mut outputs, &mut columns)?;
+            }
+            _ => return None,
+        }
+    }
+    let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
+    Some(Program { params, columns, verb: Verb::Select, access, outputs, assignments: vec![] })
+}
+
+fn output(
+    expr: &Expr,
+    alias: Option<&str>,
+    named: Option<&Named>,
+    binder: &mut Binder<'_>,
+    outputs: &mut Vec<RowExpr>,
+    columns: &mut Vec<Column>,
+) -> Option<()> {
+    let bound = binder.bind(expr)?;
+    // A string constant or parameter that stands alone is text.
+    let value = binder.settle(bound, SqlType::Text)?;
+    let source = value.as_column().zip(named).map(|(stored, named)| stored - named.table.hidden());
+    let name = match (alias, named.zip(source)) {
+        (Some(alias), _) => alias.to_owned(),
+        (None, Some((named, column))) => named.table.columns[column].name.clone(),
+        (None, None) => name_of(expr)?,
+    };
+    // Arithmetic has no precision of its own.
+    let data_type = match (value.data_type, source) {
+        (SqlType::Numeric { .. }, None) => return None,
+        (data_type, _) => data_type,
+    };
+    columns.push(Column { name, data_type, source });
+    outputs.push(value);
+    Some(())
+}
+
+/// PostgreSQL's name for a column that is an expression (`FigureColname`).
+fn name_of(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Nested(inner) => name_of(inner),
+        Expr::Value(value) => match &value.value {
+            ast::Value::Boolean(_) => Some("bool".into()),
+            _ => Some("?column?".into()),
+        },
+        Expr::BinaryOp { .. } | Expr::UnaryOp { .. } | Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Between { .. } => {
+            Some("?column?".into())
+        }
+        Expr::Function(_) => Some("coalesce".into()),
+        // Named after the column or the type: the general way knows how.
+        _ => None,
+    }
+}
+
+/// Compiles `UPDATE table SET column = value, ... WHERE key = value AND ...`.
+pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
+    let plain = update.from.is_none()
+        && update.returning.is_none()
+        && update.output.is_none()
+        && update.or.is_none()
+        && update.order_by.is_empty()
+        && update.limit.is_none();
+    if !plain {
+        return None;
+    }
+    let named = named_table(&update.table, scope)?;
+    let column = |parts: &[&str]| named.column(parts);
+    let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
+    // In the order of the text, as PostgreSQL settles parameter types: SET before WHERE.
+    let assignments = assignments(&update.assignments, &named.table, &mut binder)?;
+    let access = access(&named, update.selection.as_ref()?, &mut binder)?;
+    let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
+    Some(Program { params, columns: vec![], verb: Verb::Update, access: Some(access), outputs: vec![], assignments })
+}
+
+/// Compiles `DELETE FROM table WHERE key = value AND ...`.
+pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
+    let plain = delete.tables.is_empty()
+        && delete.using.is_none()
+        && delete.returning.is_none()
+        && delete.output.is_none()
+        && delete.order_by.is_empty()
+        && delete.limit.is_none();
+    let (FromTable::WithFromKeyword(tables), true) = (&delete.from, plain) else { return None };
+    let [from] = tables.as_slice() else { return None };
+    let named = named_table(from, scope)?;
+    let column = |parts: &[&str]| named.column(parts);
+    let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
+    let access = access(&named, delete.selection.as_ref()?, &mut binder)?;
+    let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
+    Some(Program { params, columns: vec![], verb: Verb::Delete, access: Some(access), outputs: vec![], assignments: vec![] })
+}
+
+fn is_plain_select(select: &Select) -> bool {
+    let no_groups =
+        matches!(&select.group_by, GroupByExpr::Expressions(exprs, modifiers) if exprs.is_empty() && modifiers.is_empty());
+    no_groups
+        && select.distinct.is_none()
+        && select.top.is_none()
+        && select.into.is_none()
+        && select.having.is_none()
+        && select.qualify.is_none()
+        && select.prewhere.is_none()
+        && select.lateral_views.is_empty()
+        && select.connect_by.is_empty()
+        && select.cluster_by.is_empty()
+        && select.distribute_by.is_empty()
+        && select.sort_by.is_empty()
+        && select.named_window.is_empty()
+        && select.value_table_mode.is_none()
+        && !select.projection.is_empty()
+}
+
+fn named_table(from: &TableWithJoins, scope: &Scope<'_>) -> Option<Named> {
+    let TableWithJoins {
+        relation:
+            TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                with_hints,
+                version: None,
+                with_ordinality: false,
+                partitions,
+                sample: None,
+                ..
+            },
+        joins,
+    } = from
+    else {
+        return None;
+    };
+    if !joins.is_empty() || !with_hints.is_empty() || !partitions.is_empty() {
+        return None;
+    }
+    let table = (scope.table)(name)?;
+    // By the hidden row id nothing can be asked for.
+    table.primary_key.as_ref()?;
+    let name = match alias {
+        Some(alias) if alias.columns.is_empty() => alias.name.value.clone(),
+        Some(_) => return None,
+        None => table.name.clone(),
+    };
+    Some(Named { table, name })
+}
+
+fn assignments(list: &[Assignment], table: &Table, binder: &mut Binder<'_>) -> Option<Vec<(usize, RowExpr)>> {
+    let mut found: Vec<(usize, RowExpr)> = Vec::new();
+    for assignment in list {
+        let AssignmentTarget::ColumnName(ObjectName(parts)) = &assignment.target else { return None };
+        let [part] = parts.as_slice() else { return None };
+        let column = table.column(&part.as_ident()?.value)?;
+        let is_key = table.key_columns().contains(&column);
+        if is_key || found.iter().any(|(other, _)| *other == column) {
+            return None;
+        }
+        let to = table.columns[column].data_type;
+        if matches!(&assignment.value, Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value == "default") {
+            return None;
+        }
+        let bound = binder.bind(&assignment.value)?;
+        let value = binder.settle(bound, to)?;
+        let from = value.data_type;
+        if !(from == to || from.is_number() && to.is_number() || from.is_string() && to.is_string()) {
+            return None;
+        }
+        found.push((column, value));
+    }
+    Some(found)
+}
+
+/// Splits a condition into values for all key columns and the rest.
+fn access(named: &Named, condition: &Expr, binder: &mut Binder<'_>) -> Option<Access> {
+    let mut parts = Vec::new();
+    conjuncts(condition, &mut parts);
+    let key_columns = named.table.key_columns();
+    let mut key: Vec<Option<KeyExpr>> = key_columns.iter().map(|_| None).collect();
+    let mut rest: Option<RowExpr> = None;
+    for part in parts {
+        if let Some((at, value)) = key_equality(named, part, &key_columns, binder)
+            && key[at].is_none()
+        {
+            key[at] = Some(value);
+            continue;
+        }
+        let test = binder.bind_as(part, SqlType::Bool)?;
+        rest = Some(match rest {
+            None => test,
+            Some(rest) => rest.and(test),
+        });
+    }
+    let key = key.into_iter().collect::<Option<Vec<_>>>()?;
+    let layout = RowLayout::new(&named.table.stored_types());
+    Some(Access { table: Arc::clone(&named.table), layout, key, condition: rest })
+}
+
+fn conjuncts<'a>(expr: &'a Expr, out: &mut Vec<&'a Expr>) {
+    match expr {
+        Expr::Nested(inner) => conjuncts(inner, out),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            conjuncts(left, out);
+            conjuncts(right, out);
+        }
+        other => out.push(other),
+    }
+}
+
+/// `column = value` or `value = column`, for a column of the key and a value that reads no column.
+fn key_equality(named: &Named, expr: &Expr, key_columns: &[usize], binder: &mut Binder<'_>) -> Option<(usize, KeyExpr)> {
+    let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = expr else { return None };
+    let column_of = |expr: &Expr| {
+        let parts: Vec<&str> = match expr {
+            Expr::Identifier(ident) => vec![&ident.value],
+            Expr::CompoundIdentifier(parts) => parts.iter().map(|p| p.value.as_str()).collect(),
+            _ => return None,
+        };
+        let (stored, data_type) = named.column(&parts)?;
+        Some((key_columns.iter().position(|c| *c == stored)?, data_type))
+    };
+    let ((at, data_type), value) = match (column_of(left), column_of(right)) {
+        (Some(column), None) => (column, right),
+        (None, Some(column)) => (column, left),
+        _ => return None,
+    };
+    let bound = binder.bind(value)?;
+    let wanted = match data_type {
+        SqlType::Varchar(_) => SqlType::Text,
+        SqlType::Numeric { .. } => SqlType::NUMERIC,
+        other => other,
+    };
+    let value = binder.settle(bound, wanted)?;
+    if !value.is_constant() {
+        return None;
+    }
+    Some((at, KeyExpr::new(value, data_type)?))
+}

@@ -1,0 +1,332 @@
+//! The cache of decoded columns: which row groups' columns of which segments are in memory.
+//!
+//! ```text
+//! Segment -- Slots: one Slot per (group, column) and per group's keys          a hit: one read lock, one reference count
+//!                     | filled                                                 no table to search
+//! Cache   -- small FIFO --used again--> main FIFO --used again--> main, again
+//!              | not used                 | not used                           (a slot that comes back soon after it was
+//!              v empty the slot           v empty the slot                      pushed out goes to main at once)
+//! ```
+//!
+//! 1. What slots hold together stays within `bytes_max`, except for what is being put in at this moment.
+//! 2. One large scan passes through the small queue, a tenth of the memory, and leaves the rest alone.
+//! 3. One load of a slot at a time: who comes meanwhile waits and gets the same values.
+//! 4. What is not admitted (more than half of the cache) is still handed to who asked, and to everyone who asks while it is in use.
+//! 5. An emptied slot frees memory when the last reader is done with the values.
+//!
+//! Source: S3-FIFO (Yang et al., SOSP 2023), with the ghost queue kept as a number in each slot.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{ByteViewType, DataType};
+use parking_lot::{Mutex, RwLock};
+
+use crate::error::Result;
+use crate::keys::KeyList;
+
+const USES_COUNTED_MAX: u8 = 3;
+
+/// A cache shared by the segments of a database.
+pub struct Cache {
+    bytes_max: usize,
+    bytes: AtomicUsize,
+    hits: AtomicU64,
+    loads: AtomicU64,
+    queues: Mutex<Queues>,
+}
+
+/// Counters for the people who watch a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounters {
+    /// Times the values were there, or a little more: counted without a lock.
+    pub hits: u64,
+    /// Times they were read and decoded.
+    pub loads: u64,
+    /// Times values were pushed out.
+    pub evictions: u64,
+}
+
+#[derive(Default)]
+struct Queues {
+    small: VecDeque<Entry>,
+    main: VecDeque<Entry>,
+    small_bytes: usize,
+    evictions: u64,
+    /// Length of both queues at which entries of segments that are gone are swept out.
+    sweep_at: usize,
+}
+
+struct Entry {
+    slots: Weak<Slots>,
+    slot: usize,
+    bytes: usize,
+}
+
+/// What a slot holds.
+#[derive(Clone)]
+pub(crate) enum Block {
+    Column(ArrayRef),
+    Keys(Arc<KeyList>),
+}
+
+enum WeakBlock {
+    Nothing,
+    Column(Weak<dyn Array>),
+    Keys(Weak<KeyList>),
+}
+
+/// The slots of one segment.
+pub(crate) struct Slots {
+    cache: Arc<Cache>,
+    slots: Box<[Slot]>,
+}
+
+struct Slot {
+    block: RwLock<Option<(Block, usize)>>,
+    uses: AtomicU8,
+    /// Reads of single pages while the slot was empty.
+    cold_reads: AtomicU8,
+    /// The cache's count of evictions just after this slot was emptied; 0 if it never was.
+    evicted_at: AtomicU64,
+    /// Held while loading. What was loaded last, should someone still use it.
+    loading: Mutex<WeakBlock>,
+}
+
+impl Block {
+    fn bytes(&self) -> usize {
+        match self {
+            Block::Column(array) => memory(array),
+            Block::Keys(keys) => keys.memory(),
+        }
+    }
+
+    fn downgrade(&self) -> WeakBlock {
+        match self {
+            Block::Column(array) => WeakBlock::Column(Arc::downgrade(array)),
+            Block::Keys(keys) => WeakBlock::Keys(Arc::downgrade(keys)),
+        }
+    }
+}
+
+impl WeakBlock {
+    fn upgrade(&self) -> Option<Block> {
+        match self {
+            WeakBlock::Nothing => None,
+            WeakBlock::Column(array) => array.upgrade().map(Block::Column),
+            WeakBlock::Keys(keys) => keys.upgrade().map(Block::Keys),
+        }
+    }
+}
+
+impl Cache {
+    /// A cache that holds at most `bytes_max` bytes of decoded values; 0 keeps nothing.
+    pub fn new(bytes_max: usize) -> Arc<Cache> {
+        Arc::new(Cache {
+            bytes_max,
+            bytes: AtomicUsize::new(0),
+            hits: AtomicU64::new(0),
+            loads: AtomicU64::new(0),
+            queues: Mutex::new(Queues { sweep_at: 1024, ..Queues::default() }),
+        })
+    }
+
+    /// Bytes of decoded values held now.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The most it holds.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// How well it does.
+    pub fn counters(&self) -> CacheCounters {
+        CacheCounters {
+            hits: self.hits.load(Ordering::Relaxed),
+            loads: self.loads.load(Ordering::Relaxed),
+            evictions: self.queues.lock().evictions,
+        }
+    }
+
+    /// Fills a slot that is empty (its loading lock is held) and makes room.
+    fn admit(&self, slots: &Arc<Slots>, slot: usize, block: &Block) {
+        let bytes = block.bytes();
+        if bytes > self.bytes_max / 2 {
+            return;
+        }
+        let place = &slots.slots[slot];
+        place.uses.store(0, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        *place.block.write() = Some((block.clone(), bytes));
+        let entry = Entry { slots: Arc::downgrade(slots), slot, bytes };
+
+        let mut dropped = Vec::new();
+        let mut queues = self.queues.lock();
+        let evicted_at = place.evicted_at.load(Ordering::Relaxed);
+        let remembered = (queues.small.len() + queues.main.len()) as u64;
+        if evicted_at != 0 && queues.evictions - evicted_at <= remembered {
+            queues.main.push_back(entry);
+        } else {
+            queues.small_bytes += bytes;
+            queues.small.push_back(entry);
+        }
+        self.make_room(&mut queues, &mut dropped);
+        queues.sweep();
+        drop(queues);
+        // Only now may values be freed: dropping the last handle of a segment's slots comes back here.
+        drop(dropped);
+    }
+
+    fn make_room(&self, queues: &mut Queues, dropped: &mut Vec<(Arc<Slots>, Option<(Block, usize)>)>) {
+        while self.bytes() > self.bytes_max {
+            let from_small = queues.small_bytes > self.bytes_max / 10 || queues.main.is_empty();
+            let popped = if from_small { queues.small.pop_front() } else { queues.main.pop_front() };
+            let Some(entry) = popped else { return };
+            if from_small {
+                queues.small_bytes -= entry.bytes;
+            }
+            let Some(slots) = entry.slots.upgrade() else { continue };
+            let slot = &slots.slots[entry.slot];
+            let uses = slot.uses.load(Ordering::Relaxed);
+            let keep = if from_small { uses > 1 } else { uses > 0 };
+            if keep {
+                slot.uses.store(if from_small { 0 } else { uses - 1 }, Ordering::Relaxed);
+                queues.main.push_back(entry);
+                dropped.push((slots, None));
+            } else {
+                queues.evictions += 1;
+                slot.evicted_at.store(queues.evictions, Ordering::Relaxed);
+                let block = slot.block.write().take();
+                self.bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
+                dropped.push((slots, block));
+            }
+        }
+    }
+}
+
+impl Queues {
+    /// Forgets entries of segments that no longer exist, now and then: their bytes were given back when the segments went.
+    fn sweep(&mut self) {
+        if self.small.len() + self.main.len() < self.sweep_at {
+            return;
+        }
+        self.small.retain(|entry| entry.slots.strong_count() > 0);
+        self.main.retain(|entry| entry.slots.strong_count() > 0);
+        self.small_bytes = self.small.iter().map(|entry| entry.bytes).sum();
+        self.sweep_at = ((self.small.len() + self.main.len()) * 2).max(1024);
+    }
+}
+
+impl Slots {
+    pub(crate) fn new(cache: Arc<Cache>, slots: usize) -> Arc<Slots> {
+        let empty = || Slot {
+            block: RwLock::new(None),
+            uses: AtomicU8::new(0),
+            cold_reads: AtomicU8::new(0),
+            evicted_at: AtomicU64::new(0),
+            loading: Mutex::new(WeakBlock::Nothing),
+        };
+        Arc::new(Slots { cache, slots: (0..slots).map(|_| empty()).collect() })
+    }
+
+    /// What the slot holds.
+    pub(crate) fn get(&self, slot: usize) -> Option<Block> {
+        let slot = &self.slots[slot];
+        let block = slot.block.read().as_ref().map(|(block, _)| block.clone())?;
+        let uses = slot.uses.load(Ordering::Relaxed);
+        if uses < USES_COUNTED_MAX {
+            slot.uses.store(uses + 1, Ordering::Relaxed);
+        }
+        // Not an atomic addition: a count lost now and then is cheaper than every point read fighting for one line.
+        self.cache.hits.store(self.cache.hits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Some(block)
+    }
+
+    /// True if the slot holds something; does not count as a use.
+    pub(crate) fn peek(&self, slot: usize) -> bool {
+        self.slots[slot].block.read().is_some()
+    }
+
+    /// What the slot holds, or what `load` makes; then it is in the slot if the cache admits it.
+    pub(crate) fn get_or_load(self: &Arc<Self>, slot: usize, load: impl FnOnce() -> Result<Block>) -> Result<Block> {
+        if let Some(block) = self.get(slot) {
+            return Ok(block);
+        }
+        let mut loading = self.slots[slot].loading.lock();
+        if let Some(block) = self.get(slot) {
+            return Ok(block);
+        }
+        let block = match loading.upgrade() {
+            Some(block) => block,
+            None => {
+                self.cache.loads.fetch_add(1, Ordering::Relaxed);
+                let block = load()?;
+                *loading = block.downgrade();
+                block
+            }
+        };
+        self.cache.admit(self, slot, &block);
+        Ok(block)
+    }
+
+    /// Counts a read of a single page of an empty slot; returns how many there were before.
+    pub(crate) fn count_cold_read(&self, slot: usize) -> u8 {
+        let reads = &self.slots[slot].cold_reads;
+        let before = reads.load(Ordering::Relaxed);
+        reads.store(before.saturating_add(1), Ordering::Relaxed);
+        before
+    }
+
+    /// Starts that count anew.
+    pub(crate) fn reset_cold_reads(&self, slot: usize) {
+        self.slots[slot].cold_reads.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        let held: usize = self.slots.iter_mut().filter_map(|slot| slot.block.get_mut().as_ref()).map(|(_, bytes)| bytes).sum();
+        self.cache.bytes.fetch_sub(held, Ordering::Relaxed);
+    }
+}
+
+/// Bytes of memory an array keeps alive, each buffer once.
+pub(crate) fn memory(array: &ArrayRef) -> usize {
+    match array.data_type() {
+        DataType::Utf8View => view_memory(array.as_string_view()),
+        DataType::BinaryView => view_memory(array.as_binary_view()),
+        _ => array.get_array_memory_size(),
+    }
+}
+
+fn view_memory<T: ByteViewType>(array: &arrow::array::GenericByteViewArray<T>) -> usize {
+    let nulls = array.nulls().map_or(0, |nulls| nulls.buffer().capacity());
+    size_of_val(array) + array.views().inner().capacity() + nulls + buffer_bytes(array)
+}
+
+/// Bytes of the distinct buffers behind an array of views.
+fn buffer_bytes<T: ByteViewType>(array: &arrow::array::GenericByteViewArray<T>) -> usize {
+    let mut buffers: Vec<_> = array.data_buffers().iter().map(|b| (b.data_ptr(), b.capacity())).collect();
+    buffers.sort_unstable_by_key(|(pointer, _)| *pointer);
+    buffers.dedup_by_key(|(pointer, _)| *pointer);
+    buffers.iter().map(|(_, bytes)| bytes).sum()
+}
+
+/// The same values in less memory, if much of what the array keeps alive is not its values: short strings live in their views, so
+/// the pages they were decoded from are dead weight; strings repeated from a dictionary are better left shared.
+pub(crate) fn compact(array: ArrayRef) -> ArrayRef {
+    fn smaller<T: ByteViewType>(array: &arrow::array::GenericByteViewArray<T>) -> Option<ArrayRef> {
+        let (held, used) = (buffer_bytes(array), array.total_buffer_bytes_used());
+        (used < held / 4 * 3).then(|| Arc::new(array.gc()) as ArrayRef)
+    }
+    let compacted = match array.data_type() {
+        DataType::Utf8View => smaller(array.as_string_view()),
+        DataType::BinaryView => smaller(array.as_binary_view()),
+        _ => None,
+    };
+    compacted.unwrap_or(array)
+}

@@ -1,0 +1,128 @@
+//! One Arrow column, read a value at a time as SQL values, without copying.
+
+use arrow::array::{
+    Array, ArrayRef, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Float32Array,
+    Float64Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, StringViewArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray,
+};
+use types::{DatumRef, Decimal, Interval, SqlType};
+
+/// An array that is known to be of its SQL type's Arrow form (`types::arrow_form::data_type`).
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "variant for variant the types of SqlType")]
+pub enum ColumnView<'a> {
+    Bool(&'a BooleanArray),
+    Int2(&'a Int16Array),
+    Int4(&'a Int32Array),
+    Int8(&'a Int64Array),
+    Float4(&'a Float32Array),
+    Float8(&'a Float64Array),
+    Numeric(&'a Decimal128Array, u8),
+    Text(&'a StringViewArray),
+    Bytea(&'a BinaryViewArray),
+    Date(&'a Date32Array),
+    Time(&'a Time64MicrosecondArray),
+    Timestamp(&'a TimestampMicrosecondArray),
+    TimestampTz(&'a TimestampMicrosecondArray),
+    Interval(&'a IntervalMonthDayNanoArray),
+    Uuid(&'a FixedSizeBinaryArray),
+}
+
+impl<'a> ColumnView<'a> {
+    /// The array as a column of type `t`; None if it is not of that type's Arrow form.
+    pub fn new(array: &'a ArrayRef, t: SqlType) -> Option<ColumnView<'a>> {
+        let any = array.as_any();
+        Some(match t {
+            SqlType::Bool => ColumnView::Bool(any.downcast_ref()?),
+            SqlType::Int2 => ColumnView::Int2(any.downcast_ref()?),
+            SqlType::Int4 => ColumnView::Int4(any.downcast_ref()?),
+            SqlType::Int8 => ColumnView::Int8(any.downcast_ref()?),
+            SqlType::Float4 => ColumnView::Float4(any.downcast_ref()?),
+            SqlType::Float8 => ColumnView::Float8(any.downcast_ref()?),
+            SqlType::Numeric { scale, .. } => ColumnView::Numeric(any.downcast_ref()?, scale),
+            SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) => ColumnView::Text(any.downcast_ref()?),
+            SqlType::Bytea => ColumnView::Bytea(any.downcast_ref()?),
+            SqlType::Date => ColumnView::Date(any.downcast_ref()?),
+            SqlType::Time => ColumnView::Time(any.downcast_ref()?),
+            SqlType::Timestamp => ColumnView::Timestamp(any.downcast_ref()?),
+            SqlType::TimestampTz => ColumnView::TimestampTz(any.downcast_ref()?),
+            SqlType::Interval => ColumnView::Interval(any.downcast_ref()?),
+            SqlType::Uuid => {
+                let array: &FixedSizeBinaryArray = any.downcast_ref()?;
+                (array.value_length() == 16).then_some(ColumnView::Uuid(array))?
+            }
+        })
+    }
+
+    fn array(&self) -> &'a dyn Array {
+        match *self {
+            ColumnView::Bool(a) => a,
+            ColumnView::Int2(a) => a,
+            ColumnView::Int4(a) => a,
+            ColumnView::Int8(a) => a,
+            ColumnView::Float4(a) => a,
+            ColumnView::Float8(a) => a,
+            ColumnView::Numeric(a, _) => a,
+            ColumnView::Text(a) => a,
+            ColumnView::Bytea(a) => a,
+            ColumnView::Date(a) => a,
+            ColumnView::Time(a) => a,
+            ColumnView::Timestamp(a) | ColumnView::TimestampTz(a) => a,
+            ColumnView::Interval(a) => a,
+            ColumnView::Uuid(a) => a,
+        }
+    }
+
+    /// Values in the column.
+    pub fn len(&self) -> usize {
+        self.array().len()
+    }
+
+    /// True for a column of no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// True if the value at `row` is NULL.
+    pub fn is_null(&self, row: usize) -> bool {
+        self.array().is_null(row)
+    }
+
+    /// How many values are NULL.
+    pub fn null_count(&self) -> usize {
+        self.array().null_count()
+    }
+
+    /// The value at `row` (from 0). Panics beyond the end.
+    pub fn get(&self, row: usize) -> DatumRef<'a> {
+        if self.array().is_null(row) { DatumRef::Null } else { self.value(row) }
+    }
+
+    /// The value at `row`, which is not NULL.
+    pub(crate) fn value(&self, row: usize) -> DatumRef<'a> {
+        match *self {
+            ColumnView::Bool(a) => DatumRef::Bool(a.value(row)),
+            ColumnView::Int2(a) => DatumRef::Int2(a.value(row)),
+            ColumnView::Int4(a) => DatumRef::Int4(a.value(row)),
+            ColumnView::Int8(a) => DatumRef::Int8(a.value(row)),
+            ColumnView::Float4(a) => DatumRef::Float4(a.value(row)),
+            ColumnView::Float8(a) => DatumRef::Float8(a.value(row)),
+            ColumnView::Numeric(a, scale) => DatumRef::Numeric(Decimal { unscaled: a.value(row), scale }),
+            ColumnView::Text(a) => DatumRef::Text(a.value(row)),
+            ColumnView::Bytea(a) => DatumRef::Bytea(a.value(row)),
+            ColumnView::Date(a) => DatumRef::Date(a.value(row)),
+            ColumnView::Time(a) => DatumRef::Time(a.value(row)),
+            ColumnView::Timestamp(a) => DatumRef::Timestamp(a.value(row)),
+            ColumnView::TimestampTz(a) => DatumRef::TimestampTz(a.value(row)),
+            ColumnView::Interval(a) => {
+                let v = a.value(row);
+                DatumRef::Interval(Interval { months: v.months, days: v.days, micros: v.nanoseconds / 1000 })
+            }
+            ColumnView::Uuid(a) => {
+                let mut bytes = [0; 16];
+                bytes.copy_from_slice(a.value(row));
+                DatumRef::Uuid(bytes)
+            }
+        }
+    }
+}

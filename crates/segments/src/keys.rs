@@ -1,0 +1,352 @@
+//! Keys of many rows, side by side: made from a segment's key columns, searched by `memcmp`.
+//!
+//! ```text
+//! fixed width (no text, nothing nullable)    | key 0 | key 1 | ...                      key i at i * width
+//! otherwise                                  | key 0 | key 1 | ...   ends: u32 each     key i from the end of key i-1 to its own
+//! ```
+//!
+//! A key is what `types::key` makes of the row's key columns; nothing else is ever stored or compared as a key.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef};
+use types::key::{encode, encode_nullable};
+use types::{Datum, Decimal, SqlType};
+
+use crate::codec::{Decoder, Encoder};
+use crate::column::ColumnView;
+use crate::error::{Result, SegmentError};
+use crate::schema::SegmentSchema;
+
+/// A list of encoded keys, see the module's head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyList {
+    width: Option<usize>,
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl KeyList {
+    /// An empty list of keys of this schema.
+    pub(crate) fn new(schema: &SegmentSchema) -> KeyList {
+        KeyList { width: fixed_width(schema), bytes: Vec::new(), ends: Vec::new() }
+    }
+
+    /// The keys of the rows `rows` of these key columns (in key order, each in its type's Arrow form).
+    pub fn of_columns(schema: &SegmentSchema, columns: &[ArrayRef], rows: Range<usize>) -> Result<KeyList> {
+        let mut list = KeyList::new(schema);
+        let columns = schema
+            .key_columns()
+            .zip(columns)
+            .map(|(c, array)| {
+                let view = ColumnView::new(array, c.sql_type).filter(|view| rows.end <= view.len());
+                let view = view.filter(|_| c.nullable || array.null_count() == 0);
+                view.map(|view| (view, c)).ok_or_else(|| SegmentError::Misuse(format!("column {} is no key column", c.name)))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if let [(ColumnView::Int8(array), column)] = columns[..]
+            && !column.nullable
+        {
+            let values = &array.values()[rows];
+            list.bytes.reserve(values.len() * 8);
+            list.bytes.extend(values.iter().flat_map(|v| (*v as u64 ^ 1 << 63).to_be_bytes()));
+            return Ok(list);
+        }
+        list.bytes.reserve(rows.len() * list.width.unwrap_or(16));
+        for row in rows {
+            for (view, column) in &columns {
+                if column.nullable {
+                    encode_nullable(view.get(row), column.sql_type, &mut list.bytes);
+                } else {
+                    encode(view.value(row), column.sql_type, &mut list.bytes);
+                }
+            }
+            list.end()?;
+        }
+        Ok(list)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.width.is_none() {
+            let end = u32::try_from(self.bytes.len()).map_err(|_| SegmentError::Misuse("keys of 4 GiB in one group".into()))?;
+            self.ends.push(end);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn push(&mut self, key: &[u8]) -> Result<()> {
+        self.bytes.extend_from_slice(key);
+        self.end()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self.width {
+            Some(width) => self.bytes.len() / width,
+            None => self.ends.len(),
+        }
+    }
+
+    /// The key at `i`, from 0.
+    pub fn get(&self, i: usize) -> &[u8] {
+        match self.width {
+            Some(width) => &self.bytes[i * width..(i + 1) * width],
+            None => {
+                let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
+                &self.bytes[start..self.ends[i] as usize]
+            }
+        }
+    }
+
+    /// True for none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The keys in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        (0..self.len()).map(|i| self.get(i))
+    }
+
+    /// Where `key` is among the keys `within`, which ascend; or where it would be.
+    pub fn search(&self, within: Range<usize>, key: &[u8]) -> std::result::Result<usize, usize> {
+        // Keys of one integer are compared as integers.
+        match (self.width, key.len()) {
+            (Some(4), 4) => return search_words::<4>(&self.bytes, within, key, |word| u64::from(u32::from_be_bytes(word))),
+            (Some(8), 8) => return search_words::<8>(&self.bytes, within, key, u64::from_be_bytes),
+            _ => {}
+        }
+        let (mut low, mut high) = (within.start, within.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.get(middle).cmp(key) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(middle),
+            }
+        }
+        Err(low)
+    }
+
+    /// The first row whose key is not greater than the one before it.
+    pub(crate) fn first_unsorted(&self) -> Option<usize> {
+        (1..self.len()).find(|i| self.get(*i) <= self.get(i - 1))
+    }
+
+    /// Bytes of memory it holds.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<KeyList>() + self.bytes.capacity() + self.ends.capacity() * size_of::<u32>()
+    }
+
+    pub(crate) fn encode(&self, out: &mut Encoder) {
+        out.count(self.len());
+        for key in self.iter() {
+            out.bytes(key);
+        }
+    }
+
+    pub(crate) fn decode(schema: &SegmentSchema, from: &mut Decoder<'_>) -> Result<KeyList> {
+        let mut list = KeyList::new(schema);
+        for _ in 0..from.count(4)? {
+            let key = from.bytes()?;
+            if list.width.is_some_and(|width| width != key.len()) {
+                return Err(from.refuse("a key is not as long as its columns"));
+            }
+            list.push(key)?;
+        }
+        Ok(list)
+    }
+}
+
+fn search_words<const N: usize>(
+    bytes: &[u8],
+    within: Range<usize>,
+    key: &[u8],
+    number: impl Fn([u8; N]) -> u64,
+) -> std::result::Result<usize, usize> {
+    let Some(key) = key.first_chunk::<N>() else { return Err(within.start) };
+    let wanted = number(*key);
+    let (start, keys) = (within.start, &bytes.as_chunks::<N>().0[within]);
+    let at = keys.partition_point(|key| number(*key) < wanted);
+    if keys.get(at).is_some_and(|key| number(*key) == wanted) { Ok(start + at) } else { Err(start + at) }
+}
+
+/// Bytes of every key of this schema, if they are all equally long.
+fn fixed_width(schema: &SegmentSchema) -> Option<usize> {
+    schema.key_columns().map(|c| if c.nullable { None } else { width(c.sql_type) }).sum()
+}
+
+/// Bytes of every encoded value of this type, if they are all equally long.
+fn width(t: SqlType) -> Option<usize> {
+    Some(match t {
+        SqlType::Bool => 1,
+        SqlType::Int2 => 2,
+        SqlType::Int4 | SqlType::Float4 | SqlType::Date => 4,
+        SqlType::Int8 | SqlType::Float8 | SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz => 8,
+        SqlType::Numeric { precision, .. } if precision <= 18 => 8,
+        SqlType::Numeric { .. } | SqlType::Interval | SqlType::Uuid => 16,
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) | SqlType::Bytea => return None,
+    })
+}
+
+/// The value that `types::key::encode` made these bytes of. None for an interval (its key is not invertible) and for bytes that
+/// are no such key. A float's -0.0 comes back as 0.0 and its NaN as the positive one.
+pub(crate) fn decode_value(bytes: &[u8], t: SqlType) -> Option<Datum> {
+    if width(t).is_some_and(|width| width != bytes.len()) {
+        return None;
+    }
+    let int4 = || Some((u32::from_be_bytes(bytes.try_into().ok()?) ^ 1 << 31) as i32);
+    let int8 = || Some((u64::from_be_bytes(bytes.try_into().ok()?) ^ 1 << 63) as i64);
+    Some(match t {
+        SqlType::Bool => Datum::Bool(*bytes.first()? != 0),
+        SqlType::Int2 => Datum::Int2((u16::from_be_bytes(bytes.try_into().ok()?) ^ 1 << 15) as i16),
+        SqlType::Int4 => Datum::Int4(int4()?),
+        SqlType::Date => Datum::Date(int4()?),
+        SqlType::Int8 => Datum::Int8(int8()?),
+        SqlType::Time => Datum::Time(int8()?),
+        SqlType::Timestamp => Datum::Timestamp(int8()?),
+        SqlType::TimestampTz => Datum::TimestampTz(int8()?),
+        SqlType::Float4 => {
+            let bits = u32::from_be_bytes(bytes.try_into().ok()?);
+            Datum::Float4(f32::from_bits(if bits >> 31 == 1 { bits ^ 1 << 31 } else { !bits }))
+        }
+        SqlType::Float8 => {
+            let bits = u64::from_be_bytes(bytes.try_into().ok()?);
+            Datum::Float8(f64::from_bits(if bits >> 63 == 1 { bits ^ 1 << 63 } else { !bits }))
+        }
+        SqlType::Numeric { precision, scale } => {
+            let unscaled = if precision <= 18 {
+                i128::from(int8()?)
+            } else {
+                (u128::from_be_bytes(bytes.try_into().ok()?) ^ 1 << 127) as i128
+            };
+            Datum::Numeric(Decimal { unscaled, scale })
+        }
+        SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) => {
+            Datum::Text(String::from_utf8(unescape(bytes)?).ok()?.into_boxed_str())
+        }
+        SqlType::Bytea => Datum::Bytea(unescape(bytes)?.into_boxed_slice()),
+        SqlType::Interval => return None,
+        SqlType::Uuid => Datum::Uuid(bytes.try_into().ok()?),
+    })
+}
+
+fn unescape(mut bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(bytes.len());
+    loop {
+        match bytes {
+            [0, 0] => return Some(out),
+            [0, 0xFF, rest @ ..] => {
+                out.push(0);
+                bytes = rest;
+            }
+            [0, ..] | [] => return None,
+            [byte, rest @ ..] => {
+                out.push(*byte);
+                bytes = rest;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use arrow::array::{Int32Array, Int64Array, StringViewArray};
+    use types::{ColumnId, DatumRef};
+
+    use super::*;
+    use crate::schema::SegmentColumn;
+
+    fn schema(columns: &[(SqlType, bool)]) -> SegmentSchema {
+        let columns = columns.iter().enumerate();
+        let columns: Vec<_> =
+            columns.map(|(i, (t, n))| SegmentColumn::new(ColumnId(i as u16), format!("c{i}"), *t, *n)).collect();
+        let key = (0..columns.len()).collect();
+        SegmentSchema::new(columns, key)
+    }
+
+    #[test]
+    fn keys_of_columns_are_those_of_their_values() {
+        let schema = schema(&[(SqlType::Int8, false), (SqlType::Text, true)]);
+        let columns: [ArrayRef; 2] = [
+            Arc::new(Int64Array::from(vec![-1, 5, 5, 5])),
+            Arc::new(StringViewArray::from(vec![Some("a"), Some(""), Some("a long string that is not inline"), None])),
+        ];
+        let list = KeyList::of_columns(&schema, &columns, 1..4).unwrap();
+        let mut key = Vec::new();
+        encode(DatumRef::Int8(5), SqlType::Int8, &mut key);
+        encode_nullable(DatumRef::Null, SqlType::Text, &mut key);
+        assert_eq!(list.len(), 3);
+        assert_eq!(list.get(2), key);
+        assert_eq!(list.search(0..3, &key), Ok(2));
+        assert_eq!(list.search(0..2, &key), Err(2));
+        assert_eq!(list.first_unsorted(), None);
+
+        let mut out = Encoder::default();
+        list.encode(&mut out);
+        assert_eq!(KeyList::decode(&schema, &mut Decoder::new(Path::new("x"), &out.bytes)).unwrap(), list);
+    }
+
+    #[test]
+    fn bigint_keys_take_the_short_way_to_the_same_bytes() {
+        let schema = schema(&[(SqlType::Int8, false)]);
+        let columns: [ArrayRef; 1] = [Arc::new(Int64Array::from(vec![i64::MIN, -1, 0, i64::MAX, 3]))];
+        let list = KeyList::of_columns(&schema, &columns, 0..5).unwrap();
+        for (key, v) in list.iter().zip([i64::MIN, -1, 0, i64::MAX, 3]) {
+            let mut expected = Vec::new();
+            encode(DatumRef::Int8(v), SqlType::Int8, &mut expected);
+            assert_eq!(key, expected);
+        }
+        assert_eq!(list.first_unsorted(), Some(4));
+    }
+
+    #[test]
+    fn integers_are_searched_as_their_bytes_are() {
+        for (schema, array) in [
+            (schema(&[(SqlType::Int8, false)]), Arc::new(Int64Array::from_iter_values(-50..50)) as ArrayRef),
+            (schema(&[(SqlType::Int4, false)]), Arc::new(Int32Array::from_iter_values(-50..50)) as ArrayRef),
+        ] {
+            let list = KeyList::of_columns(&schema, &[array], 0..100).unwrap();
+            for within in [0..100, 10..90, 30..30, 99..100] {
+                for (i, key) in list.iter().enumerate() {
+                    let expected = if within.contains(&i) { Ok(i) } else { Err(i.clamp(within.start, within.end)) };
+                    assert_eq!(list.search(within.clone(), key), expected);
+                    let longer = [key, &[0]].concat();
+                    assert_eq!(list.search(within.clone(), &longer), Err((i + 1).clamp(within.start, within.end)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn decoding_gives_back_the_value() {
+        let values = [
+            (SqlType::Bool, Datum::Bool(true)),
+            (SqlType::Int2, Datum::Int2(-7)),
+            (SqlType::Int4, Datum::Int4(i32::MIN)),
+            (SqlType::Int8, Datum::Int8(i64::MAX)),
+            (SqlType::Float4, Datum::Float4(-1.5)),
+            (SqlType::Float8, Datum::Float8(f64::INFINITY)),
+            (SqlType::Numeric { precision: 9, scale: 2 }, Datum::Numeric(Decimal { unscaled: -5, scale: 2 })),
+            (SqlType::NUMERIC, Datum::Numeric(Decimal { unscaled: -(10i128.pow(37)), scale: 16 })),
+            (SqlType::Text, Datum::Text("a\0b\0\0c".into())),
+            (SqlType::Bytea, Datum::Bytea([0, 0xFF, 0, 0].into())),
+            (SqlType::Date, Datum::Date(-1)),
+            (SqlType::Time, Datum::Time(5)),
+            (SqlType::Timestamp, Datum::Timestamp(-5)),
+            (SqlType::TimestampTz, Datum::TimestampTz(0)),
+            (SqlType::Uuid, Datum::Uuid([9; 16])),
+        ];
+        for (t, value) in values {
+            let mut bytes = Vec::new();
+            encode(value.as_ref(), t, &mut bytes);
+            assert_eq!(decode_value(&bytes, t), Some(value));
+            assert_eq!(decode_value(&bytes[..bytes.len() - 1], t), None, "cut bytes of {t}");
+        }
+        assert_eq!(decode_value(&[0; 16], SqlType::Interval), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! Rows of a segment by key and by position: what point reads and unique checks use.
+//!
+//! ```text
+//! find(key):  [min, max] fences --> filter --> sparse keys --> one block of 128 keys --> position
+//!               2 compares          1 line     binary search    of the group's keys (cached), or of one page (cold)
+//! ```
+//!
+//! 1. Keys are never stored apart: they are made from the key columns when a group's keys are wanted.
+//! 2. Single values of a group that is not cached are read from their page; after a few such reads the group is decoded and cached.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use types::{Datum, Key, Row, RowLayout};
+
+use crate::cache::Block;
+use crate::column::ColumnView;
+use crate::error::{Result, SegmentError};
+use crate::filter::hash_bytes;
+use crate::keys::KeyList;
+use crate::segment::Segment;
+use crate::sidecar::KEY_BLOCK_ROWS;
+
+/// Page reads of an empty slot after which its whole group is decoded and cached. A page costs about 1/30 of a group.
+const COLD_READS_MAX: u8 = 16;
+
+impl Segment {
+    /// The position of the row with this key, dead or not. About 1 us when the group's keys are cached, a few for a key that is not
+    /// there; one page read and decoded per key column when they are not. Errors: as [`Segment::read_group`].
+    pub fn find(&self, key: &[u8]) -> Result<Option<u32>> {
+        let index = &self.sidecar.keys;
+        if key < &*index.min || key > &*index.max || !index.filter.may_contain(hash_bytes(key)) {
+            return Ok(None);
+        }
+        let block = match index.sparse.search(0..index.sparse.len(), key) {
+            Ok(block) => return Ok(Some(self.block_position(block))),
+            Err(0) => return Ok(None),
+            Err(next) => next - 1,
+        };
+        let group = self.blocks.partition_point(|first| *first <= block) - 1;
+        let start = (block - self.blocks[group]) * KEY_BLOCK_ROWS;
+        let rows = start..(start + KEY_BLOCK_ROWS).min(self.sidecar.groups[group].rows as usize);
+        let found = match self.cached_keys(group)? {
+            Some(keys) => keys.search(rows, key).ok(),
+            None => {
+                let keys = self.read_keys(group, rows.clone())?;
+                keys.search(0..keys.len(), key).ok().map(|row| rows.start + row)
+            }
+        };
+        Ok(found.map(|row| self.starts[group] + row as u32))
+    }
+
+    /// The position of the first row of a block of sparse keys.
+    fn block_position(&self, block: usize) -> u32 {
+        let group = self.blocks.partition_point(|first| *first <= block) - 1;
+        self.starts[group] + ((block - self.blocks[group]) * KEY_BLOCK_ROWS) as u32
+    }
+
+    /// The position of the first row whose key is not less than `key`; [`Segment::rows`] if there is none. Cost as
+    /// [`Segment::find`].
+    pub fn lower_bound(&self, key: &[u8]) -> Result<u32> {
+        let index = &self.sidecar.keys;
+        let block = match index.sparse.search(0..index.sparse.len(), key) {
+            Ok(block) => return Ok(self.block_position(block)),
+            Err(0) => return Ok(0),
+            Err(next) => next - 1,
+        };
+        let group = self.blocks.partition_point(|first| *first <= block) - 1;
+        let start = (block - self.blocks[group]) * KEY_BLOCK_ROWS;
+        let rows = start..(start + KEY_BLOCK_ROWS).min(self.sidecar.groups[group].rows as usize);
+        let row = match self.cached_keys(group)? {
+            Some(keys) => keys.search(rows, key).unwrap_or_else(|next| next),
+            None => {
+                let keys = self.read_keys(group, rows.clone())?;
+                rows.start + keys.search(0..keys.len(), key).unwrap_or_else(|next| next)
+            }
+        };
+        Ok(self.starts[group] + row as u32)
+    }
+
+    /// The keys of a group, unless they are not cached and it is too early to make them.
+    fn cached_keys(&self, group: usize) -> Result<Option<Arc<KeyList>>> {
+        let slot = self.slot(group, self.sidecar.schema.columns().len());
+        if let Some(Block::Keys(keys)) = self.slots.get(slot) {
+            return Ok(Some(keys));
+        }
+        if self.slots.count_cold_read(slot) < COLD_READS_MAX {
+            return Ok(None);
+        }
+        self.slots.reset_cold_reads(slot);
+        self.group_keys(group).map(Some)
+    }
+
+    /// The keys of a group, through the cache.
+    pub fn group_keys(&self, group: usize) -> Result<Arc<KeyList>> {
+        let slot = self.slot(group, self.sidecar.schema.columns().len());
+        let load = || self.read_keys(group, 0..self.sidecar.groups[group].rows as usize).map(|keys| Block::Keys(Arc::new(keys)));
+        match self.slots.get_or_load(slot, load)? {
+            Block::Keys(keys) => Ok(keys),
+            Block::Column(_) => Err(SegmentError::Misuse("a column in the slot of keys".into())),
+        }
+    }
+
+    /// The keys of some rows of a group, from its key columns.
+    fn read_keys(&self, group: usize, rows: Range<usize>) -> Result<KeyList> {
+        let schema = &self.sidecar.schema;
+        let columns = self.read_rows(group, schema.key(), rows.clone())?;
+        KeyList::of_columns(schema, &columns, 0..rows.len())
+    }
+
+    /// The group of a position, and the row in it. Panics for a position beyond the last.
+    fn locate(&self, position: u32) -> (usize, usize) {
+        assert!(position < self.sidecar.rows, "position {position} of a segment of {} rows", self.sidecar.rows);
+        let group = self.starts.partition_point(|start| *start <= position) - 1;
+        (group, (position - self.starts[group]) as usize)
+    }
+
+    /// One value's column, and its row there: the cached column of the group, or the page that has it.
+    fn column_at(&self, group: usize, row: usize, column: usize) -> Result<(ArrayRef, usize)> {
+        let slot = self.slot(group, column);
+        if let Some(Block::Column(array)) = self.slots.get(slot) {
+            return Ok((array, row));
+        }
+        if self.slots.count_cold_read(slot) >= COLD_READS_MAX {
+            self.slots.reset_cold_reads(slot);
+            return Ok((self.read_column(group, column)?, row));
+        }
+        Ok((self.reader.read(&self.sidecar, group, column, row..row + 1)?, 0))
+    }
+
+    fn view<'a>(&self, array: &'a ArrayRef, column: usize) -> ColumnView<'a> {
+        let t = self.sidecar.schema.columns()[column].sql_type;
+        ColumnView::new(array, t).expect("the reader gives only arrays of their column's type")
+    }
+
+    /// The row at `position` in the form of `layout`, which must be that of the schema's types. Panics for a position beyond the
+    /// last. Errors: as [`Segment::read_group`].
+    pub fn row(&self, position: u32, layout: &RowLayout) -> Result<Row> {
+        let (group, row) = self.locate(position);
+        let columns = (0..self.sidecar.schema.columns().len())
+            .map(|column| self.column_at(group, row, column))
+            .collect::<Result<Vec<_>>>()?;
+        let values = columns.iter().enumerate().map(|(c, (array, row))| self.view(array, c).get(*row));
+        Ok(layout.encode_refs(values))
+    }
+
+    /// The values at `position` of the columns at positions `columns`. Panics for a position beyond the last.
+    pub fn datums(&self, position: u32, columns: &[usize]) -> Result<Vec<Datum>> {
+        let (group, row) = self.locate(position);
+        let value = |column: usize| {
+            let (array, row) = self.column_at(group, row, column)?;
+            Ok(self.view(&array, column).get(row).to_owned())
+        };
+        columns.iter().map(|column| value(*column)).collect()
+    }
+
+    /// The key of the row at `position`. Panics for a position beyond the last.
+    pub fn key_at(&self, position: u32) -> Result<Key> {
+        let (group, row) = self.locate(position);
+        let keys = match self.cached_keys(group)? {
+            Some(keys) => return Ok(Key::from(keys.get(row))),
+            None => self.read_keys(group, row..row + 1)?,
+        };
+        Ok(Key::from(keys.get(0)))
+    }
+}

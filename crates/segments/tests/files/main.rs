@@ -1,0 +1,14 @@
+//! Tests of this crate by its public interface, on simulated disks.
+
+#![allow(clippy::unwrap_used)]
+
+mod cache;
+mod crashes;
+mod damage;
+mod dump;
+mod manifest;
+mod prune;
+mod round_trip;
+mod sets;
+mod store;
+mod support;

@@ -1,0 +1,272 @@
+//! A session on the wire: the loop that takes one message after the other.
+//!
+//! ```text
+//!            Query ------------------------------------> answers, ReadyForQuery
+//! frame -->  Parse Bind Describe Execute Close --------> answers; after an error everything up to Sync is skipped
+//!            Sync --> the implicit transaction ends ---> ReadyForQuery
+//! ```
+//!
+//! 1. Everything from one ReadyForQuery to the next is one implicit transaction, unless BEGIN says otherwise.
+//! 2. An error of a statement is told and the connection goes on; one of the protocol itself ends it (FATAL).
+//! 3. Whoever waits here can be interrupted: for input and output at any time, in a statement by the session's own flag, which is
+//!    given [`STOP_WAIT`] to have an effect before the statement is dropped with its session.
+//!
+//! Not here: what the messages do (`simple`, `extended`, `copy`), frames (`frame`), logging in (`startup`).
+//! Source: PostgreSQL 15, `PostgresMain`.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use sql::{Session, TransactionStatus};
+use tracing::Instrument;
+use types::{SqlError, SqlState};
+
+use crate::control::Control;
+use crate::error::{Failure, Severity};
+use crate::extended::{Portals, Statements};
+use crate::frame::{self, Frame, Phase};
+use crate::message::{self, Message};
+use crate::wire::Wire;
+
+/// How long a statement that was told to stop may take, when its connection is to end.
+const STOP_WAIT: Duration = Duration::from_secs(3);
+
+const IDLE_SESSION_TIMEOUT: SqlState = SqlState(*b"57P05");
+
+/// The client's side of a connection, as whatever serves a message needs it.
+pub(crate) struct Io<'a> {
+    pub(crate) wire: &'a mut Wire,
+    pub(crate) control: &'a Control,
+}
+
+impl Io<'_> {
+    /// The next message. Sends what is to be sent before it waits. Ends with `stop`, the end of the stream, or a frame that is none.
+    pub(crate) async fn next_frame(&mut self, stop: impl Future<Output = Failure>) -> Result<Frame, Failure> {
+        let mut stop = pin!(stop);
+        loop {
+            if let Some(frame) = frame::cut(&mut self.wire.input, Phase::Session).map_err(Failure::Fatal)? {
+                return Ok(frame);
+            }
+            let exchange = async {
+                self.wire.flush().await?;
+                self.wire.fill().await
+            };
+            tokio::select! {
+                biased;
+                filled = exchange => if !filled? {
+                    return Err(Failure::Gone(None));
+                },
+                failure = &mut stop => return Err(failure),
+            }
+        }
+    }
+
+    /// Sends what is to be sent, until the statement is to stop.
+    pub(crate) async fn flush(&mut self) -> Result<(), Failure> {
+        tokio::select! {
+            biased;
+            flushed = self.wire.flush() => Ok(flushed?),
+            failure = self.control.interrupted() => Err(failure),
+        }
+    }
+
+    /// Waits for something that may be dropped half-way, until the statement is to stop.
+    pub(crate) async fn unless_interrupted<T>(&self, work: impl Future<Output = Result<T, SqlError>>) -> Result<T, Failure> {
+        if let Some(failure) = self.control.interruption() {
+            return Err(failure);
+        }
+        tokio::select! {
+            biased;
+            done = work => Ok(done?),
+            failure = self.control.interrupted() => Err(failure),
+        }
+    }
+
+    /// Waits for something that must come to its end; it watches the session's cancel flag itself.
+    pub(crate) async fn to_its_end<T>(&self, work: impl Future<Output = Result<T, SqlError>>) -> Result<T, Failure> {
+        let mut work = pin!(work);
+        let failure = tokio::select! {
+            biased;
+            done = &mut work => return Ok(done?),
+            failure = self.control.interrupted() => failure,
+        };
+        // The flag may have been cleared by the statement's own beginning.
+        self.control.set_cancel();
+        if let Failure::Statement(_) = failure {
+            return Ok(work.await?);
+        }
+        if tokio::time::timeout(STOP_WAIT, work).await.is_err() {
+            tracing::warn!("a statement does not stop; its session is dropped");
+        }
+        Err(failure)
+    }
+}
+
+/// A client that has logged in.
+pub(crate) struct Connection {
+    pub(crate) session: Session,
+    pub(crate) statements: Statements,
+    pub(crate) portals: Portals,
+    /// After an error in the extended protocol: nothing is done until the next Sync.
+    skipping: bool,
+    /// Between a message of the extended protocol and its Sync.
+    in_pipeline: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(session: Session) -> Connection {
+        Connection {
+            session,
+            statements: Statements::default(),
+            portals: Portals::default(),
+            skipping: false,
+            in_pipeline: false,
+        }
+    }
+
+    /// Serves the client until the connection ends; returns why.
+    pub(crate) async fn run(&mut self, wire: &mut Wire, control: &Control) -> Failure {
+        let mut io = Io { wire, control };
+        self.ready(&mut io);
+        loop {
+            let in_transaction = self.in_pipeline || self.session.transaction_status() != TransactionStatus::Idle;
+            let stop = self.idle_end(control, in_transaction);
+            let frame = match io.next_frame(stop).await {
+                Ok(frame) => frame,
+                Err(failure) => return failure,
+            };
+            control.begin();
+            let served = self.serve(&mut io, frame).await;
+            control.end();
+            if let Err(failure) = served {
+                return failure;
+            }
+        }
+    }
+
+    /// Why an idle connection ends by itself: it is told to, or waits longer for its client than the settings allow.
+    fn idle_end<'a>(&self, control: &'a Control, in_transaction: bool) -> impl Future<Output = Failure> + use<'a> {
+        let (idle, idle_in_transaction) = self.session.idle_timeouts();
+        let limit = if in_transaction { idle_in_transaction } else { idle };
+        async move {
+            let Some(limit) = limit else { return control.ended(in_transaction).await };
+            tokio::select! {
+                failure = control.ended(in_transaction) => failure,
+                () = tokio::time::sleep(limit) => Failure::Fatal(idle_too_long(in_transaction)),
+            }
+        }
+    }
+
+    async fn serve(&mut self, io: &mut Io<'_>, frame: Frame) -> Result<(), Failure> {
+        if self.skipping && !matches!(frame.tag, b'S' | b'X') {
+            return Ok(());
+        }
+        if frame.tag == b'S' {
+            self.skipping = false;
+            self.in_pipeline = false;
+        }
+        let extended = message::is_extended(frame.tag);
+        self.in_pipeline |= extended;
+        let served = match message::decode(&frame) {
+            Ok(message) => self.answer(io, message).await,
+            Err(error) => Err(Failure::Statement(error)),
+        };
+        let error = match served {
+            Ok(()) => return Ok(()),
+            Err(Failure::Statement(error)) => error,
+            Err(failure) => return Err(failure),
+        };
+        // A statement that stopped because the connection ends has nothing to say of its own.
+        if let Some(failure @ (Failure::Gone(_) | Failure::Fatal(_))) = io.control.interruption() {
+            return Err(failure);
+        }
+        self.failed(io, &error);
+        if extended {
+            self.skipping = true;
+            return Ok(());
+        }
+        self.end_cycle(io).await
+    }
+
+    async fn answer(&mut self, io: &mut Io<'_>, message: Message<'_>) -> Result<(), Failure> {
+        match message {
+            Message::Query(text) => {
+                let span = tracing::debug_span!("statement", protocol = "simple");
+                self.simple_query(io, text).instrument(span).await
+            }
+            Message::Parse(parse) => self.parse(io, parse),
+            Message::Bind(bind) => self.bind(io, bind),
+            Message::Describe(target) => self.describe(io, target),
+            Message::Execute { portal, rows_max } => {
+                let span = tracing::debug_span!("statement", protocol = "extended");
+                self.execute(io, portal, rows_max).instrument(span).await
+            }
+            Message::Close(target) => {
+                self.close(io, target);
+                Ok(())
+            }
+            Message::Sync => self.end_cycle(io).await,
+            Message::Flush => io.flush().await,
+            // What a client still sends after its COPY failed.
+            Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_) => Ok(()),
+            Message::FunctionCall => Err(SqlError::unsupported("function calls by message are not supported").into()),
+            Message::Terminate => Err(Failure::Gone(None)),
+        }
+    }
+
+    /// Ends the implicit transaction and says ReadyForQuery.
+    pub(crate) async fn end_cycle(&mut self, io: &mut Io<'_>) -> Result<(), Failure> {
+        match self.finish(io).await {
+            Err(Failure::Statement(error)) => {
+                self.failed(io, &error);
+                // What was implicit is rolled back; whatever else there is to say about that was said.
+                let _ = self.finish(io).await;
+            }
+            done => done?,
+        }
+        self.ready(io);
+        Ok(())
+    }
+
+    /// Ends the implicit transaction. What was acknowledged before is durable when this returns.
+    pub(crate) async fn finish(&mut self, io: &mut Io<'_>) -> Result<(), Failure> {
+        io.to_its_end(self.session.finish_implicit()).await?;
+        if self.session.transaction_status() == TransactionStatus::Idle {
+            self.portals.clear();
+        }
+        Ok(())
+    }
+
+    /// The transaction has failed; tells the client why.
+    fn failed(&mut self, io: &mut Io<'_>, error: &SqlError) {
+        tracing::debug!(state = error.state.as_str(), "failed");
+        self.session.fail();
+        self.portals.clear();
+        io.wire.out.abandon();
+        self.notices(io);
+        io.wire.out.error(Severity::Error, error);
+    }
+
+    /// Tells the client what its statements had to remark.
+    pub(crate) fn notices(&mut self, io: &mut Io<'_>) {
+        for notice in self.session.take_notices() {
+            io.wire.out.notice(&notice);
+        }
+    }
+
+    fn ready(&mut self, io: &mut Io<'_>) {
+        self.notices(io);
+        for (name, value) in self.session.parameter_status_changes() {
+            io.wire.out.parameter_status(&name, &value);
+        }
+        io.wire.out.ready_for_query(self.session.transaction_status());
+    }
+}
+
+fn idle_too_long(in_transaction: bool) -> SqlError {
+    let (state, what) = match in_transaction {
+        true => (SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, "idle-in-transaction"),
+        false => (IDLE_SESSION_TIMEOUT, "idle-session"),
+    };
+    SqlError::new(state, format!("terminating connection due to {what} timeout"))
+}

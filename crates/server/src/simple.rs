@@ -1,0 +1,62 @@
+//! The simple protocol: one Query with any number of statements, answered in order.
+//!
+//! ```text
+//! Query "a; b; c"  -->  answer a, answer b, commit, CommandComplete c, ReadyForQuery
+//!                       an error ends it there: ErrorResponse, ReadyForQuery; what ran before is rolled back with it
+//! ```
+//!
+//! 1. The statements are one implicit transaction; the last one is complete only once that is durable.
+//! 2. Results are text.
+//!
+//! Source: PostgreSQL 15, `exec_simple_query`.
+
+use sql::Answer;
+use types::{SqlError, SqlState};
+
+use crate::connection::{Connection, Io};
+use crate::error::Failure;
+use crate::rows::RowStream;
+
+impl Connection {
+    pub(crate) async fn simple_query(&mut self, io: &mut Io<'_>, text: &str) -> Result<(), Failure> {
+        self.statements.close("");
+        self.portals.close("");
+        let statements = self.session.parse(text)?;
+        let count = statements.len();
+        if count == 0 {
+            self.finish(io).await?;
+            io.wire.out.empty_query();
+        }
+        for (i, statement) in statements.into_iter().enumerate() {
+            let prepared = self.session.prepare(&statement, &[])?;
+            if !prepared.params.is_empty() {
+                return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1").into());
+            }
+            let answer = io.to_its_end(self.session.execute(&prepared, vec![])).await?;
+            let tag = match answer {
+                Answer::Rows(rows) => {
+                    io.wire.out.row_description(rows.columns(), &[])?;
+                    let mut stream = RowStream::new(rows, &[], self.session.format_options());
+                    stream.send(io, u64::MAX).await?;
+                    Some(stream.rows().tag(stream.sent()))
+                }
+                Answer::Done(tag) => Some(tag),
+                Answer::Empty => None,
+                Answer::CopyIn(info) => Some(self.copy_in(io, info).await?),
+                Answer::CopyOut(copy) => Some(self.copy_out(io, copy).await?),
+            };
+            if i + 1 == count {
+                self.finish(io).await?;
+            }
+            self.notices(io);
+            match tag {
+                Some(tag) => {
+                    tracing::debug!(tag, "done");
+                    io.wire.out.command_complete(&tag);
+                }
+                None => io.wire.out.empty_query(),
+            }
+        }
+        self.end_cycle(io).await
+    }
+}

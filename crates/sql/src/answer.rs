@@ -1,0 +1,126 @@
+//! What a statement gives back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use analytic::BatchStream;
+use arrow::array::RecordBatch;
+use types::{Datum, SqlError};
+
+pub use crate::copy::to::CopyOut;
+use crate::prepare::OutputColumn;
+use crate::watch::Watch;
+
+/// The outcome of [`crate::Session::execute`]. What streams is owned and `Send`: it does not borrow the session, so that a portal
+/// may keep it while other statements run.
+pub enum Answer {
+    /// Rows to pull.
+    Rows(Rows),
+    /// Done; the command tag, e.g. `INSERT 0 1`.
+    Done(String),
+    /// The statement was empty.
+    Empty,
+    /// The session now expects [`crate::Session::copy_in_data`], then `copy_in_finish` or `copy_in_fail`.
+    CopyIn(CopyInInfo),
+    /// Bytes to pull and send as COPY data.
+    CopyOut(CopyOut),
+}
+
+/// What a client is told when COPY FROM STDIN begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyInInfo {
+    /// Columns in each row.
+    pub columns: usize,
+    /// True for the binary format.
+    pub binary: bool,
+}
+
+/// Some rows, in the form their executor made them.
+#[derive(Clone, Debug)]
+pub enum RowBatch {
+    /// Row by row, each with one value per column.
+    Datums(Vec<Vec<Datum>>),
+    /// Column by column; the arrays' types are those of `types::arrow_form` or plain equivalents.
+    Arrow(RecordBatch),
+}
+
+impl RowBatch {
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        match self {
+            RowBatch::Datums(rows) => rows.len(),
+            RowBatch::Arrow(batch) => batch.num_rows(),
+        }
+    }
+}
+
+/// A result being pulled. Dropping it stops the query behind it.
+pub struct Rows {
+    columns: Arc<[OutputColumn]>,
+    command: &'static str,
+    source: Source,
+}
+
+enum Source {
+    Ready(VecDeque<RowBatch>),
+    Query { stream: BatchStream, watch: Option<Watch> },
+}
+
+impl Rows {
+    /// Rows that are all there.
+    pub(crate) fn ready(columns: Arc<[OutputColumn]>, command: &'static str, rows: Vec<Vec<Datum>>) -> Rows {
+        let batches = if rows.is_empty() { VecDeque::new() } else { VecDeque::from([RowBatch::Datums(rows)]) };
+        Rows { columns, command, source: Source::Ready(batches) }
+    }
+
+    /// Rows of a running query.
+    pub(crate) fn query(columns: Arc<[OutputColumn]>, stream: BatchStream, watch: Option<Watch>) -> Rows {
+        Rows { columns, command: "SELECT", source: Source::Query { stream, watch } }
+    }
+
+    /// Rows that are there already.
+    pub(crate) fn waiting(&self) -> usize {
+        match &self.source {
+            Source::Ready(batches) => batches.iter().map(RowBatch::rows).sum(),
+            Source::Query { .. } => 0,
+        }
+    }
+
+    /// The columns of every batch.
+    pub fn columns(&self) -> &Arc<[OutputColumn]> {
+        &self.columns
+    }
+
+    /// The next rows, `None` after the last. Errors: whatever the query meets, 57014 when cancelled; the result is over then, and
+    /// the caller must tell the session ([`crate::Session::fail`]).
+    pub async fn next(&mut self) -> Result<Option<RowBatch>, SqlError> {
+        match &mut self.source {
+            Source::Ready(batches) => Ok(batches.pop_front()),
+            Source::Query { stream, watch } => match stream.next().await {
+                Some(Ok(batch)) => Ok(Some(RowBatch::Arrow(batch))),
+                Some(Err(error)) => Err(match watch.take() {
+                    Some(watch) => watch.explain(error),
+                    None => error,
+                }),
+                None => {
+                    *watch = None;
+                    Ok(None)
+                }
+            },
+        }
+    }
+
+    /// The command tag once `rows` were sent, e.g. `SELECT 5`.
+    pub fn tag(&self, rows: u64) -> String {
+        tag(self.command, rows)
+    }
+}
+
+/// PostgreSQL's tag of a command that handled `rows` rows.
+pub(crate) fn tag(command: &str, rows: u64) -> String {
+    match command {
+        "INSERT" => format!("INSERT 0 {rows}"),
+        "SELECT" | "UPDATE" | "DELETE" | "COPY" => format!("{command} {rows}"),
+        command => command.to_owned(),
+    }
+}

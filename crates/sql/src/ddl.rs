@@ -1,0 +1,57 @@
+//! CREATE, DROP, TRUNCATE, ALTER: changes of the catalog, in the transaction like everything else.
+//!
+//! 1. A definition is checked against the catalog the transaction sees; the engine checks it again against the newest one.
+//! 2. What a view reads cannot be dropped before it (2BP01), unless CASCADE says so.
+//! 3. A table that is emptied or rebuilt gets new storage under a new id; views that read it are told.
+
+mod create_as;
+mod drop;
+mod names;
+mod primary_key;
+mod schema;
+mod table;
+mod truncate;
+mod view;
+
+use std::sync::Arc;
+
+use catalog::{Catalog, Edit, Table};
+use types::{SqlError, TableId};
+
+use crate::session::Session;
+
+impl Session {
+    pub(crate) fn edit(&mut self, edit: Edit) -> Result<(), SqlError> {
+        Ok(self.open_transaction()?.edit_catalog(edit)?)
+    }
+
+    /// A catalog to look names up in, of a snapshot of this statement.
+    pub(crate) fn begin_ddl(&mut self) -> Arc<Catalog> {
+        self.begin_statement().catalog()
+    }
+
+    pub(crate) fn new_oid(&mut self) -> Result<u32, SqlError> {
+        Ok(self.open_transaction()?.new_oid())
+    }
+
+    /// Puts another table (with another id, and no rows yet) in a table's place.
+    pub(crate) fn replace_table(&mut self, old: &Table, new: Table) -> Result<(), SqlError> {
+        let catalog = self.open_transaction()?.catalog();
+        let views: Vec<_> = catalog.dependents_of(old.id).cloned().collect();
+        let told = |ids: &[TableId], to: Option<TableId>| -> Vec<TableId> {
+            ids.iter().copied().filter(|id| *id != old.id).chain(to).collect()
+        };
+        for view in &views {
+            let depends_on = told(&view.depends_on, None);
+            self.edit(Edit::ReplaceView(catalog::View { depends_on, ..view.as_ref().clone() }))?;
+        }
+        let id = new.id;
+        self.edit(Edit::DropTable(old.id.0))?;
+        self.edit(Edit::CreateTable(new))?;
+        for view in &views {
+            let depends_on = told(&view.depends_on, Some(id));
+            self.edit(Edit::ReplaceView(catalog::View { depends_on, ..view.as_ref().clone() }))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! DROP.
+
+use catalog::{Catalog, Edit, Relation};
+use types::{DatabaseId, SchemaId, SqlError, SqlState, TableId};
+
+use crate::answer::Answer;
+use crate::ddl::names::{described, shown};
+use crate::names::{Name, SYSTEM_SCHEMAS};
+use crate::notice::Notice;
+use crate::parse::{Drop, ObjectKind, Statement};
+use crate::session::Session;
+
+impl ObjectKind {
+    pub(crate) fn drop_tag(self) -> &'static str {
+        match self {
+            ObjectKind::Table => "DROP TABLE",
+            ObjectKind::View => "DROP VIEW",
+            ObjectKind::Schema => "DROP SCHEMA",
+            ObjectKind::Database => "DROP DATABASE",
+            ObjectKind::Index => "DROP INDEX",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            ObjectKind::Table => "table",
+            ObjectKind::View => "view",
+            ObjectKind::Schema => "schema",
+            ObjectKind::Database => "database",
+            ObjectKind::Index => "index",
+        }
+    }
+}
+
+/// Something that goes because of what it depends on.
+struct Cascaded {
+    id: TableId,
+    what: String,
+    because_of: String,
+}
+
+impl Session {
+    pub(crate) fn drop_objects(&mut self, statement: &Statement, drop: &Drop) -> Result<Answer, SqlError> {
+        let tag = drop.kind.drop_tag();
+        if drop.kind == ObjectKind::Database {
+            self.prevent_in_block(statement, tag)?;
+        }
+        let catalog = self.begin_ddl();
+        match drop.kind {
+            ObjectKind::Database => {
+                for name in &drop.names {
+                    self.drop_database(&catalog, &name.name, drop.if_exists)?;
+                }
+            }
+            ObjectKind::Schema => self.drop_schemas(&catalog, drop)?,
+            ObjectKind::Table | ObjectKind::View | ObjectKind::Index => self.drop_relations(&catalog, drop)?,
+        }
+        Ok(Answer::Done(tag.into()))
+    }
+
+    /// The object is not there: a notice if that was foreseen, else an error.
+    fn missing(&mut self, drop: &Drop, state: SqlState, name: &str) -> Result<(), SqlError> {
+        let message = format!("{} \"{name}\" does not exist", drop.kind.word());
+        if !drop.if_exists {
+            return Err(SqlError::new(state, message));
+        }
+        self.notice(Notice::notice(format!("{message}, skipping")));
+        Ok(())
+    }
+
+    fn drop_relations(&mut self, catalog: &Catalog, drop: &Drop) -> Result<(), SqlError> {
+        let mut dropped: Vec<TableId> = Vec::new();
+        for name in &drop.names {
+            if drop.if_exists
+                && let Some(schema) = &name.schema
+                && catalog.schema(self.database, schema).is_none()
+                && !SYSTEM_SCHEMAS.contains(&schema.as_str())
+            {
+                self.notice(Notice::notice(format!("schema \"{schema}\" does not exist, skipping")));
+                continue;
+            }
+            if name.schema.as_deref().is_some_and(|schema| SYSTEM_SCHEMAS.contains(&schema)) {
+                let message = format!("permission denied: \"{}\" is a system catalog", name.name);
+                return Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+            }
+            let scope = self.scope(catalog);
+            match (drop.kind, scope.find(name)?) {
+                (ObjectKind::Table, Some(Relation::Table(id))) | (ObjectKind::View, Some(Relation::View(id))) => {
+                    if !dropped.contains(&id) {
+                        dropped.push(id);
+                    }
+                }
+                (ObjectKind::Index, Some(Relation::PrimaryKey(id))) => {
+                    let table = catalog.table_by_id(id).map_or("?", |t| t.name.as_str());
+                    let index = &name.name;
+                    let message = format!("cannot drop index {index} because constraint {index} on table {table} requires it");
+                    return Err(SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+                        .hint(format!("You can drop constraint {index} on table {table} instead.")));
+                }
+                (_, Some(found)) => return Err(wrong_kind(drop.kind, name, found)),
+                (ObjectKind::Index, None) => self.missing(drop, SqlState::UNDEFINED_OBJECT, &name.name)?,
+                (_, None) => self.missing(drop, SqlState::UNDEFINED_TABLE, &name.to_string())?,
+            }
+        }
+        let cascaded = self.cascade(catalog, &dropped);
+        if !cascaded.is_empty() && !drop.cascade {
+            let first = dropped.first().map(|id| described(&self.scope(catalog), *id)).unwrap_or_default();
+            return Err(still_needed(&first, &cascaded));
+        }
+        self.notice_cascade(&cascaded);
+        // What depends on something goes before it.
+        for id in cascaded.iter().rev().map(|c| c.id).chain(in_order(catalog, dropped)) {
+            self.drop_relation(catalog, id)?;
+        }
+        Ok(())
+    }
+
+    fn drop_relation(&mut self, catalog: &Catalog, id: TableId) -> Result<(), SqlError> {
+        self.edit(if catalog.view_by_id(id).is_some() { Edit::DropView(id.0) } else { Edit::DropTable(id.0) })
+    }
+
+    /// The views that read any of these relations, and those that read the views, and so on; none of them among the relations.
+    fn cascade(&self, catalog: &Catalog, relations: &[TableId]) -> Vec<Cascaded> {
+        let scope = self.scope(catalog);
+        let mut found: Vec<Cascaded> = Vec::new();
+        let mut next = 0;
+        let mut queue: Vec<TableId> = relations.to_vec();
+        while let Some(&id) = queue.get(next) {
+            next += 1;
+            for view in catalog.dependents_of(id) {
+                if queue.contains(&view.id) {
+                    continue;
+                }
+                queue.push(view.id);
+                let what = format!("view {}", shown(&scope, view.schema, &view.name, Relation::View(view.id)));
+                found.push(Cascaded { id: view.id, what, because_of: described(&scope, id) });
+            }
+        }
+        found
+    }
+
+    fn notice_cascade(&mut self, cascaded: &[Cascaded]) {
+        match cascaded {
+            [] => {}
+            [one] => self.notice(Notice::notice(format!("drop cascades to {}", one.what))),
+            several => {
+                let mut notice = Notice::notice(format!("drop cascades to {} other objects", several.len()));
+                let lines: Vec<String> = several.iter().map(|c| format!("drop cascades to {}", c.what)).collect();
+                notice.message = notice.message.detail(lines.join("\n"));
+                self.notice(notice);
+            }
+        }
+    }
+
+    fn drop_schemas(&mut self, catalog: &Catalog, drop: &Drop) -> Result<(), SqlError> {
+        for name in &drop.names {
+            if SYSTEM_SCHEMAS.contains(&name.name.as_str()) {
+                let message = format!("cannot drop schema {} because it is required by the database system", name.name);
+                return Err(SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message));
+            }
+            let Some(schema) = catalog.schema(self.database, &name.name).map(|s| s.id) else {
+                self.missing(drop, SqlState::INVALID_SCHEMA_NAME, &name.name)?;
+                continue;
+            };
+            let members = members(catalog, schema);
+            let scope = self.scope(catalog);
+            let because_of = format!("schema {}", name.name);
+            let mut cascaded: Vec<Cascaded> = (members.iter())
+                .map(|id| Cascaded { id: *id, what: described(&scope, *id), because_of: because_of.clone() })
+                .collect();
+            cascaded.extend(self.cascade(catalog, &members));
+            if !cascaded.is_empty() && !drop.cascade {
+                return Err(still_needed(&because_of, &cascaded));
+            }
+            self.notice_cascade(&cascaded);
+            let ids = in_order(catalog, cascaded.iter().map(|c| c.id).collect());
+            for id in ids {
+                self.drop_relation(catalog, id)?;
+            }
+            self.edit(Edit::DropSchema(schema.0))?;
+        }
+        Ok(())
+    }
+
+    fn drop_database(&mut self, catalog: &Catalog, name: &str, if_exists: bool) -> Result<(), SqlError> {
+        let Some(id) = catalog.database(name).map(|d| d.id) else {
+            let message = format!("database \"{name}\" does not exist");
+            if !if_exists {
+                return Err(SqlError::new(SqlState::INVALID_CATALOG_NAME, message));
+            }
+            self.notice(Notice::notice(format!("{message}, skipping")));
+            return Ok(());
+        };
+        if id == self.database {
+            return Err(SqlError::new(SqlState::OBJECT_IN_USE, "cannot drop the currently open database"));
+        }
+        let in_use = |session: &Session| in_use_by(session, id, name);
+        in_use(self)?;
+        let schemas: Vec<SchemaId> = catalog.schemas_of(id).map(|s| s.id).collect();
+        for schema in &schemas {
+            for relation in in_order(catalog, members(catalog, *schema)) {
+                self.drop_relation(catalog, relation)?;
+            }
+        }
+        for schema in schemas {
+            self.edit(Edit::DropSchema(schema.0))?;
+        }
+        self.edit(Edit::DropDatabase(id.0))?;
+        // Somebody may have connected meanwhile.
+        in_use(self)
+    }
+}
+
+fn in_use_by(session: &Session, id: DatabaseId, name: &str) -> Result<(), SqlError> {
+    let others = session.instance.sessions().iter().filter(|s| s.database == id).count();
+    if others == 0 {
+        return Ok(());
+    }
+    let detail = match others {
+        1 => "There is 1 other session using the database.".to_owned(),
+        n => format!("There are {n} other sessions using the database."),
+    };
+    let message = format!("database \"{name}\" is being accessed by other users");
+    Err(SqlError::new(SqlState::OBJECT_IN_USE, message).detail(detail))
+}
+
+/// The relations of a schema.
+fn members(catalog: &Catalog, schema: SchemaId) -> Vec<TableId> {
+    catalog.tables_of(schema).map(|t| t.id).chain(catalog.views_of(schema).map(|v| v.id)).collect()
+}
+
+/// Relations in an order in which they can be dropped: each view before what it reads.
+fn in_order(catalog: &Catalog, mut ids: Vec<TableId>) -> Vec<TableId> {
+    let mut ordered = Vec::with_capacity(ids.len());
+    while !ids.is_empty() {
+        let free = |id: TableId| !catalog.dependents_of(id).any(|view| view.id != id && ids.contains(&view.id));
+        let next: Vec<TableId> = ids.iter().copied().filter(|id| free(*id)).collect();
+        if next.is_empty() {
+            // Definitions do not go in circles; if they did, the engine would name the one.
+            ordered.append(&mut ids);
+        }
+        ids.retain(|id| !next.contains(id));
+        ordered.extend(next);
+    }
+    ordered
+}
+
+fn still_needed(what: &str, cascaded: &[Cascaded]) -> SqlError {
+    let lines: Vec<String> = cascaded.iter().map(|c| format!("{} depends on {}", c.what, c.because_of)).collect();
+    let message = format!("cannot drop {what} because other objects depend on it");
+    SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+        .detail(lines.join("\n"))
+        .hint("Use DROP ... CASCADE to drop the dependent objects too.")
+}
+
+fn wrong_kind(kind: ObjectKind, name: &Name, found: Relation) -> SqlError {
+    let article = if kind == ObjectKind::Index { "an" } else { "a" };
+    let message = format!("\"{}\" is not {article} {}", name.name, kind.word());
+    let other = match found {
+        Relation::Table(_) => "TABLE",
+        Relation::View(_) => "VIEW",
+        Relation::PrimaryKey(_) => "INDEX",
+    };
+    let article = if other == "INDEX" { "an" } else { "a" };
+    let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
+    error.hint(format!("Use DROP {other} to remove {article} {}.", other.to_ascii_lowercase()))
+}

@@ -1,0 +1,110 @@
+//! Many rows into a table: a few through the delta, more straight into segments.
+//!
+//! ```text
+//! batches --> kept, up to 65,536 rows or 32 MB --end--> row by row: others may write the table at the same time
+//!                     |
+//!                     +--more--> bulk load: the table is locked against other writers until the transaction ends
+//! ```
+
+use arrow::array::RecordBatch;
+use engine::{Bulk, Transaction};
+use types::{Datum, SqlError};
+
+use crate::column::ColumnReader;
+use crate::dml::target::Target;
+use crate::instance::blocking;
+
+/// Rows from which a load goes straight into segments: about what the delta takes in a tenth of a second.
+const BULK_ROWS: usize = 65_536;
+
+/// Bytes from which it does.
+const BULK_BYTES: usize = 32 << 20;
+
+/// Rows on their way into a table, in batches of its SQL columns.
+pub(crate) struct Loader {
+    target: Target,
+    waiting: Vec<(RecordBatch, Vec<u64>)>,
+    waiting_rows: usize,
+    waiting_bytes: usize,
+    bulk: Option<Bulk>,
+    rows: u64,
+    kept: Option<Vec<Vec<Datum>>>,
+}
+
+impl Loader {
+    pub(crate) fn new(target: Target) -> Loader {
+        Loader { target, waiting: vec![], waiting_rows: 0, waiting_bytes: 0, bulk: None, rows: 0, kept: None }
+    }
+
+    /// Gives all rows back at the end.
+    pub(crate) fn keep_rows(&mut self) {
+        self.kept = Some(vec![]);
+    }
+
+    /// Adds rows, coerced. `lines`: where each came from, for errors; may be empty. Errors: 23502, and those of writing.
+    pub(crate) fn add(&mut self, transaction: &mut Transaction, batch: RecordBatch, lines: &[u64]) -> Result<(), SqlError> {
+        self.check_not_null(&batch, lines)?;
+        self.rows += batch.num_rows() as u64;
+        if let Some(kept) = &mut self.kept {
+            let readers = readers(&self.target, &batch);
+            kept.extend((0..batch.num_rows()).map(|row| readers.iter().map(|r| r.get(row).to_owned()).collect()));
+        }
+        if let Some(bulk) = &mut self.bulk {
+            return blocking(|| bulk.append(&batch)).map_err(|e| self.target.explain(e));
+        }
+        self.waiting_rows += batch.num_rows();
+        self.waiting_bytes += batch.get_array_memory_size();
+        self.waiting.push((batch, lines.to_vec()));
+        if self.waiting_rows < BULK_ROWS && self.waiting_bytes < BULK_BYTES {
+            return Ok(());
+        }
+        let mut bulk = transaction.bulk(self.target.table.id)?;
+        let waiting = std::mem::take(&mut self.waiting);
+        blocking(|| waiting.iter().try_for_each(|(batch, _)| bulk.append(batch))).map_err(|e| self.target.explain(e))?;
+        self.bulk = Some(bulk);
+        Ok(())
+    }
+
+    /// Writes what is left. Returns how many rows there were, and the rows if they were to be kept. Errors: 23505 and the engine's.
+    pub(crate) fn finish(mut self, transaction: &mut Transaction) -> Result<(u64, Vec<Vec<Datum>>), SqlError> {
+        if let Some(bulk) = self.bulk.take() {
+            let target = self.target.clone();
+            blocking(|| bulk.finish(transaction)).map_err(|e| target.explain(e))?;
+            return Ok((self.rows, self.kept.unwrap_or_default()));
+        }
+        let mut values = Vec::with_capacity(self.target.table.columns.len());
+        for (batch, lines) in &self.waiting {
+            let readers = readers(&self.target, batch);
+            for row in 0..batch.num_rows() {
+                values.clear();
+                values.extend(readers.iter().map(|reader| reader.get(row).to_owned()));
+                self.target.insert(transaction, &values).map_err(|error| match lines.get(row) {
+                    Some(line) => error.context(format!("COPY {}, line {line}", self.target.table.name)),
+                    None => error,
+                })?;
+            }
+        }
+        Ok((self.rows, self.kept.unwrap_or_default()))
+    }
+
+    fn check_not_null(&self, batch: &RecordBatch, lines: &[u64]) -> Result<(), SqlError> {
+        let columns = &self.target.table.columns;
+        let at_fault = |(column, array): (&catalog::Column, &arrow::array::ArrayRef)| {
+            if !column.not_null || array.null_count() == 0 {
+                return None;
+            }
+            (0..array.len()).find(|&row| array.is_null(row))
+        };
+        let Some(row) = columns.iter().zip(batch.columns()).filter_map(at_fault).min() else { return Ok(()) };
+        let values: Vec<Datum> = readers(&self.target, batch).iter().map(|r| r.get(row).to_owned()).collect();
+        self.target.check_not_null(&values).map_err(|error| match lines.get(row) {
+            Some(line) => error.context(format!("COPY {}, line {line}", self.target.table.name)),
+            None => error,
+        })
+    }
+}
+
+fn readers<'a>(target: &Target, batch: &'a RecordBatch) -> Vec<ColumnReader<'a>> {
+    let columns = batch.columns().iter().zip(&target.table.columns);
+    columns.map(|(array, column)| ColumnReader::new(array, column.data_type)).collect()
+}

@@ -1,0 +1,44 @@
+//! What a column gets when a statement says nothing about it.
+
+use sqlparser::ast::Expr;
+use types::text::Session as Dates;
+use types::{Datum, SqlError};
+
+use crate::evaluate::Simple;
+
+/// A column's DEFAULT.
+#[derive(Clone, Debug)]
+pub(crate) enum Default {
+    /// A value of the column's type.
+    Constant(Datum),
+    /// A time of the transaction.
+    Simple(Simple),
+    /// An expression to be computed for each row.
+    Computed(Expr),
+}
+
+/// The default of a column: NULL if it has none. Errors: its text does not parse, or is no value of the column's type.
+pub(crate) fn default_of(column: &catalog::Column, dates: &Dates) -> Result<Default, SqlError> {
+    let Some(text) = &column.default else { return Ok(Default::Constant(Datum::Null)) };
+    let expr = crate::parse::parse_expr(text)?;
+    Ok(match Simple::of(&expr, dates)? {
+        Some(simple @ (Simple::Clock(_) | Simple::Untyped(_))) if depends_on_time(&simple) => Default::Simple(simple),
+        Some(simple) => match simple.assign(column.data_type, &column.name, dates)? {
+            Some(value) => Default::Constant(value),
+            None => return Err(SqlError::bug(format!("the default of column \"{}\" has a parameter", column.name))),
+        },
+        None => Default::Computed(expr),
+    })
+}
+
+/// Whether a value is another one in another transaction.
+fn depends_on_time(simple: &Simple) -> bool {
+    match simple {
+        Simple::Clock(_) => true,
+        Simple::Untyped(text) => {
+            let text = text.to_ascii_lowercase();
+            ["now", "today", "tomorrow", "yesterday"].iter().any(|word| text.contains(word))
+        }
+        Simple::Constant(_) | Simple::Parameter(_) => false,
+    }
+}

@@ -1,0 +1,348 @@
+//! INSERT.
+
+use std::sync::Arc;
+
+use analytic::AnalyticPlan;
+use sqlparser::ast::{self, Expr, Insert, Query, SetExpr, TableObject};
+use types::text::Session as Dates;
+use types::{Datum, SqlError, SqlState, SqlType};
+
+use crate::answer::{Answer, Rows, tag};
+use crate::dml::bulk::Loader;
+use crate::dml::cell::{Cell, Cells, check_assignable};
+use crate::dml::defaults::{Default, default_of};
+use crate::dml::returning::Returning;
+use crate::dml::target::Target;
+use crate::evaluate;
+use crate::names::Name;
+use crate::parse::Statement;
+use crate::prepare::{Kind, Planned};
+use crate::session::Session;
+
+enum Source {
+    /// One cell per column of the table, row by row.
+    Values(Vec<Vec<Cell>>),
+    /// A query, whose columns go to these columns of the table.
+    Query { plan: AnalyticPlan, columns: Vec<usize> },
+}
+
+/// How an INSERT is run.
+pub(crate) struct InsertPlan {
+    target: Target,
+    source: Source,
+    /// The expressions of VALUES that are no simple ones, as one row.
+    computed: Option<AnalyticPlan>,
+    /// What the columns get that a query does not give: by column.
+    defaults: Vec<(usize, Default)>,
+    returning: Option<Returning>,
+}
+
+impl InsertPlan {
+    pub(crate) fn table_name(&self) -> &str {
+        &self.target.table.name
+    }
+
+    /// The query the rows come from, if they do.
+    pub(crate) fn query(&self) -> Option<&AnalyticPlan> {
+        match &self.source {
+            Source::Query { plan, .. } => Some(plan),
+            Source::Values(_) => None,
+        }
+    }
+
+    /// How many rows VALUES has.
+    pub(crate) fn values(&self) -> usize {
+        match &self.source {
+            Source::Values(rows) => rows.len(),
+            Source::Query { .. } => 0,
+        }
+    }
+}
+
+impl Session {
+    pub(crate) fn plan_insert(
+        &mut self,
+        statement: &Statement,
+        insert: &Insert,
+        declared: &[Option<SqlType>],
+    ) -> Result<Planned, SqlError> {
+        check_supported(insert)?;
+        let TableObject::TableName(name) = &insert.table else {
+            return Err(SqlError::unsupported("INSERT into a function or a query is not supported"));
+        };
+        let name = Name::of(name, statement.source())?;
+        let catalog = self.catalog();
+        let table = Arc::clone(self.scope(&catalog).table(&name)?);
+        let target = Target::new(&table, &catalog);
+        let columns = target_columns(insert, &table)?;
+        let alias = insert.table_alias.as_ref().map(|a| a.alias.value.as_str());
+        let returning = Returning::of(insert.returning.as_deref(), &table, alias)?;
+        let dates = self.dates();
+        let mut cells = Cells { dates: &dates, params: declared.to_vec(), general: vec![] };
+        let mut volatile = false;
+        let source = match insert.source.as_deref() {
+            None => {
+                let row = table.columns.iter().map(|column| cells.default(column)).collect::<Result<_, _>>()?;
+                Source::Values(vec![row])
+            }
+            Some(query) => match plain_values(query) {
+                Some(values) => {
+                    let columns = columns.unwrap_or_else(|| (0..table.columns.len()).collect());
+                    let explicit = !insert.columns.is_empty();
+                    let mut rows = Vec::with_capacity(values.rows.len());
+                    for row in &values.rows {
+                        rows.push(row_of_cells(&table, &columns, explicit, &row.content, &mut cells)?);
+                    }
+                    if values.rows.iter().any(|row| row.content.len() != values.rows.first().map_or(0, |r| r.content.len())) {
+                        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length"));
+                    }
+                    Source::Values(rows)
+                }
+                None => {
+                    let (plan, uses_system) = self.analytic_plan(Some(statement), query, declared)?;
+                    volatile |= uses_system;
+                    cells.params = plan.params().iter().copied().map(Some).collect();
+                    let all: Vec<usize> = (0..table.columns.len()).collect();
+                    let columns = check_query_columns(query, &plan, columns, &all, &table)?;
+                    Source::Query { plan, columns }
+                }
+            },
+        };
+        let mut defaults = Vec::new();
+        if let Source::Query { columns, .. } = &source {
+            for (at, column) in table.columns.iter().enumerate().filter(|(at, _)| !columns.contains(at)) {
+                defaults.push((at, default_of(column, &dates)?));
+            }
+        }
+        let Cells { mut params, general, .. } = cells;
+        let computed = match general.as_slice() {
+            [] => None,
+            exprs => {
+                let (plan, uses_system) = self.analytic_plan(Some(statement), &evaluate::select(exprs, None)?, &params)?;
+                volatile |= uses_system;
+                params = plan.params().iter().copied().map(Some).collect();
+                Some(plan)
+            }
+        };
+        let planning = Arc::clone(&self.settings.active().planning);
+        Ok(Planned {
+            planning,
+            params: params.into_iter().map(|t| t.unwrap_or(SqlType::Text)).collect(),
+            columns: returning.as_ref().map(|r| r.output.clone().into()),
+            kind: Kind::Insert(InsertPlan { target, source, computed, defaults, returning }),
+            volatile,
+            catalog,
+        })
+    }
+
+    pub(crate) async fn run_insert(&mut self, plan: &InsertPlan, params: &[Datum]) -> Result<Answer, SqlError> {
+        let dates = self.dates();
+        let mut returned = Vec::new();
+        let rows = match &plan.source {
+            Source::Values(rows) => {
+                let computed = match &plan.computed {
+                    None => vec![],
+                    Some(computed) => self.one_row(computed, params).await?,
+                };
+                let transaction = self.open_transaction()?;
+                for row in rows {
+                    let mut values = Vec::with_capacity(row.len());
+                    for (cell, column) in row.iter().zip(&plan.target.table.columns) {
+                        let computed = |at: usize| computed.get(at).cloned().unwrap_or(Datum::Null);
+                        values.push(cell.value(column, params, computed, &dates)?);
+                    }
+                    plan.target.check_not_null(&values)?;
+                    plan.target.insert(transaction, &values)?;
+                    returned.extend(plan.returning.as_ref().map(|r| r.row(&values)));
+                }
+                rows.len() as u64
+            }
+            Source::Query { plan: query, columns } => {
+                self.insert_query(plan, query, columns, params, &dates, &mut returned).await?
+            }
+        };
+        Ok(match &plan.returning {
+            None => Answer::Done(tag("INSERT", rows)),
+            Some(returning) => Answer::Rows(Rows::ready(returning.output.clone().into(), "INSERT", returned)),
+        })
+    }
+
+    /// Adds the rows of a query. They are collected first if the statement may not see them, and loaded in bulk if they are many.
+    async fn insert_query(
+        &mut self,
+        plan: &InsertPlan,
+        query: &AnalyticPlan,
+        columns: &[usize],
+        params: &[Datum],
+        dates: &Dates,
+        returned: &mut Vec<Vec<Datum>>,
+    ) -> Result<u64, SqlError> {
+        let mut loader = Loader::new(plan.target.clone());
+        if plan.returning.is_some() {
+            loader.keep_rows();
+        }
+        let from: Vec<SqlType> = query.columns().iter().map(|c| c.data_type).collect();
+        // A table that reads itself must not see its new rows; its rows wait until the query is done.
+        let reads_itself = query.relations().contains(&plan.target.table.id);
+        let mut waiting = Vec::new();
+        let mut stream = query.execute(self.execution(params, Arc::default())?)?;
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            if reads_itself {
+                waiting.push(batch);
+            } else {
+                let filled = self.fill(&batch, &from, columns, &plan.defaults, &plan.target, dates).await?;
+                loader.add(self.open_transaction()?, filled, &[])?;
+            }
+        }
+        drop(stream);
+        for batch in waiting {
+            let filled = self.fill(&batch, &from, columns, &plan.defaults, &plan.target, dates).await?;
+            loader.add(self.open_transaction()?, filled, &[])?;
+        }
+        let (rows, kept) = loader.finish(self.open_transaction()?)?;
+        if let Some(returning) = &plan.returning {
+            returned.extend(kept.iter().map(|values| returning.row(values)));
+        }
+        Ok(rows)
+    }
+
+    /// The engine's transaction of the statement that runs.
+    pub(crate) fn open_transaction(&mut self) -> Result<&mut engine::Transaction, SqlError> {
+        self.transaction.inner().ok_or_else(|| SqlError::bug("a statement that writes outside of a transaction"))
+    }
+}
+
+fn check_supported(insert: &Insert) -> Result<(), SqlError> {
+    if insert.on.is_some() {
+        return Err(SqlError::unsupported("INSERT ... ON CONFLICT is not supported yet"));
+    }
+    let other = insert.or.is_some()
+        || insert.ignore
+        || insert.overwrite
+        || !insert.assignments.is_empty()
+        || insert.partitioned.is_some()
+        || !insert.after_columns.is_empty()
+        || insert.has_table_keyword
+        || insert.output.is_some()
+        || insert.replace_into
+        || insert.priority.is_some()
+        || insert.insert_alias.is_some()
+        || insert.settings.is_some()
+        || insert.format_clause.is_some()
+        || insert.multi_table_insert_type.is_some();
+    if other || !insert.into {
+        return Err(SqlError::unsupported("this form of INSERT is not supported"));
+    }
+    Ok(())
+}
+
+/// The columns a statement names, by position. Errors: 42703, 42701.
+fn target_columns(insert: &Insert, table: &catalog::Table) -> Result<Option<Vec<usize>>, SqlError> {
+    if insert.columns.is_empty() {
+        return Ok(None);
+    }
+    let mut columns = Vec::new();
+    for name in &insert.columns {
+        let [part] = name.0.as_slice() else {
+            return Err(SqlError::unsupported("INSERT into a part of a column is not supported"));
+        };
+        let name = part.as_ident().map_or("", |ident| ident.value.as_str());
+        let column = table.column(name).ok_or_else(|| {
+            let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
+            SqlError::new(SqlState::UNDEFINED_COLUMN, message)
+        })?;
+        if columns.contains(&column) {
+            return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once")));
+        }
+        columns.push(column);
+    }
+    Ok(Some(columns))
+}
+
+/// A query that is a list of rows and nothing else.
+fn plain_values(query: &Query) -> Option<&ast::Values> {
+    let plain = query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
+    match query.body.as_ref() {
+        SetExpr::Values(values) if plain => Some(values),
+        _ => None,
+    }
+}
+
+/// The cells of one row of VALUES, for every column of the table.
+fn row_of_cells(
+    table: &catalog::Table,
+    columns: &[usize],
+    explicit: bool,
+    exprs: &[Expr],
+    cells: &mut Cells<'_>,
+) -> Result<Vec<Cell>, SqlError> {
+    if exprs.len() > columns.len() {
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "INSERT has more expressions than target columns"));
+    }
+    if explicit && exprs.len() < columns.len() {
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "INSERT has more target columns than expressions"));
+    }
+    let mut row = Vec::with_capacity(table.columns.len());
+    for (at, column) in table.columns.iter().enumerate() {
+        let expr = columns.iter().position(|&c| c == at).and_then(|position| exprs.get(position));
+        row.push(match expr {
+            None => cells.default(column)?,
+            Some(expr) => cells.cell(expr, column)?,
+        });
+    }
+    Ok(row)
+}
+
+/// The columns a query's columns go to. Errors: 42601 for a wrong number, 42804 for types that do not go together.
+fn check_query_columns(
+    query: &Query,
+    plan: &AnalyticPlan,
+    columns: Option<Vec<usize>>,
+    all: &[usize],
+    table: &catalog::Table,
+) -> Result<Vec<usize>, SqlError> {
+    let given = plan.columns().len();
+    let explicit = columns.is_some();
+    let mut columns = columns.unwrap_or_else(|| all.to_vec());
+    if given > columns.len() {
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "INSERT has more expressions than target columns"));
+    }
+    if explicit && given < columns.len() {
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "INSERT has more target columns than expressions"));
+    }
+    columns.truncate(given);
+    for (at, (from, to)) in plan.columns().iter().zip(&columns).enumerate() {
+        if !is_untyped(query, at) {
+            check_assignable(from.data_type, &table.columns[*to])?;
+        }
+    }
+    Ok(columns)
+}
+
+/// Whether a query's column is a constant without a type: a string or NULL.
+pub(crate) fn is_untyped(query: &Query, column: usize) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else { return false };
+    match select.projection.get(column) {
+        Some(ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. }) => is_untyped_expr(expr),
+        _ => false,
+    }
+}
+
+/// Whether an expression is a constant without a type: a string or NULL, or a parameter, whose type is settled by its use.
+pub(crate) fn is_untyped_expr(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_untyped_expr(inner),
+        Expr::Value(value) => {
+            matches!(
+                value.value,
+                ast::Value::Null
+                    | ast::Value::Placeholder(_)
+                    | ast::Value::SingleQuotedString(_)
+                    | ast::Value::EscapedStringLiteral(_)
+                    | ast::Value::DollarQuotedString(_)
+            )
+        }
+        _ => false,
+    }
+}

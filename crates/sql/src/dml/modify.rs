@@ -1,0 +1,345 @@
+//! UPDATE and DELETE of whatever rows a query finds.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use analytic::{AnalyticPlan, DmlSource};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::DataType;
+use engine::{Change, Isolation, Modified, Transaction};
+use sqlparser::ast::{
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, Ident, SelectItem, TableFactor, TableWithJoins, Update,
+    UpdateTableFromKind,
+};
+use types::text::Session as Dates;
+use types::{Datum, SqlError, SqlState, SqlType};
+
+use crate::answer::{Answer, Rows, tag};
+use crate::column::ColumnReader;
+use crate::dml::cell::{Cell, Cells, check_assignable};
+use crate::dml::insert::is_untyped_expr;
+use crate::dml::returning::Returning;
+use crate::dml::target::Target;
+use crate::names::Name;
+use crate::parse::Statement;
+use crate::prepare::{Kind, Planned, Prepared};
+use crate::session::Session;
+
+/// How often a statement is run again because rows changed under it. Each time those rows are locked first, so that only rows it
+/// meets anew can make it run once more.
+const ATTEMPTS_MAX: usize = 100;
+
+/// How an UPDATE or DELETE is run.
+pub(crate) struct ModifyPlan {
+    target: Target,
+    pub(crate) source: AnalyticPlan,
+    /// What UPDATE sets: column, value. `None` for DELETE.
+    assignments: Option<Vec<(usize, Cell)>>,
+    /// Whether the query may give a row more than once.
+    joins: bool,
+    returning: Option<Returning>,
+}
+
+impl ModifyPlan {
+    pub(crate) fn command(&self) -> &'static str {
+        if self.assignments.is_some() { "UPDATE" } else { "DELETE" }
+    }
+
+    pub(crate) fn table_name(&self) -> &str {
+        &self.target.table.name
+    }
+}
+
+/// An UPDATE or DELETE before it is planned.
+struct Request<'a> {
+    table: &'a TableWithJoins,
+    from: Vec<TableWithJoins>,
+    selection: Option<Expr>,
+    assignments: Option<&'a [Assignment]>,
+    returning: Option<&'a [SelectItem]>,
+}
+
+impl Session {
+    pub(crate) fn plan_update(
+        &mut self,
+        statement: &Statement,
+        update: &Update,
+        declared: &[Option<SqlType>],
+    ) -> Result<Planned, SqlError> {
+        let other = update.output.is_some() || update.or.is_some() || !update.order_by.is_empty() || update.limit.is_some();
+        let from = match &update.from {
+            None => vec![],
+            Some(UpdateTableFromKind::AfterSet(from)) => from.clone(),
+            Some(UpdateTableFromKind::BeforeSet(_)) => return Err(SqlError::unsupported("FROM before SET is not supported")),
+        };
+        if other {
+            return Err(SqlError::unsupported("this form of UPDATE is not supported"));
+        }
+        let request = Request {
+            table: &update.table,
+            from,
+            selection: update.selection.clone(),
+            assignments: Some(&update.assignments),
+            returning: update.returning.as_deref(),
+        };
+        self.plan_modify(statement, request, declared)
+    }
+
+    pub(crate) fn plan_delete(
+        &mut self,
+        statement: &Statement,
+        delete: &Delete,
+        declared: &[Option<SqlType>],
+    ) -> Result<Planned, SqlError> {
+        let other = !delete.tables.is_empty() || delete.output.is_some() || !delete.order_by.is_empty() || delete.limit.is_some();
+        let FromTable::WithFromKeyword(tables) = &delete.from else {
+            return Err(SqlError::unsupported("DELETE without FROM is not supported"));
+        };
+        let ([table], false) = (tables.as_slice(), other) else {
+            return Err(SqlError::unsupported("this form of DELETE is not supported"));
+        };
+        let request = Request {
+            table,
+            from: delete.using.clone().unwrap_or_default(),
+            selection: delete.selection.clone(),
+            assignments: None,
+            returning: delete.returning.as_deref(),
+        };
+        self.plan_modify(statement, request, declared)
+    }
+
+    fn plan_modify(
+        &mut self,
+        statement: &Statement,
+        request: Request<'_>,
+        declared: &[Option<SqlType>],
+    ) -> Result<Planned, SqlError> {
+        let TableWithJoins { relation: TableFactor::Table { name, alias, args: None, .. }, joins } = request.table else {
+            return Err(SqlError::unsupported("only tables can be written"));
+        };
+        if !joins.is_empty() || alias.as_ref().is_some_and(|a| !a.columns.is_empty()) {
+            return Err(SqlError::unsupported("joins and column aliases of the table to write are not supported"));
+        }
+        let name = Name::of(name, statement.source())?;
+        let catalog = self.catalog();
+        let table = Arc::clone(self.scope(&catalog).table(&name)?);
+        let target = Target::new(&table, &catalog);
+        let known = alias.as_ref().map_or_else(|| Ident::with_quote('"', &name.name), |a| a.name.clone());
+        let returning = Returning::of(request.returning, &table, Some(&known.value))?;
+        let dates = self.dates();
+        let mut cells = Cells { dates: &dates, params: declared.to_vec(), general: vec![] };
+        let assignments = match request.assignments {
+            None => None,
+            Some(assignments) => Some(plan_assignments(assignments, &table, &mut cells)?),
+        };
+        let Cells { params, general, .. } = cells;
+        let joins = !request.from.is_empty();
+        let source = DmlSource {
+            target: table.id,
+            alias: known,
+            from: request.from,
+            selection: request.selection,
+            values: general.clone(),
+        };
+        let (context, system) = self.plan_context(Some(statement));
+        let analytic = Arc::clone(self.instance.analytic());
+        let source = analytic.plan_dml(&context, &source, &params)?;
+        for (column, cell) in assignments.iter().flatten() {
+            if let Cell::Computed(at) = cell
+                && let (Some(from), Some(expr)) = (source.columns().get(at + 1), general.get(*at))
+                && !is_untyped_expr(expr)
+            {
+                check_assignable(from.data_type, &table.columns[*column])?;
+            }
+        }
+        Ok(Planned {
+            catalog,
+            planning: Arc::clone(&self.settings.active().planning),
+            params: source.params().to_vec(),
+            columns: returning.as_ref().map(|r| r.output.clone().into()),
+            kind: Kind::Modify(ModifyPlan { target, source, assignments, joins, returning }),
+            volatile: system.was_used(),
+        })
+    }
+
+    pub(crate) async fn run_modify(
+        &mut self,
+        prepared: &Prepared,
+        planned: &Arc<Planned>,
+        params: &[Datum],
+    ) -> Result<Answer, SqlError> {
+        let dates = self.dates();
+        let mut planned = Arc::clone(planned);
+        for _ in 0..ATTEMPTS_MAX {
+            let Kind::Modify(plan) = &planned.kind else { return Err(SqlError::bug("a plan of another kind")) };
+            let batches = self.collect(&plan.source, params).await?;
+            let cancel = Arc::clone(&self.cancel);
+            let transaction = self.open_transaction()?;
+            let start = transaction.savepoint();
+            let mut work = Work { plan, params, dates: &dates, changed: vec![], inserts: vec![], returned: vec![], rows: 0 };
+            work.run(transaction, &batches, &cancel)?;
+            if work.changed.is_empty() {
+                work.insert(transaction)?;
+                let (rows, returned) = (work.rows, work.returned);
+                return Ok(match &plan.returning {
+                    None => Answer::Done(tag(plan.command(), rows)),
+                    Some(returning) => Answer::Rows(Rows::ready(returning.output.clone().into(), plan.command(), returned)),
+                });
+            }
+            let changed = std::mem::take(&mut work.changed);
+            transaction.rollback_to(&start);
+            // A write of the row as it is holds it until the transaction ends.
+            for key in &changed {
+                transaction.modify(plan.target.table.id, key, &mut |row| Ok(Change::Put(row.to_row())))?;
+            }
+            transaction.begin_statement();
+            planned = self.current_plan(prepared)?;
+        }
+        Err(SqlError::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
+            .hint("The rows of this statement change faster than it finds them. Run it again."))
+    }
+}
+
+/// Which columns an UPDATE sets to what. Errors: 42703; 42601 for one that is set twice.
+fn plan_assignments(
+    assignments: &[Assignment],
+    table: &catalog::Table,
+    cells: &mut Cells<'_>,
+) -> Result<Vec<(usize, Cell)>, SqlError> {
+    let mut planned: Vec<(usize, Cell)> = Vec::new();
+    let mut set = |name: &sqlparser::ast::ObjectName, expr: &Expr| {
+        let [part] = name.0.as_slice() else {
+            return Err(SqlError::unsupported(format!("SET of \"{name}\": only whole columns can be set")));
+        };
+        let name = part.as_ident().map_or("", |ident| ident.value.as_str());
+        let at = table.column(name).ok_or_else(|| {
+            let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
+            SqlError::new(SqlState::UNDEFINED_COLUMN, message)
+        })?;
+        if planned.iter().any(|(column, _)| *column == at) {
+            let message = format!("multiple assignments to same column \"{name}\"");
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+        }
+        planned.push((at, cells.cell(expr, &table.columns[at])?));
+        Ok(())
+    };
+    for assignment in assignments {
+        match (&assignment.target, &assignment.value) {
+            (AssignmentTarget::ColumnName(name), value) => set(name, value)?,
+            (AssignmentTarget::Tuple(names), Expr::Tuple(values)) if names.len() == values.len() => {
+                names.iter().zip(values).try_for_each(|(name, value)| set(name, value))?;
+            }
+            (AssignmentTarget::Tuple(_), Expr::Tuple(_)) => {
+                let message = "number of columns does not match number of values";
+                return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+            }
+            (AssignmentTarget::Tuple(names), value) if names.len() == 1 => {
+                names.iter().try_for_each(|name| set(name, value))?;
+            }
+            (AssignmentTarget::Tuple(_), _) => {
+                return Err(SqlError::unsupported("SET (a, b) = (SELECT ...) is not supported yet"));
+            }
+        }
+    }
+    Ok(planned)
+}
+
+/// One attempt.
+struct Work<'a> {
+    plan: &'a ModifyPlan,
+    params: &'a [Datum],
+    dates: &'a Dates,
+    /// Keys of rows that are not as the query saw them.
+    changed: Vec<Vec<u8>>,
+    /// Rows that get another key: SQL columns.
+    inserts: Vec<Vec<Datum>>,
+    returned: Vec<Vec<Datum>>,
+    rows: u64,
+}
+
+impl Work<'_> {
+    fn run(&mut self, transaction: &mut Transaction, batches: &[RecordBatch], cancel: &engine::Cancel) -> Result<(), SqlError> {
+        let plan = self.plan;
+        let mut met: HashSet<Vec<u8>> = HashSet::new();
+        let types: Vec<SqlType> = plan.source.columns().iter().map(|c| c.data_type).collect();
+        for batch in batches {
+            if cancel.is_set() {
+                return Err(crate::watch::canceled());
+            }
+            let readers: Vec<ColumnReader<'_>> =
+                batch.columns().iter().zip(&types).skip(1).map(|(array, t)| ColumnReader::new(array, *t)).collect();
+            for row in 0..batch.num_rows() {
+                let key = key_at(batch.column(0), row)?;
+                // A row that the query gives twice is changed once, by either.
+                if plan.joins && !met.insert(key.to_vec()) {
+                    continue;
+                }
+                let computed = |at: usize| readers.get(at).map_or(Datum::Null, |r| r.get(row).to_owned());
+                self.row(transaction, key, &computed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, transaction: &mut Transaction, key: &[u8], computed: &dyn Fn(usize) -> Datum) -> Result<(), SqlError> {
+        let (plan, target) = (self.plan, &self.plan.target);
+        let mut new = Vec::new();
+        for (at, cell) in plan.assignments.iter().flatten() {
+            new.push((*at, cell.value(&target.table.columns[*at], self.params, computed, self.dates)?));
+        }
+        // REPEATABLE READ: the engine itself refuses a row that has changed.
+        let looks = transaction.isolation() == Isolation::ReadCommitted;
+        let seen = if looks { transaction.get(target.table.id, key)? } else { None };
+        let mut is_changed = false;
+        let mut moved = None;
+        let mut returned = None;
+        let outcome = transaction.modify(target.table.id, key, &mut |row| {
+            if looks && seen.as_ref() != Some(&row.to_row()) {
+                is_changed = true;
+                return Ok(Change::Keep);
+            }
+            let mut values = row.to_datums();
+            let hidden = target.table.hidden();
+            if plan.assignments.is_none() {
+                returned = plan.returning.as_ref().map(|r| r.row(&values[hidden..]));
+                return Ok(Change::Delete);
+            }
+            for (at, value) in &new {
+                values[hidden + at].clone_from(value);
+            }
+            target.check_not_null(&values[hidden..])?;
+            returned = plan.returning.as_ref().map(|r| r.row(&values[hidden..]));
+            let image = target.layout.encode(&values);
+            if *target.table.key_of(&target.layout.read(&image)) == *key {
+                return Ok(Change::Put(image));
+            }
+            moved = Some(values.split_off(hidden));
+            Ok(Change::Delete)
+        })?;
+        if is_changed {
+            self.changed.push(key.to_vec());
+        } else if outcome == Modified::Changed {
+            self.rows += 1;
+            self.inserts.extend(moved);
+            self.returned.extend(returned);
+        }
+        Ok(())
+    }
+
+    /// Adds the rows that got another key, after all the old ones are gone.
+    fn insert(&mut self, transaction: &mut Transaction) -> Result<(), SqlError> {
+        for values in &self.inserts {
+            self.plan.target.insert(transaction, values)?;
+        }
+        Ok(())
+    }
+}
+
+/// A row's key, from the first column of the query.
+fn key_at(array: &dyn Array, row: usize) -> Result<&[u8], SqlError> {
+    match array.data_type() {
+        DataType::BinaryView => Ok(array.as_binary_view().value(row)),
+        DataType::Binary => Ok(array.as_binary::<i32>().value(row)),
+        other => Err(SqlError::bug(format!("keys come as {other}"))),
+    }
+}

@@ -1,0 +1,166 @@
+//! One statement: its text and its command; the first words decide whose grammar reads the rest.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use sqlparser::ast::{self, Query, SetExpr};
+use sqlparser::tokenizer::Token;
+use types::SqlError;
+
+use crate::parse::command::{Command, CreateTableAs};
+use crate::parse::cursor::Cursor;
+use crate::parse::source::Source;
+use crate::parse::{copy, ddl, session};
+
+/// A parsed statement. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    inner: Arc<Inner>,
+    alone: bool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    source: Source,
+    range: Range<usize>,
+    command: Command,
+}
+
+impl Statement {
+    pub(crate) fn new(source: Source, range: Range<usize>, command: Command) -> Statement {
+        Statement { inner: Arc::new(Inner { source, range, command }), alone: true }
+    }
+
+    /// The statement's own text, without the semicolon.
+    pub fn text(&self) -> &str {
+        &self.inner.source.text()[self.inner.range.clone()]
+    }
+
+    pub(crate) fn command(&self) -> &Command {
+        &self.inner.command
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        &self.inner.source
+    }
+
+    /// False if other statements were sent in the same text.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    pub(crate) fn in_company(&mut self) {
+        self.alone = false;
+    }
+
+    /// True for what an aborted transaction still accepts.
+    pub fn ends_transaction(&self) -> bool {
+        matches!(self.command(), Command::Commit { .. } | Command::Rollback { .. } | Command::RollbackTo(_))
+    }
+}
+
+/// A statement inside another one, from here to the end.
+pub(crate) fn nested(cursor: &mut Cursor<'_>) -> Result<Statement, SqlError> {
+    let start = cursor.byte();
+    let command = command(cursor)?;
+    cursor.expect_end()?;
+    let end = cursor.byte();
+    let text = cursor.text_between(start, end).trim_end_matches(';').trim_end();
+    Ok(Statement::new(cursor.source().clone(), start..start + text.len(), command))
+}
+
+pub(crate) fn command(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
+    let Some(word) = cursor.peek() else {
+        return if *cursor.peek_token() == Token::LParen { query(cursor) } else { Err(cursor.unexpected()) };
+    };
+    match word {
+        "select" | "values" | "with" | "table" => query(cursor),
+        "insert" | "update" | "delete" => dml(cursor),
+        "create" => ddl::create(cursor),
+        "drop" => ddl::drop(cursor),
+        "alter" => ddl::alter(cursor),
+        "truncate" => ddl::truncate(cursor),
+        "copy" => copy::copy(cursor),
+        _ => session::command(cursor),
+    }
+}
+
+fn query(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
+    let mut query = cursor.query()?;
+    check_query(&query)?;
+    if let SetExpr::Select(select) = query.body.as_mut()
+        && let Some(into) = select.into.take()
+    {
+        if into.temporary {
+            return Err(SqlError::unsupported("temporary tables are not supported"));
+        }
+        if into.unlogged {
+            return Err(SqlError::unsupported("unlogged tables are not supported"));
+        }
+        let name = cursor.name_of(&into.name)?;
+        return Ok(Command::CreateTableAs(CreateTableAs {
+            name,
+            if_not_exists: false,
+            columns: vec![],
+            query: query.into(),
+            with_data: true,
+        }));
+    }
+    Ok(Command::Query(query.into()))
+}
+
+/// Refuses what would be read and not done.
+pub(crate) fn check_query(query: &Query) -> Result<(), SqlError> {
+    match query.body.as_ref() {
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+            return Err(SqlError::unsupported("WITH before INSERT, UPDATE, DELETE or MERGE is not supported"));
+        }
+        _ => {}
+    }
+    struct Locks(Option<&'static str>);
+    impl ast::Visitor for Locks {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &Query) -> std::ops::ControlFlow<()> {
+            if !query.locks.is_empty() {
+                self.0 = Some("SELECT FOR UPDATE and FOR SHARE are not supported");
+            }
+            for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+                if matches!(
+                    cte.query.body.as_ref(),
+                    SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
+                ) {
+                    self.0 = Some("data-modifying statements in WITH are not supported");
+                }
+            }
+            if self.0.is_some() { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        }
+    }
+    let mut locks = Locks(None);
+    let _ = ast::Visit::visit(query, &mut locks);
+    locks.0.map_or(Ok(()), |what| Err(SqlError::unsupported(what)))
+}
+
+fn dml(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
+    // The parser takes more dialects than one.
+    let follows = match cursor.peek() {
+        Some("insert") => Some("into"),
+        Some("delete") => Some("from"),
+        _ => None,
+    };
+    if follows.is_some_and(|word| cursor.peek_at(1) != Some(word)) {
+        cursor.next();
+        return Err(cursor.unexpected());
+    }
+    match cursor.statement()? {
+        ast::Statement::Insert(insert) => {
+            if let Some(source) = &insert.source {
+                check_query(source)?;
+            }
+            Ok(Command::Insert(insert.into()))
+        }
+        ast::Statement::Update(update) => Ok(Command::Update(update.into())),
+        ast::Statement::Delete(delete) => Ok(Command::Delete(delete.into())),
+        other => Err(SqlError::unsupported(format!("this form of statement is not supported: {other}"))),
+    }
+}

@@ -1,0 +1,465 @@
+//! Rows about tables, views, columns, keys and schemas.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use catalog::{Catalog, Schema, Table, View};
+use types::SqlType;
+
+use super::data;
+use super::kind;
+use super::store::{Rows, Store};
+use super::value::Value;
+use crate::names::quote_ident;
+
+/// The oids of what is the same in every database.
+pub(crate) const PG_CATALOG: u32 = 11;
+/// `information_schema`'s, as `data/pg_type.tsv` has it.
+pub(crate) const INFORMATION_SCHEMA: u32 = 13207;
+const PG_TOAST: u32 = 99;
+/// Owner of everything: the one superuser.
+pub(crate) const OWNER: i64 = 10;
+const HEAP: i64 = 2;
+const BTREE: i64 = 403;
+const PG_CLASS: i64 = 1259;
+const PG_REWRITE: i64 = 2618;
+
+/// A relation of the session's database, by whatever it is.
+#[derive(Clone, Copy)]
+pub(crate) enum Object<'a> {
+    Table(&'a Arc<Table>),
+    /// The index of this table's primary key.
+    Key(&'a Arc<Table>),
+    View(&'a Arc<View>),
+    System(&'static data::Shape),
+}
+
+impl Object<'_> {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Object::Table(table) => &table.name,
+            Object::Key(table) => table.primary_key.as_ref().map_or("", |key| &key.name),
+            Object::View(view) => &view.name,
+            Object::System(shape) => shape.name,
+        }
+    }
+
+    pub(crate) fn schema<'a>(&self, catalog: &'a Catalog) -> &'a str {
+        let id = match self {
+            Object::Table(table) | Object::Key(table) => table.schema,
+            Object::View(view) => view.schema,
+            Object::System(shape) => return shape.schema,
+        };
+        catalog.schema_by_id(id).map_or("", |schema| &schema.name)
+    }
+}
+
+/// The relation with an oid.
+pub(crate) fn object(catalog: &Catalog, oid: u32) -> Option<Object<'_>> {
+    if let Some(table) = catalog.table_by_id(types::TableId(oid)) {
+        return Some(Object::Table(table));
+    }
+    if let Some(view) = catalog.view_by_id(types::TableId(oid)) {
+        return Some(Object::View(view));
+    }
+    if let Some(shape) = data::shapes().iter().find(|shape| shape.oid == oid) {
+        return Some(Object::System(shape));
+    }
+    catalog.tables().find(|t| t.primary_key.as_ref().is_some_and(|key| key.id.0 == oid)).map(Object::Key)
+}
+
+/// The oid of a relation by its name in a schema.
+pub(crate) fn relation_oid(store: &Store, schema: &str, name: &str) -> Option<u32> {
+    if let Some(shape) = data::shape(schema, name) {
+        return Some(shape.oid);
+    }
+    let moment = &store.moment;
+    let schema = moment.catalog.schema(moment.database, schema)?;
+    match moment.catalog.relation(schema.id, name)? {
+        catalog::Relation::Table(id) | catalog::Relation::View(id) => Some(id.0),
+        catalog::Relation::PrimaryKey(id) => Some(moment.catalog.table_by_id(id)?.primary_key.as_ref()?.id.0),
+    }
+}
+
+/// The schemas names are looked up in: `pg_catalog` first unless it is listed.
+pub(crate) fn search_path(store: &Store) -> Vec<&str> {
+    let path = &store.moment.search_path;
+    let implicit = (!path.iter().any(|s| s == "pg_catalog")).then_some("pg_catalog");
+    implicit.into_iter().chain(path.iter().map(String::as_str)).collect()
+}
+
+/// Every schema of the session's database: name and oid.
+pub(crate) fn schemas(store: &Store) -> impl Iterator<Item = (&str, u32)> {
+    let moment = &store.moment;
+    let system = [("pg_catalog", PG_CATALOG), ("pg_toast", PG_TOAST), ("information_schema", INFORMATION_SCHEMA)];
+    system.into_iter().chain(moment.catalog.schemas_of(moment.database).map(|s| (s.name.as_str(), s.id.0)))
+}
+
+/// The oid of a function of `pg_catalog`; of the one with the smallest oid if there are several.
+pub(crate) fn function_oid(name: &str) -> Option<u32> {
+    static OIDS: LazyLock<HashMap<&'static str, u32>> = LazyLock::new(|| {
+        let mut oids = HashMap::new();
+        for line in data::table("pg_proc").iter().flat_map(data::Table::lines) {
+            let mut cells = data::cells_raw(line);
+            if let (Some(oid), Some(name)) = (cells.next().and_then(|oid| oid.parse().ok()), cells.next()) {
+                oids.entry(name).or_insert(oid);
+            }
+        }
+        oids
+    });
+    OIDS.get(name.strip_prefix("pg_catalog.").unwrap_or(name)).copied()
+}
+
+/// The name of a function of `pg_catalog`.
+pub(crate) fn function_name(oid: u32) -> Option<&'static str> {
+    static NAMES: LazyLock<HashMap<u32, &'static str>> = LazyLock::new(|| {
+        let entry = |line: &'static str| {
+            let mut cells = data::cells_raw(line);
+            Some((cells.next()?.parse().ok()?, cells.next()?))
+        };
+        data::table("pg_proc").iter().flat_map(data::Table::lines).filter_map(entry).collect()
+    });
+    NAMES.get(&oid).copied()
+}
+
+/// CREATE INDEX as `pg_get_indexdef` writes it.
+pub(crate) fn index_definition(catalog: &Catalog, table: &Table) -> Option<String> {
+    let key = table.primary_key.as_ref()?;
+    let schema = catalog.schema_by_id(table.schema)?;
+    let (name, schema, on) = (quote_ident(&key.name), quote_ident(&schema.name), quote_ident(&table.name));
+    Some(format!("CREATE UNIQUE INDEX {name} ON {schema}.{on} USING btree ({})", key_columns(table)))
+}
+
+/// The columns of a primary key, separated by commas.
+pub(crate) fn key_columns(table: &Table) -> String {
+    let positions = table.primary_key.iter().flat_map(|key| &key.columns);
+    positions.filter_map(|&at| table.columns.get(at)).map(|c| quote_ident(&c.name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Adds the rows of a relation that this module knows.
+pub(crate) fn fill(store: &Store, relation: &str, rows: &mut Rows) {
+    match relation {
+        "pg_namespace" => namespaces(store, rows),
+        "pg_class" => classes(store, rows),
+        "pg_attribute" => attributes(store, rows),
+        "pg_attrdef" => defaults(store, rows),
+        "pg_index" => indexes(store, rows),
+        "pg_constraint" => constraints(store, rows),
+        "pg_rewrite" => rewrites(store, rows),
+        "pg_depend" => dependencies(store, rows),
+        _ => {}
+    }
+}
+
+fn here<'a>(store: &'a Store) -> impl Iterator<Item = &'a Arc<Schema>> + 'a {
+    store.moment.catalog.schemas_of(store.moment.database)
+}
+
+fn tables(store: &Store) -> impl Iterator<Item = &Arc<Table>> {
+    here(store).flat_map(|schema| store.moment.catalog.tables_of(schema.id))
+}
+
+fn views(store: &Store) -> impl Iterator<Item = &Arc<View>> {
+    here(store).flat_map(|schema| store.moment.catalog.views_of(schema.id))
+}
+
+fn namespaces(store: &Store, rows: &mut Rows) {
+    for (name, oid) in schemas(store) {
+        rows.push([("oid", oid.int()), ("nspname", Value::text(name)), ("nspowner", Value::Int(OWNER))]);
+    }
+}
+
+trait AsValue {
+    fn int(self) -> Value;
+}
+
+impl AsValue for u32 {
+    fn int(self) -> Value {
+        Value::Int(self.into())
+    }
+}
+
+fn count(n: usize) -> Value {
+    Value::Int(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+fn classes(store: &Store, rows: &mut Rows) {
+    for shape in data::shapes() {
+        let namespace = if shape.schema == "pg_catalog" { PG_CATALOG } else { INFORMATION_SCHEMA };
+        let table = shape.relkind == "r";
+        rows.push([
+            ("oid", shape.oid.int()),
+            ("relname", Value::text(shape.name)),
+            ("relnamespace", namespace.int()),
+            ("relowner", Value::Int(OWNER)),
+            ("relam", Value::Int(if table { HEAP } else { 0 })),
+            ("relpersistence", Value::text("p")),
+            ("relkind", Value::text(shape.relkind)),
+            ("relnatts", count(shape.columns().count())),
+            ("relispopulated", Value::Bool(true)),
+            ("relhasrules", Value::Bool(!table)),
+            ("relreplident", Value::text("n")),
+            ("relpages", Value::Int(0)),
+        ]);
+    }
+    for table in tables(store) {
+        let figures = store.status().tables.iter().find(|t| t.table == table.id);
+        let live = figures.map_or(0.0, |f| f.delta_rows as f64 + f.segment_rows as f64 - f.segment_rows_dead as f64).max(0.0);
+        let bytes = figures.map_or(0, |f| f.delta_bytes + f.segment_bytes);
+        rows.push([
+            ("oid", table.id.0.int()),
+            ("relname", Value::text(&table.name)),
+            ("relnamespace", table.schema.0.int()),
+            ("relowner", Value::Int(OWNER)),
+            ("relam", Value::Int(HEAP)),
+            ("relfilenode", table.id.0.int()),
+            ("relpages", Value::Int(i64::try_from(bytes.div_ceil(8192)).unwrap_or(i64::MAX))),
+            ("reltuples", Value::Float(live)),
+            ("relhasindex", Value::Bool(table.primary_key.is_some())),
+            ("relpersistence", Value::text("p")),
+            ("relkind", Value::text("r")),
+            ("relnatts", count(table.columns.len())),
+            ("relispopulated", Value::Bool(true)),
+            ("relreplident", Value::text("d")),
+        ]);
+        if let Some(key) = &table.primary_key {
+            rows.push([
+                ("oid", key.id.0.int()),
+                ("relname", Value::text(&key.name)),
+                ("relnamespace", table.schema.0.int()),
+                ("relowner", Value::Int(OWNER)),
+                ("relam", Value::Int(BTREE)),
+                ("relfilenode", key.id.0.int()),
+                ("reltuples", Value::Float(live)),
+                ("relpersistence", Value::text("p")),
+                ("relkind", Value::text("i")),
+                ("relnatts", count(key.columns.len())),
+                ("relispopulated", Value::Bool(true)),
+                ("relreplident", Value::text("n")),
+            ]);
+        }
+    }
+    for view in views(store) {
+        rows.push([
+            ("oid", view.id.0.int()),
+            ("relname", Value::text(&view.name)),
+            ("relnamespace", view.schema.0.int()),
+            ("relowner", Value::Int(OWNER)),
+            ("relpersistence", Value::text("p")),
+            ("relkind", Value::text("v")),
+            ("relnatts", count(view.columns.len())),
+            ("relhasrules", Value::Bool(true)),
+            ("relispopulated", Value::Bool(true)),
+            ("relreplident", Value::text("n")),
+        ]);
+    }
+}
+
+/// What a row of `pg_attribute` says.
+struct Attribute<'a> {
+    relation: u32,
+    name: &'a str,
+    kind: kind::Kind,
+    typmod: i32,
+    number: i64,
+    not_null: bool,
+    has_default: bool,
+    system: bool,
+}
+
+fn attribute(rows: &mut Rows, a: &Attribute<'_>) {
+    let info = kind::info(a.kind);
+    let collation = match (info.map_or(0, |i| i.collation), a.system) {
+        // Names and texts of the system relations are in collation C.
+        (0, _) => 0,
+        (_, true) => 950,
+        (other, false) => other,
+    };
+    rows.push([
+        ("attrelid", a.relation.int()),
+        ("attname", Value::text(a.name)),
+        ("atttypid", a.kind.int()),
+        ("attstattarget", Value::Int(-1)),
+        ("attlen", Value::Int(info.map_or(-1, |i| i.len))),
+        ("attnum", Value::Int(a.number)),
+        ("attcacheoff", Value::Int(-1)),
+        ("atttypmod", Value::Int(a.typmod.into())),
+        ("attbyval", Value::Bool(info.is_some_and(|i| i.by_value))),
+        ("attalign", Value::text(info.map_or("i", |i| i.align))),
+        ("attstorage", Value::text(info.map_or("p", |i| i.storage))),
+        ("attnotnull", Value::Bool(a.not_null)),
+        ("atthasdef", Value::Bool(a.has_default)),
+        ("attislocal", Value::Bool(true)),
+        ("attcollation", Value::Int(collation)),
+    ]);
+}
+
+fn attributes(store: &Store, rows: &mut Rows) {
+    for shape in data::shapes() {
+        for (number, column) in (1..).zip(shape.columns()) {
+            let kind = kind::by_name(column.type_name).unwrap_or(kind::TEXT);
+            let (relation, name, not_null) = (shape.oid, column.name, column.not_null);
+            let system = true;
+            attribute(rows, &Attribute { relation, name, kind, typmod: -1, number, not_null, has_default: false, system });
+        }
+    }
+    let column = |rows: &mut Rows, relation, number, c: &catalog::Column, not_null, has_default| {
+        let (kind, typmod) = (c.data_type.oid(), c.data_type.typmod());
+        attribute(rows, &Attribute { relation, name: &c.name, kind, typmod, number, not_null, has_default, system: false });
+    };
+    for table in tables(store) {
+        for c in &table.columns {
+            column(rows, table.id.0, i64::from(c.id.0), c, c.not_null, c.default.is_some());
+        }
+        if let Some(key) = &table.primary_key {
+            for (number, c) in (1..).zip(key.columns.iter().filter_map(|&at| table.columns.get(at))) {
+                column(rows, key.id.0, number, c, false, false);
+            }
+        }
+    }
+    for view in views(store) {
+        for (number, c) in (1..).zip(&view.columns) {
+            column(rows, view.id.0, number, c, false, false);
+        }
+    }
+}
+
+/// A default as PostgreSQL shows it: a string constant with its type.
+fn shown_default(text: &str, data_type: SqlType) -> String {
+    let inner = text.strip_prefix('\'').and_then(|t| t.strip_suffix('\''));
+    match inner {
+        Some(inner) if !inner.replace("''", "").contains('\'') => {
+            let name = match data_type {
+                SqlType::Char(_) => "bpchar".to_owned(),
+                other => kind::format(other.oid(), None),
+            };
+            format!("{text}::{name}")
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn defaults(store: &Store, rows: &mut Rows) {
+    for table in tables(store) {
+        for column in &table.columns {
+            let Some(default) = &column.default else { continue };
+            rows.push([
+                // A default has no oid of its own: no two of one table are equal, and nothing refers to them.
+                ("oid", Value::Int(i64::from(table.id.0) + i64::from(column.id.0))),
+                ("adrelid", table.id.0.int()),
+                ("adnum", Value::Int(column.id.0.into())),
+                ("adbin", Value::text(shown_default(default, column.data_type))),
+            ]);
+        }
+    }
+}
+
+/// The numbers of a primary key's columns.
+fn key_numbers(table: &Table) -> Vec<Value> {
+    let positions = table.primary_key.iter().flat_map(|key| &key.columns);
+    positions.filter_map(|&at| table.columns.get(at)).map(|c| Value::Int(c.id.0.into())).collect()
+}
+
+fn operator_class(data_type: SqlType) -> (&'static str, i64) {
+    match data_type {
+        SqlType::Int2 => ("int2_ops", 0),
+        SqlType::Int4 => ("int4_ops", 0),
+        SqlType::Int8 => ("int8_ops", 0),
+        SqlType::Bool => ("bool_ops", 0),
+        SqlType::Bytea => ("bytea_ops", 0),
+        SqlType::Float4 => ("float4_ops", 0),
+        SqlType::Float8 => ("float8_ops", 0),
+        SqlType::Numeric { .. } => ("numeric_ops", 0),
+        SqlType::Text | SqlType::Varchar(_) => ("text_ops", 100),
+        SqlType::Char(_) => ("bpchar_ops", 100),
+        SqlType::Date => ("date_ops", 0),
+        SqlType::Time => ("time_ops", 0),
+        SqlType::Timestamp => ("timestamp_ops", 0),
+        SqlType::TimestampTz => ("timestamptz_ops", 0),
+        SqlType::Interval => ("interval_ops", 0),
+        SqlType::Uuid => ("uuid_ops", 0),
+    }
+}
+
+fn indexes(store: &Store, rows: &mut Rows) {
+    let class_oids: HashMap<&str, i64> = (data::table("pg_opclass").iter())
+        .flat_map(data::Table::lines)
+        .filter_map(|line| {
+            let mut cells = data::cells_raw(line);
+            let oid = cells.next()?.parse().ok()?;
+            Some((cells.nth(1)?, oid))
+        })
+        .collect();
+    for table in tables(store) {
+        let Some(key) = &table.primary_key else { continue };
+        let types = || key.columns.iter().filter_map(|&at| table.columns.get(at)).map(|c| operator_class(c.data_type));
+        let size = count(key.columns.len());
+        rows.push([
+            ("indexrelid", key.id.0.int()),
+            ("indrelid", table.id.0.int()),
+            ("indnatts", size.clone()),
+            ("indnkeyatts", size),
+            ("indisunique", Value::Bool(true)),
+            ("indisprimary", Value::Bool(true)),
+            ("indimmediate", Value::Bool(true)),
+            ("indisvalid", Value::Bool(true)),
+            ("indisready", Value::Bool(true)),
+            ("indislive", Value::Bool(true)),
+            ("indkey", Value::array(key_numbers(table))),
+            ("indcollation", Value::array(types().map(|(_, collation)| Value::Int(collation)))),
+            ("indclass", Value::array(types().map(|(class, _)| Value::Int(class_oids.get(class).copied().unwrap_or(0))))),
+            ("indoption", Value::array(key.columns.iter().map(|_| Value::Int(0)))),
+        ]);
+    }
+}
+
+fn constraints(store: &Store, rows: &mut Rows) {
+    for table in tables(store) {
+        let Some(key) = &table.primary_key else { continue };
+        rows.push([
+            ("oid", key.id.0.int()),
+            ("conname", Value::text(&key.name)),
+            ("connamespace", table.schema.0.int()),
+            ("contype", Value::text("p")),
+            ("convalidated", Value::Bool(true)),
+            ("conrelid", table.id.0.int()),
+            ("conindid", key.id.0.int()),
+            ("confupdtype", Value::text(" ")),
+            ("confdeltype", Value::text(" ")),
+            ("confmatchtype", Value::text(" ")),
+            ("conislocal", Value::Bool(true)),
+            ("connoinherit", Value::Bool(true)),
+            ("conkey", Value::array(key_numbers(table))),
+        ]);
+    }
+}
+
+/// A view's rule, with the view's own oid.
+fn rewrites(store: &Store, rows: &mut Rows) {
+    for view in views(store) {
+        rows.push([
+            ("oid", view.id.0.int()),
+            ("rulename", Value::text("_RETURN")),
+            ("ev_class", view.id.0.int()),
+            ("ev_type", Value::text("1")),
+            ("ev_enabled", Value::text("O")),
+            ("is_instead", Value::Bool(true)),
+        ]);
+    }
+}
+
+/// Which relations views read.
+fn dependencies(store: &Store, rows: &mut Rows) {
+    for view in views(store) {
+        let reads = view.depends_on.iter().map(|id| (id.0, "n"));
+        for (referenced, how) in reads.chain([(view.id.0, "i")]) {
+            rows.push([
+                ("classid", Value::Int(PG_REWRITE)),
+                ("objid", view.id.0.int()),
+                ("refclassid", Value::Int(PG_CLASS)),
+                ("refobjid", referenced.int()),
+                ("deptype", Value::text(how)),
+            ]);
+        }
+    }
+}

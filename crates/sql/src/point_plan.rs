@@ -1,0 +1,113 @@
+//! Statements by primary key, run in the session's thread without a query plan.
+
+use std::sync::Arc;
+
+use engine::Place;
+use point::{Outcome, Program, Verb};
+use types::{Datum, SqlError, SqlType};
+
+use crate::answer::{Answer, Rows, tag};
+use crate::dml::Target;
+use crate::names::Name;
+use crate::parse::{Command, Explain, Statement, sql_type};
+use crate::prepare::{Kind, OutputColumn, Planned};
+use crate::session::Session;
+
+/// A program, and what its errors need to know of the table it writes.
+pub(crate) struct PointPlan {
+    program: Program,
+    target: Option<Target>,
+}
+
+impl Session {
+    /// The plan of a statement that has the form of a program; `None` for any other.
+    pub(crate) fn plan_point(&mut self, statement: &Statement, params: &[Option<SqlType>]) -> Option<Planned> {
+        let catalog = self.catalog();
+        let scope = self.scope(&catalog);
+        let table = |name: &sqlparser::ast::ObjectName| {
+            let name = Name::of(name, statement.source()).ok()?;
+            scope.table(&name).ok().cloned()
+        };
+        let data_type = |parsed: &sqlparser::ast::DataType| sql_type(parsed).ok();
+        let scope = point::Scope { table: &table, data_type: &data_type };
+        let program = match statement.command() {
+            Command::Query(query) => point::compile_query(query, &scope, params)?,
+            Command::Update(update) => point::compile_update(update, &scope, params)?,
+            Command::Delete(delete) => point::compile_delete(delete, &scope, params)?,
+            _ => return None,
+        };
+        let target = program.table().map(|table| Target::new(table, &catalog));
+        let column = |c: &point::Column| match c.source.zip(program.table()) {
+            Some((at, table)) => OutputColumn {
+                name: c.name.clone(),
+                data_type: c.data_type,
+                table_oid: table.id.0,
+                attnum: i16::try_from(table.columns[at].id.0).unwrap_or(0),
+            },
+            None => OutputColumn::plain(c.name.clone(), c.data_type),
+        };
+        let columns = (program.verb == Verb::Select).then(|| program.columns.iter().map(column).collect::<Arc<[_]>>());
+        Some(Planned {
+            planning: Arc::clone(&self.settings.active().planning),
+            params: program.params.clone(),
+            columns,
+            kind: Kind::Point(PointPlan { program, target }),
+            volatile: false,
+            catalog,
+        })
+    }
+
+    pub(crate) fn run_point(&mut self, planned: &Planned, plan: &PointPlan, params: &[Datum]) -> Result<Answer, SqlError> {
+        let transaction = self.open_transaction()?;
+        let check = |values: &[Datum]| plan.target.as_ref().map_or(Ok(()), |target| target.check_not_null(values));
+        Ok(match plan.program.run(transaction, params, &check)? {
+            Outcome::Row(row) => {
+                let columns = planned.columns.clone().unwrap_or_default();
+                Answer::Rows(Rows::ready(columns, "SELECT", row.into_iter().collect()))
+            }
+            Outcome::Changed(rows) => Answer::Done(tag(plan.command(), rows)),
+        })
+    }
+
+    /// EXPLAIN's lines.
+    pub(crate) fn explain_point(
+        &mut self,
+        planned: &Planned,
+        plan: &PointPlan,
+        explain: &Explain,
+        params: &[Datum],
+    ) -> Result<Vec<String>, SqlError> {
+        let mut lines = vec!["Executor: point".to_owned()];
+        match plan.program.table() {
+            None => lines.push("Result".to_owned()),
+            Some(table) => {
+                let key = table.primary_key.as_ref().map_or("", |key| key.name.as_str());
+                let what = match plan.program.verb {
+                    Verb::Select => "Lookup",
+                    Verb::Update => "Update",
+                    Verb::Delete => "Delete",
+                };
+                lines.push(format!("{what} on {} using {key}", table.name));
+            }
+        }
+        if explain.analyze {
+            let place = plan.program.locate(self.open_transaction()?, params)?;
+            self.run_point(planned, plan, params)?;
+            if plan.program.table().is_some() {
+                lines.push(format!("Rows from delta: {}", u8::from(place == Place::Delta)));
+                lines.push(format!("Rows from segments: {}", u8::from(place == Place::Segment)));
+            }
+        }
+        Ok(lines)
+    }
+}
+
+impl PointPlan {
+    fn command(&self) -> &'static str {
+        match self.program.verb {
+            Verb::Select => "SELECT",
+            Verb::Update => "UPDATE",
+            Verb::Delete => "DELETE",
+        }
+    }
+}

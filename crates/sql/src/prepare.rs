@@ -1,0 +1,228 @@
+//! A statement with its types settled: planned, for one catalog and one set of settings, and planned anew when those change.
+//!
+//! ```text
+//! Statement --plan--> Planned (shared, cached) <---- Prepared (a session's): checks at each run that the plan still fits
+//! ```
+
+use std::sync::Arc;
+
+use catalog::Catalog;
+use parking_lot::Mutex;
+use types::{SqlError, SqlState, SqlType};
+
+use crate::dml::{InsertPlan, ModifyPlan};
+use crate::parse::{Command, Statement};
+use crate::plan_cache::PlanKey;
+use crate::point_plan::PointPlan;
+use crate::query::QueryPlan;
+use crate::session::Session;
+
+/// A column of a result, as RowDescription needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputColumn {
+    /// The name; not unique, and `?column?` where PostgreSQL says so.
+    pub name: String,
+    /// The type.
+    pub data_type: SqlType,
+    /// The table the column comes from unchanged, or 0.
+    pub table_oid: u32,
+    /// The column's number in that table, or 0.
+    pub attnum: i16,
+}
+
+impl OutputColumn {
+    /// A column that comes from no table.
+    pub(crate) fn plain(name: impl Into<String>, data_type: SqlType) -> OutputColumn {
+        OutputColumn { name: name.into(), data_type, table_oid: 0, attnum: 0 }
+    }
+}
+
+/// A statement ready to run, any number of times, with other parameters.
+pub struct Prepared {
+    /// The type of `$1`, `$2`, ...
+    pub params: Vec<SqlType>,
+    /// The result's columns; `None` when the statement returns no rows.
+    pub columns: Option<Arc<[OutputColumn]>>,
+    pub(crate) statement: Statement,
+    planned: Mutex<Arc<Planned>>,
+}
+
+impl Prepared {
+    /// The statement's text.
+    pub fn text(&self) -> &str {
+        self.statement.text()
+    }
+
+    /// The statement.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+}
+
+/// A plan, and what it depends on.
+pub(crate) struct Planned {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) planning: Arc<str>,
+    pub(crate) params: Vec<SqlType>,
+    pub(crate) columns: Option<Arc<[OutputColumn]>>,
+    pub(crate) kind: Kind,
+    /// Good for one execution only: it holds something as of now.
+    pub(crate) volatile: bool,
+}
+
+pub(crate) enum Kind {
+    Query(QueryPlan),
+    Insert(InsertPlan),
+    Modify(ModifyPlan),
+    Point(PointPlan),
+    /// EXPLAIN of it.
+    Explain(Arc<Prepared>),
+    /// Nothing is planned: the command says it all.
+    Command,
+}
+
+impl Session {
+    /// Settles a statement's parameter and result types. `params` are the types the client declared, `None` where it left that to
+    /// the server; there may be fewer than the statement has. Errors: everything that is wrong with the statement whatever the
+    /// parameters, 25P02 in a failed transaction.
+    pub fn prepare(&mut self, statement: &Statement, params: &[Option<SqlType>]) -> Result<Arc<Prepared>, SqlError> {
+        if self.transaction.has_failed() && !statement.ends_transaction() {
+            return Err(crate::transaction::aborted());
+        }
+        let planned = self.plan(statement, params).inspect_err(|_| self.fail())?;
+        Ok(Arc::new(Prepared {
+            params: planned.params.clone(),
+            columns: planned.columns.clone(),
+            statement: statement.clone(),
+            planned: Mutex::new(planned),
+        }))
+    }
+
+    /// The plan to run a prepared statement by, now. Errors: 0A000 when its result would have other columns than it was prepared
+    /// with.
+    pub(crate) fn current_plan(&mut self, prepared: &Prepared) -> Result<Arc<Planned>, SqlError> {
+        let planned = Arc::clone(&prepared.planned.lock());
+        if matches!(planned.kind, Kind::Command) {
+            return Ok(planned);
+        }
+        let catalog = self.catalog();
+        let active = self.settings.active();
+        if !planned.volatile && Arc::ptr_eq(&planned.catalog, &catalog) && planned.planning == active.planning {
+            return Ok(planned);
+        }
+        let declared: Vec<Option<SqlType>> = prepared.params.iter().copied().map(Some).collect();
+        let again = self.plan(&prepared.statement, &declared)?;
+        let types = |columns: &Option<Arc<[OutputColumn]>>| {
+            columns.as_ref().map(|columns| columns.iter().map(|c| (c.name.clone(), c.data_type)).collect::<Vec<_>>())
+        };
+        if types(&again.columns) != types(&prepared.columns) {
+            return Err(SqlError::unsupported("cached plan must not change result type"));
+        }
+        *prepared.planned.lock() = Arc::clone(&again);
+        Ok(again)
+    }
+
+    fn plan(&mut self, statement: &Statement, params: &[Option<SqlType>]) -> Result<Arc<Planned>, SqlError> {
+        let catalog = self.catalog();
+        let active = Arc::clone(self.settings.active());
+        let key = PlanKey {
+            text: statement.text().into(),
+            database: self.database,
+            params: params.to_vec(),
+            planning: Arc::clone(&active.planning),
+        };
+        let cacheable =
+            matches!(statement.command(), Command::Query(_) | Command::Insert(_) | Command::Update(_) | Command::Delete(_));
+        if cacheable && let Some(found) = self.instance.plans().find(&key, &catalog) {
+            return Ok(found);
+        }
+        if let Some(planned) = self.plan_point(statement, params) {
+            let planned = Arc::new(planned);
+            self.instance.plans().insert(key, &planned);
+            return Ok(planned);
+        }
+        let planning = Arc::clone(&active.planning);
+        let plain = |kind, columns: Option<Vec<OutputColumn>>| Planned {
+            catalog: Arc::clone(&catalog),
+            planning: Arc::clone(&planning),
+            params: vec![],
+            columns: columns.map(Into::into),
+            kind,
+            volatile: false,
+        };
+        let planned = match statement.command() {
+            Command::Query(query) => self.plan_query(statement, query, params)?,
+            Command::Insert(insert) => self.plan_insert(statement, insert, params)?,
+            Command::Update(update) => self.plan_update(statement, update, params)?,
+            Command::Delete(delete) => self.plan_delete(statement, delete, params)?,
+            Command::Explain(explain) => {
+                let inner = self.prepare_inner(&explain.statement, params)?;
+                let columns = vec![OutputColumn::plain("QUERY PLAN", SqlType::Text)];
+                // EXECUTE brings the values itself.
+                let params = match explain.statement.command() {
+                    Command::Execute { .. } => vec![],
+                    _ => inner.params.clone(),
+                };
+                Planned { params, volatile: true, ..plain(Kind::Explain(inner), Some(columns)) }
+            }
+            Command::Show(name) => plain(Kind::Command, Some(self.show_columns(name.as_deref())?)),
+            Command::Execute { name, .. } => {
+                let columns = self.named(name)?.columns.clone();
+                Planned { columns, ..plain(Kind::Command, None) }
+            }
+            _ => plain(Kind::Command, None),
+        };
+        let planned = Arc::new(planned);
+        if cacheable && !planned.volatile && !mentions_clock(statement.text()) {
+            self.instance.plans().insert(key, &planned);
+        }
+        Ok(planned)
+    }
+
+    /// The statement that EXPLAIN or PREPARE is about. EXECUTE stands for the statement it names.
+    pub(crate) fn prepare_inner(&mut self, statement: &Statement, params: &[Option<SqlType>]) -> Result<Arc<Prepared>, SqlError> {
+        if let Command::Execute { name, .. } = statement.command() {
+            return self.named(name);
+        }
+        let planned = self.plan(statement, params)?;
+        Ok(Arc::new(Prepared {
+            params: planned.params.clone(),
+            columns: planned.columns.clone(),
+            statement: statement.clone(),
+            planned: Mutex::new(planned),
+        }))
+    }
+
+    /// A statement prepared under a name. Errors: 26000.
+    pub(crate) fn named(&self, name: &str) -> Result<Arc<Prepared>, SqlError> {
+        self.statements.get(name).cloned().ok_or_else(|| {
+            SqlError::new(SqlState::INVALID_SQL_STATEMENT_NAME, format!("prepared statement \"{name}\" does not exist"))
+        })
+    }
+
+    /// Keeps a prepared statement under a name, for EXECUTE and for [`Session::prepared`]. Errors: 42P05 if the name is taken.
+    pub fn keep_prepared(&mut self, name: &str, prepared: Arc<Prepared>) -> Result<(), SqlError> {
+        if self.statements.contains_key(name) {
+            let message = format!("prepared statement \"{name}\" already exists");
+            return Err(SqlError::new(SqlState::DUPLICATE_PREPARED_STATEMENT, message));
+        }
+        self.statements.insert(name.to_owned(), prepared);
+        Ok(())
+    }
+
+    /// The statement kept under a name. Errors: 26000.
+    pub fn prepared(&self, name: &str) -> Result<Arc<Prepared>, SqlError> {
+        self.named(name)
+    }
+
+    /// Forgets the statement kept under a name, if there is one.
+    pub fn forget_prepared(&mut self, name: &str) {
+        self.statements.remove(name);
+    }
+}
+
+/// Whether a text may hold a date constant whose meaning depends on the day it is planned.
+fn mentions_clock(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    ["'now", "'today", "'tomorrow", "'yesterday"].iter().any(|word| lower.contains(word))
+}

@@ -1,0 +1,156 @@
+//! SELECT and its kin.
+
+use std::sync::Arc;
+
+use analytic::{AnalyticPlan, PlanContext, SessionInfo};
+use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SelectItem, SetExpr};
+use types::{Datum, SqlError, SqlState, SqlType};
+
+use crate::answer::{Answer, Rows};
+use crate::evaluate::Simple;
+use crate::parse::Statement;
+use crate::pg_catalog::System;
+use crate::prepare::{Kind, OutputColumn, Planned};
+use crate::session::Session;
+use crate::watch::Watch;
+
+/// How a query is run.
+pub(crate) enum QueryPlan {
+    Analytic(AnalyticPlan),
+    /// `SELECT set_config(name, value, is_local), ...`: it changes the session, so the session runs it.
+    SetConfig(Vec<[Simple; 3]>),
+}
+
+impl Session {
+    pub(crate) fn plan_query(
+        &mut self,
+        statement: &Statement,
+        query: &Query,
+        params: &[Option<SqlType>],
+    ) -> Result<Planned, SqlError> {
+        let catalog = self.catalog();
+        let planning = Arc::clone(&self.settings.active().planning);
+        if let Some(calls) = set_config(query, &self.dates())? {
+            let columns = calls.iter().map(|_| OutputColumn::plain("set_config", SqlType::Text)).collect();
+            let parameters = calls.iter().flatten().filter_map(|s| match s {
+                Simple::Parameter(at) => Some(at + 1),
+                _ => None,
+            });
+            let count = parameters.max().unwrap_or(0);
+            let params = (0..count).map(|at| params.get(at).copied().flatten().unwrap_or(SqlType::Text)).collect();
+            let kind = Kind::Query(QueryPlan::SetConfig(calls));
+            return Ok(Planned { catalog, planning, params, columns: Some(columns), kind, volatile: true });
+        }
+        let (plan, volatile) = self.analytic_plan(Some(statement), query, params)?;
+        let columns = Some(output_columns(&plan));
+        Ok(Planned {
+            catalog,
+            planning,
+            params: plan.params().to_vec(),
+            columns,
+            kind: Kind::Query(QueryPlan::Analytic(plan)),
+            volatile,
+        })
+    }
+
+    pub(crate) async fn run_query(
+        &mut self,
+        planned: &Planned,
+        plan: &QueryPlan,
+        params: &[Datum],
+        watch: &mut Option<Watch>,
+    ) -> Result<Answer, SqlError> {
+        let columns = planned.columns.clone().unwrap_or_default();
+        match plan {
+            QueryPlan::Analytic(plan) => {
+                let stream = plan.execute(self.execution(params, Arc::default())?)?;
+                Ok(Answer::Rows(Rows::query(columns, stream, watch.take())))
+            }
+            QueryPlan::SetConfig(calls) => {
+                let mut row = Vec::with_capacity(calls.len());
+                for [name, value, local] in calls {
+                    let text = |simple: &Simple| argument(simple, params);
+                    let is_local = text(local)?.and_then(|t| crate::settings::value::boolean(&t)).unwrap_or(false);
+                    let Some(name) = text(name)? else {
+                        return Err(SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "SET requires parameter name"));
+                    };
+                    let shown = self.set_config(&name, &text(value)?.unwrap_or_default(), is_local)?;
+                    row.push(Datum::Text(shown.into()));
+                }
+                Ok(Answer::Rows(Rows::ready(columns, "SELECT", vec![row])))
+            }
+        }
+    }
+
+    /// What a query of this session is planned in.
+    pub(crate) fn plan_context(&mut self, statement: Option<&Statement>) -> (PlanContext, Arc<System>) {
+        let system = Arc::new(System::of(self));
+        let context = PlanContext {
+            catalog: self.catalog(),
+            database: self.database,
+            search_path: self.settings.active().search_path.to_vec(),
+            system: Arc::clone(&system) as Arc<dyn analytic::SystemTables>,
+            session: Arc::new(SessionInfo {
+                user: self.login.user.clone(),
+                database: self.login.database.clone(),
+                dates: self.dates(),
+            }),
+            text: statement.map_or_else(|| "".into(), |s| s.source().shared_text()),
+        };
+        (context, system)
+    }
+}
+
+/// The columns of a plan's result, for clients.
+pub(crate) fn output_columns(plan: &AnalyticPlan) -> Arc<[OutputColumn]> {
+    let column = |c: &analytic::OutputColumn| OutputColumn {
+        name: c.name.clone(),
+        data_type: c.data_type,
+        table_oid: c.origin.map_or(0, |(table, _)| table.0),
+        attnum: c.origin.map_or(0, |(_, column)| i16::try_from(column.0).unwrap_or(0)),
+    };
+    plan.columns().iter().map(column).collect()
+}
+
+/// The text of an argument; `None` for NULL.
+fn argument(simple: &Simple, params: &[Datum]) -> Result<Option<String>, SqlError> {
+    let value = match simple {
+        Simple::Untyped(s) => return Ok(Some(s.to_string())),
+        Simple::Constant(v) => v,
+        Simple::Parameter(at) => params.get(*at).unwrap_or(&Datum::Null),
+        Simple::Clock(_) => return Err(SqlError::bug("set_config of a time")),
+    };
+    Ok((!value.is_null()).then(|| types::text::to_string(value.as_ref())))
+}
+
+/// The calls of a query that consists of `set_config` calls with simple arguments and nothing else.
+fn set_config(query: &Query, dates: &types::text::Session) -> Result<Option<Vec<[Simple; 3]>>, SqlError> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return Ok(None) };
+    if !select.from.is_empty() || select.selection.is_some() || query.with.is_some() || select.projection.is_empty() {
+        return Ok(None);
+    }
+    let mut calls = Vec::new();
+    for item in &select.projection {
+        let (SelectItem::UnnamedExpr(Expr::Function(function))
+        | SelectItem::ExprWithAlias { expr: Expr::Function(function), .. }) = item
+        else {
+            return Ok(None);
+        };
+        let name = function.name.to_string();
+        if name.strip_prefix("pg_catalog.").unwrap_or(&name) != "set_config" {
+            return Ok(None);
+        }
+        let FunctionArguments::List(list) = &function.args else { return Ok(None) };
+        let mut arguments = Vec::new();
+        for argument in &list.args {
+            let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument else { return Ok(None) };
+            match Simple::of(expr, dates)? {
+                Some(simple) if !matches!(simple, Simple::Clock(_)) => arguments.push(simple),
+                _ => return Err(SqlError::unsupported("set_config with arguments that are neither constants nor parameters")),
+            }
+        }
+        let Ok(arguments) = <[Simple; 3]>::try_from(arguments) else { return Ok(None) };
+        calls.push(arguments);
+    }
+    Ok(Some(calls))
+}

@@ -1,0 +1,450 @@
+//! One client in one database: the door to everything else in this crate.
+//!
+//! ```text
+//! parse -> prepare -> execute -> (rows pulled) -> ... -> finish_implicit
+//!                        |
+//!        command --------+--> session itself: BEGIN .. COMMIT, SET, PREPARE      (session, settings, transaction)
+//!                        +--> query, dml, ddl, copy, explain                     (methods of Session in those modules)
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use catalog::Catalog;
+use engine::{Cancel, Transaction};
+use types::{DatabaseId, Datum, SqlError, SqlState, SqlType};
+
+use crate::activity::{ActivityState, Registered, SessionActivity};
+use crate::answer::Answer;
+use crate::copy::from::CopyFrom;
+use crate::format::FormatOptions;
+use crate::instance::Instance;
+use crate::names::Scope;
+use crate::notice::Notice;
+use crate::parse::{Command, Statement};
+use crate::prepare::{Kind, Prepared};
+use crate::settings::Settings;
+use crate::transaction::{Ending, State, aborted};
+use crate::watch::Watch;
+
+/// Who connects, to what, with which settings.
+#[derive(Clone, Debug, Default)]
+pub struct Login {
+    /// The database; a session never leaves it.
+    pub database: String,
+    /// The authenticated user.
+    pub user: String,
+    /// `application_name`
+    pub application_name: String,
+    /// The client's address for `pg_stat_activity`; empty for an embedded one.
+    pub client_address: String,
+    /// Settings from the startup packet.
+    pub settings: Vec<(String, String)>,
+    /// What `pg_backend_pid()` answers.
+    pub process_id: i32,
+}
+
+/// ReadyForQuery's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// `I`
+    Idle,
+    /// `T`
+    InTransaction,
+    /// `E`: only ROLLBACK (or COMMIT, which rolls back) is accepted.
+    Failed,
+}
+
+impl TransactionStatus {
+    /// The byte of ReadyForQuery.
+    pub fn as_byte(self) -> u8 {
+        match self {
+            TransactionStatus::Idle => b'I',
+            TransactionStatus::InTransaction => b'T',
+            TransactionStatus::Failed => b'E',
+        }
+    }
+}
+
+/// One client in one database: its transaction, settings and prepared statements. Dropped, its transaction is rolled back.
+pub struct Session {
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) login: Login,
+    pub(crate) database: DatabaseId,
+    pub(crate) cancel: Arc<Cancel>,
+    pub(crate) settings: Settings,
+    pub(crate) transaction: State,
+    /// Statements kept under names, by PREPARE or by the protocol.
+    pub(crate) statements: BTreeMap<String, Arc<Prepared>>,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) copy: Option<CopyFrom>,
+    registered: Registered,
+}
+
+impl Session {
+    /// Opens a session. Errors: 3D000 when the database does not exist, 22023 or 42704 for a setting.
+    pub fn new(instance: Arc<Instance>, login: Login) -> Result<Session, SqlError> {
+        let mut startup = vec![("application_name".to_owned(), login.application_name.clone())];
+        for (name, value) in &login.settings {
+            match name.as_str() {
+                "options" => startup.extend(command_line(value)?),
+                _ => startup.push((name.clone(), value.clone())),
+            }
+        }
+        let settings = Settings::new(&login.user, &[&instance.options().settings, &startup])?;
+        let missing = || SqlError::new(SqlState::INVALID_CATALOG_NAME, format!("database \"{}\" does not exist", login.database));
+        let database = instance.engine().catalog().database(&login.database).ok_or_else(missing)?.id;
+        let cancel = Arc::new(Cancel::new());
+        let now = instance.env().now_micros();
+        let registered = instance.registry().register(SessionActivity {
+            process_id: login.process_id,
+            database,
+            user: login.user.clone(),
+            application_name: login.application_name.clone(),
+            client_address: login.client_address.clone(),
+            began_micros: now,
+            transaction_micros: None,
+            query_micros: None,
+            state_micros: now,
+            state: ActivityState::Idle,
+            statement: None,
+            cancel: Arc::clone(&cancel),
+        });
+        // Registered first: DROP DATABASE either sees this session or has removed the database by now.
+        instance.engine().catalog().database_by_id(database).ok_or_else(missing)?;
+        Ok(Session {
+            instance,
+            login,
+            database,
+            cancel,
+            settings,
+            transaction: State::new(),
+            statements: BTreeMap::new(),
+            notices: Vec::new(),
+            copy: None,
+            registered,
+        })
+    }
+
+    /// What the session belongs to.
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
+    /// Who connected.
+    pub fn login(&self) -> &Login {
+        &self.login
+    }
+
+    /// Set it, from any thread, to stop the statement that runs now (57014). Without one it has no effect.
+    pub fn cancel(&self) -> Arc<Cancel> {
+        Arc::clone(&self.cancel)
+    }
+
+    /// Splits and parses a client's text. Empty text gives no statements. Errors: 42601 with the position in the whole text; an
+    /// explicit transaction has failed then.
+    pub fn parse(&mut self, text: &str) -> Result<Vec<Statement>, SqlError> {
+        crate::parse::parse(text).inspect_err(|_| self.fail())
+    }
+
+    /// Runs a statement. Begins an implicit transaction if there is none. `params` must be as many as [`Prepared::params`], of
+    /// those types. After an error the transaction has failed already: [`Session::fail`] need not be called.
+    pub async fn execute(&mut self, prepared: &Arc<Prepared>, params: Vec<Datum>) -> Result<Answer, SqlError> {
+        if self.transaction.has_failed() && !prepared.statement.ends_transaction() {
+            return Err(aborted());
+        }
+        let now = self.instance.env().now_micros();
+        self.transaction.ensure(&self.settings, now);
+        self.registered.update(|activity| {
+            activity.state = ActivityState::Active;
+            activity.state_micros = now;
+            activity.query_micros = Some(now);
+            activity.statement = Some(prepared.statement.clone());
+        });
+        let mut watch = Some(Watch::start(&self.cancel, self.settings.active().statement_timeout));
+        let result = self.run(prepared, &params, &mut watch).await;
+        result.map_err(|error| {
+            self.fail();
+            match &watch {
+                Some(watch) => watch.explain(error),
+                None => error,
+            }
+        })
+    }
+
+    async fn run(&mut self, prepared: &Prepared, params: &[Datum], watch: &mut Option<Watch>) -> Result<Answer, SqlError> {
+        if params.is_empty() && !prepared.params.is_empty() {
+            return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
+        }
+        if params.len() != prepared.params.len() {
+            let message = format!("the statement has {} parameters and was given {}", prepared.params.len(), params.len());
+            return Err(SqlError::new(SqlState::PROTOCOL_VIOLATION, message));
+        }
+        let statement = &prepared.statement;
+        self.check_read_only(statement.command())?;
+        match statement.command() {
+            Command::Query(_) | Command::Insert(_) | Command::Update(_) | Command::Delete(_) | Command::Explain(_) => {
+                self.begin_statement();
+                let planned = self.current_plan(prepared)?;
+                match &planned.kind {
+                    Kind::Query(plan) => self.run_query(&planned, plan, params, watch).await,
+                    Kind::Insert(plan) => self.run_insert(plan, params).await,
+                    Kind::Point(plan) => self.run_point(&planned, plan, params),
+                    Kind::Modify(_) => self.run_modify(prepared, &planned, params).await,
+                    Kind::Explain(inner) => self.run_explain(statement, inner, params).await,
+                    Kind::Command => Err(SqlError::bug("a plan is missing")),
+                }
+            }
+            Command::CreateTable(create) => self.create_table(create).await,
+            Command::CreateTableAs(create) => self.create_table_as(statement, create).await,
+            Command::CreateView(create) => self.create_view(statement, create),
+            Command::CreateSchema(create) => self.create_schema(create),
+            Command::CreateDatabase(create) => self.create_database(statement, create),
+            Command::Drop(drop) => self.drop_objects(statement, drop),
+            Command::Truncate(tables) => self.truncate(tables),
+            Command::AddPrimaryKey { table, if_exists, key } => self.add_primary_key(table, *if_exists, key).await,
+            Command::Begin { start, modes } => self.begin(*start, *modes),
+            Command::Commit { chain } => self.end(true, *chain).await,
+            Command::Rollback { chain } => self.end(false, *chain).await,
+            Command::Savepoint(name) => {
+                self.transaction.savepoint(name, &self.settings, self.instance.engine(), &self.cancel)?;
+                Ok(Answer::Done("SAVEPOINT".into()))
+            }
+            Command::Release(name) => self.transaction.release(name).map(|()| Answer::Done("RELEASE".into())),
+            Command::RollbackTo(name) => {
+                self.transaction.rollback_to(name, &mut self.settings)?;
+                Ok(Answer::Done("ROLLBACK".into()))
+            }
+            Command::SetTransaction(modes) => self.set_transaction(*modes),
+            Command::SetSessionCharacteristics(modes) => self.set_characteristics(*modes),
+            Command::Set(set) => self.set(set),
+            Command::Reset(name) => self.reset(name.as_deref()),
+            Command::Show(name) => self.show(name.as_deref()),
+            Command::Discard(what) => self.discard(*what),
+            Command::Prepare { name, types, statement } => {
+                self.begin_statement();
+                let inner = self.prepare_inner(statement, types)?;
+                self.keep_prepared(name, inner)?;
+                Ok(Answer::Done("PREPARE".into()))
+            }
+            Command::Execute { name, parameters } => self.run_named(name, parameters, watch).await,
+            Command::Deallocate(Some(name)) => {
+                self.named(name)?;
+                self.forget_prepared(name);
+                Ok(Answer::Done("DEALLOCATE".into()))
+            }
+            Command::Deallocate(None) => {
+                self.statements.clear();
+                Ok(Answer::Done("DEALLOCATE ALL".into()))
+            }
+            Command::Copy(copy) => self.run_copy(statement, copy, watch).await,
+            Command::Maintain { command, merge, tables } => self.maintain(statement, command, *merge, tables),
+            Command::Checkpoint => {
+                crate::instance::blocking(|| self.instance.engine().checkpoint())?;
+                Ok(Answer::Done("CHECKPOINT".into()))
+            }
+            Command::Nothing(tag) => Ok(Answer::Done((*tag).to_owned())),
+        }
+    }
+
+    /// EXECUTE of a statement prepared under a name.
+    async fn run_named(
+        &mut self,
+        name: &str,
+        parameters: &[sqlparser::ast::Expr],
+        watch: &mut Option<Watch>,
+    ) -> Result<Answer, SqlError> {
+        let inner = self.named(name)?;
+        if parameters.len() != inner.params.len() {
+            let message = format!("wrong number of parameters for prepared statement \"{name}\"");
+            let detail = format!("Expected {} parameters but got {}.", inner.params.len(), parameters.len());
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).detail(detail));
+        }
+        let targets: Vec<SqlType> = inner.params.clone();
+        let params = self.evaluate(parameters, &targets).await?;
+        Box::pin(self.run(&inner, &params, watch)).await
+    }
+
+    /// At Sync, or at the end of a simple Query: commits the implicit transaction, if that is what is open, and waits until it is
+    /// durable; a failed implicit transaction is over too. An explicit transaction stays as it is.
+    pub async fn finish_implicit(&mut self) -> Result<(), SqlError> {
+        let result = if self.transaction.is_implicit() { self.commit().await } else { Ok(()) };
+        let now = self.instance.env().now_micros();
+        let state = match self.transaction_status() {
+            TransactionStatus::Idle => ActivityState::Idle,
+            TransactionStatus::InTransaction => ActivityState::IdleInTransaction,
+            TransactionStatus::Failed => ActivityState::IdleInTransactionAborted,
+        };
+        let transaction = (state != ActivityState::Idle).then(|| self.transaction.began_micros());
+        self.registered.update(|activity| {
+            activity.state = state;
+            activity.state_micros = now;
+            activity.transaction_micros = transaction;
+        });
+        result
+    }
+
+    /// Commits whatever transaction there is and waits until it is durable.
+    pub(crate) async fn commit(&mut self) -> Result<(), SqlError> {
+        match self.transaction.commit(&mut self.settings)? {
+            Ending::RolledBack => Ok(()),
+            Ending::Committed(commit) => Ok(commit.await?),
+        }
+    }
+
+    /// Something failed outside `prepare` and `execute` (a bad message, an error while rows were pulled): an implicit transaction
+    /// is rolled back, an explicit one has failed.
+    pub fn fail(&mut self) {
+        self.copy = None;
+        self.transaction.fail(&mut self.settings);
+    }
+
+    /// What ReadyForQuery says.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        self.transaction.status()
+    }
+
+    /// Settings to report as ParameterStatus since the last call; all of them at the first.
+    pub fn parameter_status_changes(&mut self) -> Vec<(String, String)> {
+        let changes = self.settings.changes_to_report();
+        if let Some((_, name)) = changes.iter().find(|(setting, _)| setting == "application_name") {
+            self.registered.update(|activity| activity.application_name.clone_from(name));
+        }
+        changes
+    }
+
+    /// Notices since the last call, oldest first, those below `client_min_messages` left out.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        let from = self.settings.active().notices_from;
+        let mut notices = std::mem::take(&mut self.notices);
+        notices.retain(|notice| from.is_some_and(|from| notice.severity >= from));
+        notices
+    }
+
+    /// How values are shown as text now.
+    pub fn format_options(&self) -> FormatOptions {
+        self.settings.active().format.clone()
+    }
+
+    /// What the meaning of a client's dates and times depends on: for parameters in text form.
+    pub fn dates(&self) -> types::text::Session {
+        let now = match self.transaction.began_micros() {
+            0 => self.instance.env().now_micros(),
+            began => began,
+        };
+        types::text::Session { zone: self.settings.active().format.time_zone.clone(), now: Some(now) }
+    }
+
+    /// The value of a setting, as SHOW shows it. Errors: 42704.
+    pub fn setting(&self, name: &str) -> Result<String, SqlError> {
+        self.show_value(name)
+    }
+
+    /// How long the session may wait for its client: idle, and in a transaction. `None`: for ever.
+    pub fn idle_timeouts(&self) -> (Option<std::time::Duration>, Option<std::time::Duration>) {
+        let active = self.settings.active();
+        (active.idle_session_timeout, active.idle_in_transaction_session_timeout)
+    }
+
+    /// The engine's transaction, with a snapshot for this statement.
+    pub(crate) fn begin_statement(&mut self) -> &mut Transaction {
+        let active = self.settings.active();
+        self.transaction.begin_statement(self.instance.engine(), &self.cancel, active)
+    }
+
+    /// The catalog as the session sees it now.
+    pub(crate) fn catalog(&mut self) -> Arc<Catalog> {
+        match self.transaction.inner() {
+            Some(inner) if inner.has_begun() => inner.catalog(),
+            _ => self.instance.engine().catalog(),
+        }
+    }
+
+    /// Where names are looked up.
+    pub(crate) fn scope<'a>(&'a self, catalog: &'a Catalog) -> Scope<'a> {
+        Scope { catalog, database: self.database, search_path: &self.settings.active().search_path }
+    }
+
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    /// Errors if a statement that writes runs in a READ ONLY transaction: 25006.
+    fn check_read_only(&self, command: &Command) -> Result<(), SqlError> {
+        if !self.transaction.is_read_only() {
+            return Ok(());
+        }
+        let name = match command {
+            Command::Insert(_) => "INSERT",
+            Command::Update(_) => "UPDATE",
+            Command::Delete(_) => "DELETE",
+            Command::CreateTable(_) => "CREATE TABLE",
+            Command::CreateTableAs(_) => "CREATE TABLE AS",
+            Command::CreateView(_) => "CREATE VIEW",
+            Command::CreateSchema(_) => "CREATE SCHEMA",
+            Command::CreateDatabase(_) => "CREATE DATABASE",
+            Command::Drop(drop) => drop.kind.drop_tag(),
+            Command::Truncate(_) => "TRUNCATE TABLE",
+            Command::AddPrimaryKey { .. } => "ALTER TABLE",
+            Command::Copy(copy) if copy.direction == crate::parse::CopyDirection::FromStdin => "COPY FROM",
+            _ => return Ok(()),
+        };
+        let message = format!("cannot execute {name} in a read-only transaction");
+        Err(SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, message))
+    }
+
+    /// Errors unless the statement is a transaction of its own: 25001.
+    pub(crate) fn prevent_in_block(&self, statement: &Statement, command: &str) -> Result<(), SqlError> {
+        if self.transaction.is_explicit() || !statement.is_alone() || self.transaction.has_run_something() {
+            let message = format!("{command} cannot run inside a transaction block");
+            return Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+        }
+        Ok(())
+    }
+}
+
+/// The settings of the startup packet's `options`: `-c name=value`, `--name=value`.
+fn command_line(options: &str) -> Result<Vec<(String, String)>, SqlError> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut chars = options.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => word.extend(chars.next()),
+            c if c.is_whitespace() => words.push(std::mem::take(&mut word)),
+            c => word.push(c),
+        }
+    }
+    words.push(word);
+    let invalid = |word: &str| {
+        let message = format!("invalid command-line argument for server process: {word}");
+        SqlError::new(SqlState::SYNTAX_ERROR, message)
+    };
+    let mut settings = Vec::new();
+    let mut words = words.into_iter().filter(|w| !w.is_empty());
+    while let Some(word) = words.next() {
+        let assignment = match word.as_str() {
+            "-c" => words.next().ok_or_else(|| invalid(&word))?,
+            w => w.strip_prefix("--").or_else(|| w.strip_prefix("-c")).ok_or_else(|| invalid(w))?.to_owned(),
+        };
+        let (name, value) = assignment.split_once('=').ok_or_else(|| invalid(&word))?;
+        settings.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn startup_options_are_settings() {
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(
+            command_line("-c statement_timeout=5s --search-path=a\\ b -cwork_mem=1MB").unwrap(),
+            [pair("statement_timeout", "5s"), pair("search_path", "a b"), pair("work_mem", "1MB")]
+        );
+        assert!(command_line("-x").is_err());
+        assert!(command_line("-c a").is_err());
+    }
+}

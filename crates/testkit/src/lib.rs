@@ -1,0 +1,22 @@
+//! Whole-engine simulation: a seeded workload against a model, with power loss, kills and faults at any call.
+//!
+//! ```text
+//! World::new(seed) --step, step, step ... --> power loss --> World::recover --> the same checks --> go on
+//!    clients with open transactions                            |
+//!    views held over merges                                    +-- the database is the model after some prefix of the commits,
+//!    model: the state after each commit                            and the prefix has every commit that was acknowledged
+//! ```
+//!
+//! 1. Everything follows from the seed; a failure prints it, and the same seed fails the same way.
+//! 2. The model knows nothing of deltas and segments: a map for each commit.
+//!
+//! Not here: SQL and the wire (their own tests). Nothing but tests depends on this crate.
+//! Source: FoundationDB's simulation, Pebble's metamorphic and crash tests.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test kit: what fails here fails the test, with its seed")]
+
+mod model;
+mod tables;
+mod world;
+
+pub use world::{Crash, World};

@@ -1,0 +1,38 @@
+//! Transactions: timestamps, snapshots, what a snapshot sees, waiting for one another, table locks.
+//!
+//! ```text
+//!            commit: next ts, append to log      stamp rows          log says durable
+//!   T7  ------[ order lock ]------------------o-----------------o----------------------> acknowledged
+//!   ts  ... 41 | 42 ...                    stamped(42)      durable(lsn)
+//!                                                visible = 41 -----------------> 42      snapshots read at `visible`
+//! ```
+//!
+//! 1. Commit order = log order = timestamp order: one critical section takes the timestamp and appends the record.
+//! 2. `visible` is the greatest timestamp such that every commit up to it is stamped in memory and durable in the log; it never
+//!    decreases, and every snapshot reads at it. So nobody sees what a crash could lose.
+//! 3. [`Transactions::oldest`] never passes a snapshot that is held, nor one about to be taken.
+//! 4. A wait that would close a circle of waits is refused at once; the one who would have closed it is the victim.
+//! 5. No lock of this crate is held while a caller's code runs, except the commit order lock in [`Transactions::commit`] and
+//!    [`Transactions::quiesce`].
+//!
+//! Not here: how rows are stored (`delta`), what a log record means (`engine`). Nothing here reads or writes a file.
+//! Source: PostgreSQL's `transam/README` and `lmgr/README`; the visible prefix is Spanner's and CockroachDB's closed timestamp
+//! on one node.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cancel;
+mod commits;
+mod snapshots;
+mod tables;
+mod transactions;
+mod version;
+mod waits;
+
+pub use cancel::Cancel;
+pub use commits::{CommitTicket, Failed};
+pub use snapshots::SnapshotGuard;
+pub use tables::TableLock;
+pub use transactions::{Counters, Outcome, Transactions};
+pub use version::{Snapshot, Version};
+pub use waits::{WaitError, WaitLimits};

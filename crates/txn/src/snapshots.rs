@@ -1,0 +1,226 @@
+//! Which snapshots are held, and so how far back versions must be kept.
+//!
+//! ```text
+//!   shard 0: (ts 40, 2 holders) (ts 43, 1)        register: lock own shard, read `visible`, count it there
+//!   shard 1: (ts 41, 1)                           oldest:   read `visible` FIRST, then the least of every shard
+//! ```
+//!
+//! Why nothing is missed: a registration that `oldest` did not find in a shard locks that shard after `oldest` left it, so it
+//! reads `visible` after `oldest` did, and `visible` never decreases.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use types::{CommitTs, TxnId};
+
+use crate::version::Snapshot;
+
+/// More than the cores of most machines: threads rarely share a shard.
+const SHARDS: usize = 16;
+
+#[repr(align(128))]
+#[derive(Default)]
+struct Shard {
+    /// (timestamp, holders), ascending; nearly always one is added at the back and taken from the front.
+    held: Mutex<VecDeque<(CommitTs, u32)>>,
+}
+
+pub(crate) struct Snapshots {
+    visible: AtomicU64,
+    shards: [Shard; SHARDS],
+    passed: Mutex<Passed>,
+}
+
+/// What may be gone.
+#[derive(Default)]
+struct Passed {
+    /// The greatest answer of `oldest`: nothing is kept for snapshots before it.
+    oldest: CommitTs,
+    /// The greatest last answer of `needed`: before it only what held snapshots see is kept.
+    needed: CommitTs,
+}
+
+/// A registered snapshot: while it lives, the versions it sees are kept. Cloning registers it once more.
+pub struct SnapshotGuard {
+    snapshot: Snapshot,
+    shard: usize,
+    snapshots: Arc<Snapshots>,
+}
+
+fn own_shard() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static SHARD: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS));
+    SHARD.with(Cell::get)
+}
+
+impl Snapshots {
+    pub(crate) fn new(visible: CommitTs) -> Snapshots {
+        Snapshots { visible: AtomicU64::new(visible.0), shards: Default::default(), passed: Mutex::default() }
+    }
+
+    pub(crate) fn visible(&self) -> CommitTs {
+        CommitTs(self.visible.load(Ordering::SeqCst))
+    }
+
+    /// Snapshots read at `ts` from now on.
+    pub(crate) fn publish(&self, ts: CommitTs) {
+        self.visible.fetch_max(ts.0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn take(self: &Arc<Self>, own: Option<TxnId>) -> SnapshotGuard {
+        let shard = own_shard();
+        let mut held = self.shards[shard].held.lock();
+        let ts = self.visible();
+        count(&mut held, ts);
+        drop(held);
+        SnapshotGuard { snapshot: Snapshot { ts, own }, shard, snapshots: Arc::clone(self) }
+    }
+
+    pub(crate) fn take_at(self: &Arc<Self>, ts: CommitTs, own: Option<TxnId>) -> Option<SnapshotGuard> {
+        // `oldest` and `needed` give no answer while `passed` is locked, so none can overtake this registration.
+        let passed = self.passed.lock();
+        let is_held = || self.shards.iter().any(|shard| shard.held.lock().binary_search_by_key(&ts, |(ts, _)| *ts).is_ok());
+        if ts < passed.oldest || ts > self.visible() || (ts < passed.needed && !is_held()) {
+            return None;
+        }
+        let shard = own_shard();
+        count(&mut self.shards[shard].held.lock(), ts);
+        Some(SnapshotGuard { snapshot: Snapshot { ts, own }, shard, snapshots: Arc::clone(self) })
+    }
+
+    pub(crate) fn oldest(&self) -> CommitTs {
+        let mut passed = self.passed.lock();
+        let mut oldest = self.visible();
+        for shard in &self.shards {
+            if let Some((ts, _)) = shard.held.lock().front() {
+                oldest = oldest.min(*ts);
+            }
+        }
+        passed.oldest = oldest.max(passed.oldest);
+        oldest
+    }
+
+    pub(crate) fn needed(&self) -> Vec<CommitTs> {
+        let mut passed = self.passed.lock();
+        let visible = self.visible();
+        let mut needed = self.held();
+        // One that is held and later came to be while we looked; others like it may have been missed.
+        needed.retain(|ts| *ts < visible);
+        needed.push(visible);
+        passed.oldest = needed[0].max(passed.oldest);
+        passed.needed = visible.max(passed.needed);
+        needed
+    }
+
+    /// The timestamps of all held snapshots, ascending, each once.
+    pub(crate) fn held(&self) -> Vec<CommitTs> {
+        let mut all: Vec<_> =
+            self.shards.iter().flat_map(|shard| shard.held.lock().iter().map(|(ts, _)| *ts).collect::<Vec<_>>()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+fn count(held: &mut VecDeque<(CommitTs, u32)>, ts: CommitTs) {
+    match held.back_mut() {
+        Some((last, holders)) if *last == ts => *holders += 1,
+        Some((last, _)) if *last > ts => match held.binary_search_by_key(&ts, |(ts, _)| *ts) {
+            Ok(at) => held[at].1 += 1,
+            Err(at) => held.insert(at, (ts, 1)),
+        },
+        _ => held.push_back((ts, 1)),
+    }
+}
+
+impl Clone for SnapshotGuard {
+    fn clone(&self) -> SnapshotGuard {
+        count(&mut self.snapshots.shards[self.shard].held.lock(), self.snapshot.ts);
+        SnapshotGuard { snapshot: self.snapshot, shard: self.shard, snapshots: Arc::clone(&self.snapshots) }
+    }
+}
+
+impl Deref for SnapshotGuard {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
+    }
+}
+
+impl Drop for SnapshotGuard {
+    fn drop(&mut self) {
+        let mut held = self.snapshots.shards[self.shard].held.lock();
+        let at = held.binary_search_by_key(&self.snapshot.ts, |(ts, _)| *ts).expect("a guard's snapshot is registered");
+        held[at].1 -= 1;
+        if held[at].1 == 0 {
+            held.remove(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oldest_is_the_least_held_else_visible() {
+        let snapshots = Arc::new(Snapshots::new(CommitTs(5)));
+        assert_eq!(snapshots.oldest(), CommitTs(5));
+        let five = snapshots.take(None);
+        snapshots.publish(CommitTs(8));
+        let eight = snapshots.take(None);
+        let five_again = five.clone();
+        assert_eq!((five.ts, eight.ts, snapshots.oldest()), (CommitTs(5), CommitTs(8), CommitTs(5)));
+        drop(five);
+        assert_eq!(snapshots.oldest(), CommitTs(5), "the clone still holds it");
+        drop(five_again);
+        assert_eq!((snapshots.oldest(), snapshots.held()), (CommitTs(8), vec![CommitTs(8)]));
+        snapshots.publish(CommitTs(7));
+        assert_eq!(snapshots.visible(), CommitTs(8), "visible never decreases");
+        drop(eight);
+        assert!(snapshots.held().is_empty());
+    }
+
+    #[test]
+    fn a_past_moment_can_be_held_only_while_its_versions_are_there() {
+        let snapshots = Arc::new(Snapshots::new(CommitTs(5)));
+        let five = snapshots.take(None);
+        snapshots.publish(CommitTs(9));
+        let nine = snapshots.take(None);
+        assert_eq!(snapshots.oldest(), CommitTs(5));
+        let seven = snapshots.take_at(CommitTs(7), None).unwrap();
+        assert!(snapshots.take_at(CommitTs(4), None).is_none(), "before the oldest");
+        assert!(snapshots.take_at(CommitTs(10), None).is_none(), "not visible yet");
+        drop(five);
+        assert_eq!(snapshots.oldest(), CommitTs(7));
+        assert!(snapshots.take_at(CommitTs(6), None).is_none());
+        drop(seven);
+        drop(nine);
+        assert_eq!(snapshots.oldest(), CommitTs(9));
+        assert!(snapshots.take_at(CommitTs(8), None).is_none());
+        assert!(snapshots.take_at(CommitTs(9), None).is_some());
+    }
+
+    #[test]
+    fn between_the_moments_that_are_needed_nothing_can_be_held_any_more() {
+        let snapshots = Arc::new(Snapshots::new(CommitTs(5)));
+        let five = snapshots.take(None);
+        snapshots.publish(CommitTs(7));
+        let seven = snapshots.take(None);
+        snapshots.publish(CommitTs(9));
+        assert!(snapshots.take_at(CommitTs(6), None).is_some(), "nobody has asked what is needed yet");
+        assert_eq!(snapshots.needed(), [CommitTs(5), CommitTs(7), CommitTs(9)]);
+        for (ts, possible) in [(4, false), (5, true), (6, false), (7, true), (8, false), (9, true), (10, false)] {
+            assert_eq!(snapshots.take_at(CommitTs(ts), None).is_some(), possible, "at {ts}");
+        }
+        drop(seven);
+        assert!(snapshots.take_at(CommitTs(7), None).is_none(), "not held any more");
+        drop(five);
+        assert_eq!(snapshots.needed(), [CommitTs(9)]);
+    }
+}

@@ -1,0 +1,330 @@
+//! [`Transactions`]: what the rest of the engine calls.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use env::{Env, Signal};
+use parking_lot::Mutex;
+use types::{CommitTs, Lsn, TableId, TxnId};
+
+use crate::commits::{CommitTicket, Commits, Failed};
+use crate::snapshots::{SnapshotGuard, Snapshots};
+use crate::tables::{Asked, TableLock, TableLocks};
+use crate::waits::{WaitError, WaitLimits, Waits, WaitsFor};
+
+const SHARDS: usize = 16;
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its versions are stamped.
+    Committed,
+    /// Its versions are gone.
+    RolledBack,
+}
+
+/// What has happened since the start, and what is going on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Transactions that ended committed.
+    pub committed: u64,
+    /// Transactions that ended rolled back.
+    pub rolled_back: u64,
+    /// Waits refused because they would have closed a circle.
+    pub deadlocks: u64,
+    /// Transactions in progress.
+    pub active: usize,
+    /// Transactions waiting for another one.
+    pub waiting: usize,
+    /// Different moments at which snapshots are held.
+    pub snapshots: usize,
+}
+
+/// The end of a transaction that somebody waits for.
+struct End {
+    ended: AtomicBool,
+    signal: Arc<dyn Signal>,
+}
+
+#[derive(Default)]
+struct Active {
+    end: Option<Arc<End>>,
+    tables: Vec<TableId>,
+}
+
+/// The transactions of one engine: see the crate's head. Cheap to share; all methods take `&self`.
+pub struct Transactions {
+    env: Arc<dyn Env>,
+    snapshots: Arc<Snapshots>,
+    commits: Commits,
+    txn_next: AtomicU64,
+    active: [Mutex<HashMap<TxnId, Active>>; SHARDS],
+    /// Locked before a shard of `active` or `tables`, never after.
+    waits: Mutex<Waits>,
+    tables: TableLocks,
+    committed: AtomicU64,
+    rolled_back: AtomicU64,
+    deadlocks: AtomicU64,
+}
+
+impl Transactions {
+    /// No transaction has begun, and everything up to `visible` was committed before.
+    pub fn new(env: Arc<dyn Env>, visible: CommitTs) -> Transactions {
+        let snapshots = Arc::new(Snapshots::new(visible));
+        Transactions {
+            commits: Commits::new(Arc::clone(&snapshots), env.signal()),
+            env,
+            snapshots,
+            txn_next: AtomicU64::new(1),
+            active: Default::default(),
+            waits: Mutex::default(),
+            tables: TableLocks::default(),
+            committed: AtomicU64::new(0),
+            rolled_back: AtomicU64::new(0),
+            deadlocks: AtomicU64::new(0),
+        }
+    }
+
+    /// Recovery has replayed every commit up to `ts`, whose log record ends at `lsn`. Call it before the first commit.
+    pub fn recovered(&self, ts: CommitTs, lsn: Lsn) {
+        self.commits.recovered(ts, lsn);
+    }
+
+    fn shard(&self, txn: TxnId) -> &Mutex<HashMap<TxnId, Active>> {
+        &self.active[txn.0 as usize % SHARDS]
+    }
+
+    /// A new transaction, in progress until [`Transactions::finish`].
+    pub fn begin(&self) -> TxnId {
+        let txn = TxnId(self.txn_next.fetch_add(1, Ordering::Relaxed));
+        self.shard(txn).lock().insert(txn, Active::default());
+        txn
+    }
+
+    /// Ends `txn`: drops its table locks and wakes who waits for its rows. Call it after its versions are stamped (or undone), so
+    /// that those who look again see the outcome. Ending it twice does nothing.
+    pub fn finish(&self, txn: TxnId, outcome: Outcome) {
+        let Some(active) = self.shard(txn).lock().remove(&txn) else {
+            return;
+        };
+        match outcome {
+            Outcome::Committed => self.committed.fetch_add(1, Ordering::Relaxed),
+            Outcome::RolledBack => self.rolled_back.fetch_add(1, Ordering::Relaxed),
+        };
+        for table in active.tables {
+            self.tables.release(txn, table);
+        }
+        if let Some(end) = active.end {
+            end.ended.store(true, Ordering::SeqCst);
+            end.signal.notify_all();
+        }
+    }
+
+    /// True until [`Transactions::finish`].
+    pub fn is_active(&self, txn: TxnId) -> bool {
+        self.shard(txn).lock().contains_key(&txn)
+    }
+
+    /// Every commit up to this one may be seen: stamped, durable, and so are all before it.
+    pub fn visible(&self) -> CommitTs {
+        self.snapshots.visible()
+    }
+
+    /// [`Transactions::visible`] with the end of the log record of the last logged commit up to it: recovery from a manifest at
+    /// that moment starts there.
+    pub fn visible_position(&self) -> (CommitTs, Lsn) {
+        self.commits.visible_position()
+    }
+
+    /// A snapshot of what is visible now (and of what `own` writes). Some tens of nanoseconds.
+    pub fn snapshot(&self, own: Option<TxnId>) -> SnapshotGuard {
+        self.snapshots.take(own)
+    }
+
+    /// A snapshot of what is visible now, with the end of the log record of the last logged commit it sees: for a checkpoint.
+    pub fn snapshot_position(&self, own: Option<TxnId>) -> (SnapshotGuard, Lsn) {
+        self.commits.snapshot_position(own)
+    }
+
+    /// A snapshot of an earlier moment. `None` if versions seen at that moment may already be gone (a timestamp that a held
+    /// snapshot has is always there), or if `ts` is not visible yet.
+    pub fn snapshot_at(&self, ts: CommitTs, own: Option<TxnId>) -> Option<SnapshotGuard> {
+        self.snapshots.take_at(ts, own)
+    }
+
+    /// The least timestamp a held or future snapshot reads at: versions that only earlier snapshots would see can go.
+    pub fn oldest(&self) -> CommitTs {
+        self.snapshots.oldest()
+    }
+
+    /// The timestamps at which held snapshots read, ascending, and last the least at which a future one does. A version can go if
+    /// none of them sees it and the next newer version of its row is not after the last. Keeps one long snapshot from holding every
+    /// version made since; the first is as [`Transactions::oldest`].
+    pub fn needed(&self) -> Vec<CommitTs> {
+        self.snapshots.needed()
+    }
+
+    /// The timestamps at which snapshots are held, ascending.
+    pub fn snapshots_held(&self) -> Vec<CommitTs> {
+        self.snapshots.held()
+    }
+
+    /// Takes the next timestamp and calls `append` with it, which appends the commit's record to the log and returns its end. No
+    /// other commit is between the two. If `append` fails its error is returned and the timestamp is not used. Afterwards stamp the
+    /// versions and call [`Transactions::stamped`]: nothing later becomes visible before that.
+    pub fn commit<E>(&self, append: impl FnOnce(CommitTs) -> Result<Lsn, E>) -> Result<CommitTicket, E> {
+        self.commits.commit(append)
+    }
+
+    /// All versions of the commit at `ts` are stamped.
+    pub fn stamped(&self, ts: CommitTs) {
+        self.commits.stamped(ts);
+    }
+
+    /// The log is durable up to `lsn`. Callbacks of [`Transactions::when_visible`] run in this call.
+    pub fn durable(&self, lsn: Lsn) {
+        self.commits.durable(lsn);
+    }
+
+    /// Waits until the commit at `ts` is visible: from then on it may be acknowledged. Errors: [`Failed`] if the log fails first.
+    pub fn wait_visible(&self, ts: CommitTs) -> Result<(), Failed> {
+        self.commits.wait_visible(ts)
+    }
+
+    /// Calls `callback` once the commit at `ts` is visible, or the log has failed: in this call if that is so already, else in
+    /// the one that makes it so (often the log writer's). It must be short and must not wait.
+    pub fn when_visible(&self, ts: CommitTs, callback: Box<dyn FnOnce(Result<(), Failed>) + Send>) {
+        self.commits.when_visible(ts, callback);
+    }
+
+    /// The log has failed for good: everyone waiting for visibility is told `cause`, and nothing more becomes visible.
+    pub fn fail_all(&self, cause: &str) {
+        self.commits.fail_all(cause);
+    }
+
+    /// Runs `publish` with the next timestamp P while no commit is under way and every earlier one is stamped. What it stamps with
+    /// P becomes visible together, in order, and needs no log record. Keep it short: commits wait. It must not commit.
+    pub fn quiesce<R>(&self, publish: impl FnOnce(CommitTs) -> R) -> R {
+        self.commits.quiesce(publish)
+    }
+
+    /// As [`Transactions::quiesce`], or `None` if a commit is just under way. For background steps, which in the simulation may run
+    /// inside a commit that waits for the log.
+    pub fn try_quiesce<R>(&self, publish: impl FnOnce(CommitTs) -> R) -> Option<R> {
+        self.commits.try_quiesce(publish)
+    }
+
+    /// Waits until `holder` has ended; returns at once if it has. Errors: [`WaitError`]; with a timeout of zero `Timeout` at once
+    /// if `holder` is in progress, without looking for deadlocks.
+    pub fn wait_for(&self, me: TxnId, holder: TxnId, limits: WaitLimits<'_>) -> Result<(), WaitError> {
+        if limits.timeout == Some(Duration::ZERO) {
+            return if self.is_active(holder) { Err(WaitError::Timeout) } else { Ok(()) };
+        }
+        let mut waits = self.waits.lock();
+        let Some(end) = self.end_of(holder) else {
+            return Ok(());
+        };
+        waits
+            .add(me, WaitsFor::End(holder), &|txn, table| self.tables.blockers(txn, table))
+            .inspect_err(|_| self.count_deadlock())?;
+        drop(waits);
+        let result = wait(&end.signal, &mut || end.ended.load(Ordering::SeqCst), limits);
+        self.waits.lock().remove(me);
+        result
+    }
+
+    fn end_of(&self, txn: TxnId) -> Option<Arc<End>> {
+        let mut active = self.shard(txn).lock();
+        let end = &mut active.get_mut(&txn)?.end;
+        let new = || Arc::new(End { ended: AtomicBool::new(false), signal: self.env.signal() });
+        Some(Arc::clone(end.get_or_insert_with(new)))
+    }
+
+    /// Locks `table` until `me` ends; waits its turn if others are in the way. A stronger lock than the one held replaces it; asking
+    /// for what is held costs little. Errors: [`WaitError`]; with a timeout of zero `Timeout` at once instead of waiting.
+    pub fn lock_table(&self, me: TxnId, table: TableId, lock: TableLock, limits: WaitLimits<'_>) -> Result<(), WaitError> {
+        match self.tables.ask(me, table, lock) {
+            Asked::Held => return Ok(()),
+            Asked::Granted { first } => {
+                self.note_table(me, table, first);
+                return Ok(());
+            }
+            Asked::Blocked if limits.timeout == Some(Duration::ZERO) => return Err(WaitError::Timeout),
+            Asked::Blocked => (),
+        }
+        let mut waits = self.waits.lock();
+        let first = self.tables.held(me, table).is_none();
+        let grant = match self.tables.ask_or_enqueue(me, table, lock, self.env.signal()) {
+            Ok(_) => {
+                self.note_table(me, table, first);
+                return Ok(());
+            }
+            Err(grant) => grant,
+        };
+        let added = waits.add(me, WaitsFor::Table(table, lock), &|txn, table| self.tables.blockers(txn, table));
+        drop(waits);
+        let waited = match added {
+            Ok(()) => {
+                let waited = wait(&grant.signal, &mut || grant.is_granted(), limits);
+                self.waits.lock().remove(me);
+                waited
+            }
+            Err(deadlock) => Err(deadlock),
+        };
+        if let Err(error) = waited {
+            self.tables.dequeue(me, table, &grant);
+            // Granted in the last moment: take it.
+            if !grant.is_granted() {
+                if matches!(error, WaitError::Deadlock { .. }) {
+                    self.count_deadlock();
+                }
+                return Err(error);
+            }
+        }
+        self.note_table(me, table, first);
+        Ok(())
+    }
+
+    /// How `txn` holds `table`, if it does.
+    pub fn table_lock(&self, txn: TxnId, table: TableId) -> Option<TableLock> {
+        self.tables.held(txn, table)
+    }
+
+    fn note_table(&self, me: TxnId, table: TableId, first: bool) {
+        if first {
+            let mut active = self.shard(me).lock();
+            active.get_mut(&me).expect("a transaction locks tables between begin and finish").tables.push(table);
+        }
+    }
+
+    fn count_deadlock(&self) {
+        self.deadlocks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What has happened and is going on.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            committed: self.committed.load(Ordering::Relaxed),
+            rolled_back: self.rolled_back.load(Ordering::Relaxed),
+            deadlocks: self.deadlocks.load(Ordering::Relaxed),
+            active: self.active.iter().map(|shard| shard.lock().len()).sum(),
+            waiting: self.waits.lock().len(),
+            snapshots: self.snapshots.held().len(),
+        }
+    }
+}
+
+/// Waits for `ready` within `limits`. What became ready counts, even if a limit was hit at the same time.
+fn wait(signal: &Arc<dyn Signal>, ready: &mut dyn FnMut() -> bool, limits: WaitLimits<'_>) -> Result<(), WaitError> {
+    let _registration = limits.cancel.register(signal);
+    signal.wait_until(&mut || ready() || limits.cancel.is_set(), limits.timeout);
+    if ready() {
+        Ok(())
+    } else if limits.cancel.is_set() {
+        Err(WaitError::Cancelled)
+    } else {
+        Err(WaitError::Timeout)
+    }
+}

@@ -1,0 +1,197 @@
+//! The writer: takes all that waits, writes it as one group, syncs, tells, and does it again.
+//!
+//! 1. A group is one write and one sync in one file. What goes beyond the file's end is a group of its own in the next file, begun
+//!    after the sync: so a file's header, by being there, says that everything before the file is durable.
+//! 2. Every frame of a group carries the position where the group starts, which is durable when the group is written.
+//! 3. At rest, a mark behind the last group says that this one is durable too. It is not synced: it is evidence, not data.
+//!
+//! Source: "natural" group commit, without a timer (measured: 32 clients 82,000 commits/s and more at 97 us a sync).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{Job, Next};
+
+use crate::error::WalError;
+use crate::file::{LogFile, PAGE, cost};
+use crate::frame::{FRAME_HEADER, Frame, PAYLOAD_MAX, SECTOR, encode_file_header};
+use crate::shared::{Live, Shared};
+
+/// How long after the last group the log is taken to be at rest. A busy log need not write marks: the next group says as much.
+const REST: Duration = Duration::from_millis(50);
+
+/// Framed bytes written at a time; bounds the memory for framing.
+const WRITE_MAX: usize = if cfg!(test) { 8 << 10 } else { 4 << 20 };
+
+/// Where the stream ends.
+pub(crate) struct Tail {
+    pub(crate) log_file: LogFile,
+    pub(crate) salt: u64,
+    /// Of the next frame.
+    pub(crate) offset: u64,
+}
+
+/// The job, see the module.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    tail: Option<Tail>,
+    /// The stream up to here is durable.
+    end: u64,
+    /// The next frame is the first after an incomplete record.
+    restart: bool,
+    marked: bool,
+    group: Vec<u8>,
+    /// So much of `group` is durable.
+    done: usize,
+    framed: Vec<u8>,
+}
+
+impl Writer {
+    /// A writer after a recovery that left a mark at the end.
+    pub(crate) fn new(shared: Arc<Shared>, tail: Option<Tail>, end: u64, restart: bool) -> Writer {
+        shared.buffer.lock().tail_room = tail.as_ref().map_or(0, |tail| tail.log_file.room_from(tail.offset));
+        Writer { shared, tail, end, restart, marked: true, group: Vec::new(), done: 0, framed: Vec::new() }
+    }
+
+    fn work(&mut self) -> Result<Next, WalError> {
+        let closing = {
+            let mut buffer = self.shared.buffer.lock();
+            if let Some(cause) = &buffer.broken {
+                let cause = cause.clone();
+                drop(buffer);
+                self.shared.fail(&cause);
+                return Ok(Next::Done);
+            }
+            if self.group.is_empty() {
+                std::mem::swap(&mut buffer.bytes, &mut self.group);
+                buffer.in_flight = cost(self.group.len() as u64);
+            }
+            buffer.closing
+        };
+        if !self.group.is_empty() {
+            self.write_part()?;
+            return Ok(if self.group.is_empty() { Next::Sleep(REST) } else { Next::Again });
+        }
+        if !self.marked {
+            self.write_mark()?;
+        }
+        if closing {
+            if let Some(tail) = &self.tail {
+                tail.log_file.sync()?;
+            }
+            self.shared.set_closed();
+            return Ok(Next::Done);
+        }
+        Ok(Next::Wait)
+    }
+
+    /// Makes durable as much of the group as one file takes.
+    fn write_part(&mut self) -> Result<(), WalError> {
+        let mut group = std::mem::take(&mut self.group);
+        let written = self.write_in_one_file(&group[self.done..])?;
+        self.done += written;
+        self.end += written as u64;
+        self.marked = false;
+        {
+            let mut buffer = self.shared.buffer.lock();
+            buffer.in_flight = cost((group.len() - self.done) as u64);
+            buffer.tail_room = self.tail.as_ref().map_or(0, |tail| tail.log_file.room_from(tail.offset));
+        }
+        if self.done == group.len() {
+            self.done = 0;
+            group.clear();
+            group.shrink_to(self.shared.options.buffer_bytes_max); // one long record must not keep its memory
+        }
+        self.group = group;
+        self.shared.announce(self.end);
+        Ok(())
+    }
+
+    /// Writes and syncs as much of `bytes` as the file has room for, in the next file if this one has none; returns how much.
+    fn write_in_one_file(&mut self, bytes: &[u8]) -> Result<usize, WalError> {
+        self.framed.clear();
+        let (tail, mut at) = match self.tail.take_if(|tail| tail.offset < tail.log_file.capacity()) {
+            Some(tail) => {
+                let offset = tail.offset;
+                (tail, offset)
+            }
+            None => {
+                let tail = self.next_file()?;
+                self.framed.extend_from_slice(&encode_file_header(tail.salt, Some(self.end)));
+                (tail, 0)
+            }
+        };
+        let Tail { log_file, salt, .. } = tail;
+        let mut written = 0;
+        loop {
+            let left = log_file.capacity() - (at + self.framed.len() as u64);
+            if left < SECTOR || written == bytes.len() {
+                break;
+            }
+            let len = (bytes.len() - written).min(PAYLOAD_MAX).min(left as usize - FRAME_HEADER);
+            let lsn = self.end + written as u64;
+            let frame = Frame { len, salt, lsn, durable: self.end, restart: std::mem::take(&mut self.restart) };
+            frame.encode(&bytes[written..written + len], &mut self.framed);
+            written += len;
+            if self.framed.len() >= WRITE_MAX {
+                log_file.write(&self.framed, at)?;
+                at += self.framed.len() as u64;
+                self.framed.clear();
+            }
+        }
+        let offset = at + self.framed.len() as u64;
+        let page_end = offset.next_multiple_of(PAGE).min(log_file.len);
+        self.framed.resize((page_end - at) as usize, 0);
+        log_file.write(&self.framed, at)?;
+        log_file.sync()?;
+        self.tail = Some(Tail { log_file, salt, offset });
+        Ok(written)
+    }
+
+    fn next_file(&mut self) -> Result<Tail, WalError> {
+        let shared = &self.shared;
+        let log_file = {
+            let mut buffer = shared.buffer.lock();
+            let Some(log_file) = buffer.files.spares.pop() else {
+                return Err(WalError::Closed { cause: "a record was taken for which there is no file (a bug)".into() });
+            };
+            buffer.files.live.push_back(Live { log_file: log_file.clone(), first: self.end });
+            buffer.tail_room = log_file.room();
+            log_file
+        };
+        shared.wake_preparer();
+        Ok(Tail { log_file, salt: shared.env.random_u64(), offset: SECTOR })
+    }
+
+    fn write_mark(&mut self) -> Result<(), WalError> {
+        if let Some(Tail { log_file, salt, offset }) = &self.tail {
+            self.framed.clear();
+            Frame { len: 0, salt: *salt, lsn: self.end, durable: self.end, restart: false }.encode(&[], &mut self.framed);
+            log_file.write(&self.framed, *offset)?;
+        }
+        self.marked = true;
+        Ok(())
+    }
+}
+
+impl Job for Writer {
+    fn step(&mut self) -> Next {
+        match self.work() {
+            Ok(next) => next,
+            Err(error) => {
+                match error {
+                    WalError::Closed { cause } => self.shared.fail(&cause),
+                    error => self.shared.fail(&error.to_string()),
+                }
+                Next::Done
+            }
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// Whatever ended the job, nobody waits for it in vain.
+    fn drop(&mut self) {
+        self.shared.fail("its writer has stopped");
+    }
+}

@@ -1,0 +1,2 @@
+# README's first command, small.
+"$COLONNADE" demo --scale 0.01 --exit
