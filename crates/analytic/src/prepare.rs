@@ -6,8 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, GroupByExpr, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Value, ValueWithSpan, VisitMut,
-    VisitorMut,
+    DataType, Expr, GroupByExpr, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderBy, OrderByKind, Query, Select,
+    SelectItem, SetExpr, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use expr::syntax;
 use types::{SqlError, SqlState};

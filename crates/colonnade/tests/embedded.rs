@@ -29,7 +29,8 @@ fn prepared_statements_take_values_of_any_fitting_type() {
     let select = connection.prepare("SELECT b, c, d FROM t WHERE a = $1").unwrap();
     let rows = connection.query_prepared(&select, &[Value::from("7")]).unwrap();
     assert_eq!(rows[0].values().iter().map(Value::to_string).collect::<Vec<_>>(), ["1.01", "\\x0102", "2024-02-29"]);
-    let wrong: Error = connection.execute_prepared(&insert, &[Value::from(true), Value::NULL, Value::NULL, Value::NULL]).unwrap_err();
+    let wrong: Error =
+        connection.execute_prepared(&insert, &[Value::from(true), Value::NULL, Value::NULL, Value::NULL]).unwrap_err();
     assert_eq!(wrong.state.as_str(), "42804");
     assert_eq!(connection.execute_prepared(&insert, &[]).unwrap_err().state.as_str(), "08P01");
 }

@@ -16,10 +16,10 @@ async fn notices_are_postgresqls() {
     for (text, notices) in [
         ("CREATE TABLE t (a int)", vec![]),
         ("CREATE TABLE IF NOT EXISTS t (a int)", vec!["NOTICE 42P07 relation \"t\" already exists, skipping"]),
-        ("DROP TABLE IF EXISTS x, y", vec![
-            "NOTICE 00000 table \"x\" does not exist, skipping",
-            "NOTICE 00000 table \"y\" does not exist, skipping",
-        ]),
+        (
+            "DROP TABLE IF EXISTS x, y",
+            vec!["NOTICE 00000 table \"x\" does not exist, skipping", "NOTICE 00000 table \"y\" does not exist, skipping"],
+        ),
         ("DROP TABLE IF EXISTS s.x", vec!["NOTICE 00000 schema \"s\" does not exist, skipping"]),
         ("CREATE SCHEMA IF NOT EXISTS public", vec!["NOTICE 42P06 schema \"public\" already exists, skipping"]),
         ("CREATE VIEW v AS SELECT * FROM t; CREATE VIEW w AS SELECT * FROM v", vec![]),
@@ -90,7 +90,8 @@ async fn tags_are_postgresqls() {
 async fn a_statement_stops_when_it_is_cancelled_or_takes_too_long() {
     let (instance, _dir) = instance();
     let mut c = Client::new(&instance);
-    let endless = "SELECT count(*) FROM generate_series(1, 1000000000) AS a (x), generate_series(1, 1000) AS b (y) WHERE x + y = 0";
+    let endless =
+        "SELECT count(*) FROM generate_series(1, 1000000000) AS a (x), generate_series(1, 1000) AS b (y) WHERE x + y = 0";
     let cancel = c.session.cancel();
     let stopper = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -229,12 +230,10 @@ async fn parameters_get_the_types_of_what_they_stand_for() {
         ("SELECT $1::int + 1", vec![SqlType::Int4]),
         ("SELECT a FROM t LIMIT $1 OFFSET $2", vec![SqlType::Int8, SqlType::Int8]),
         ("SELECT $1", vec![SqlType::Text]),
-        ("INSERT INTO t VALUES ($1, $2, $3, $4)", vec![
-            SqlType::Int8,
-            SqlType::Varchar(5),
-            SqlType::Numeric { precision: 8, scale: 2 },
-            SqlType::Date,
-        ]),
+        (
+            "INSERT INTO t VALUES ($1, $2, $3, $4)",
+            vec![SqlType::Int8, SqlType::Varchar(5), SqlType::Numeric { precision: 8, scale: 2 }, SqlType::Date],
+        ),
         ("INSERT INTO t (d, a) VALUES ($2, $1 + 1)", vec![SqlType::Int4, SqlType::Date]),
         ("UPDATE t SET d = $1 WHERE a = $2", vec![SqlType::Date, SqlType::Int8]),
         ("UPDATE t SET d = $1 WHERE a + 1 = $2", vec![SqlType::Date, SqlType::Int8]),
@@ -285,10 +284,10 @@ async fn databases_are_apart() {
     assert_eq!(other.value("SELECT b FROM t").await, "other");
     assert_eq!(other.error("SELECT * FROM postgres.public.t").await.state, SqlState::FEATURE_NOT_SUPPORTED);
     let error = c.error("DROP DATABASE other").await;
-    assert_eq!((error.state, error.fields.detail.as_deref()), (
-        SqlState::OBJECT_IN_USE,
-        Some("There is 1 other session using the database."),
-    ));
+    assert_eq!(
+        (error.state, error.fields.detail.as_deref()),
+        (SqlState::OBJECT_IN_USE, Some("There is 1 other session using the database."),)
+    );
     drop(other);
     c.ok("DROP DATABASE other").await;
     assert!(Session::new(Arc::clone(&instance), login("other")).is_err());
@@ -380,7 +379,9 @@ async fn clients_are_told_of_settings_they_care_about() {
     settings.settings = vec![("timezone".into(), "Asia/Tokyo".into()), ("options".into(), "-c work_mem=1MB".into())];
     let mut c = Client { session: Session::new(Arc::clone(&instance), settings).unwrap() };
     let told = c.session.parameter_status_changes();
-    for (name, value) in [("TimeZone", "Asia/Tokyo"), ("application_name", "tests"), ("client_encoding", "UTF8"), ("is_superuser", "on")] {
+    for (name, value) in
+        [("TimeZone", "Asia/Tokyo"), ("application_name", "tests"), ("client_encoding", "UTF8"), ("is_superuser", "on")]
+    {
         assert!(told.contains(&(name.into(), value.into())), "{name}: {told:?}");
     }
     assert_eq!(c.value("SHOW work_mem").await, "1MB");

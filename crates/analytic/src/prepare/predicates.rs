@@ -84,16 +84,23 @@ fn exists(query: Query) -> Result<Expr, SqlError> {
 /// Whether an aggregate gives the query a row where its tables have none.
 fn has_aggregate(items: &[SelectItem]) -> bool {
     items.iter().any(|item| match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => matches!(expr, Expr::Function(_) | Expr::Case { .. }),
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+            matches!(expr, Expr::Function(_) | Expr::Case { .. })
+        }
         _ => false,
     })
 }
 
 fn is_in(expr: Expr, query: Query) -> Result<Expr, SqlError> {
-    let found = scalar(&format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(v) WHERE \"{SET}\".v = \"{SET}\""), query.clone(), &[expr.clone()])?;
+    let found = scalar(
+        &format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(v) WHERE \"{SET}\".v = \"{SET}\""),
+        query.clone(),
+        &[expr.clone()],
+    )?;
     let any = scalar("SELECT count(*) > 0 FROM (SELECT 1) AS s", query.clone(), &[])?;
     let with_null = scalar(&format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(v) WHERE \"{SET}\".v IS NULL"), query, &[])?;
-    let mut case = expression("CASE WHEN found THEN true WHEN x IS NULL AND any_row THEN NULL WHEN with_null THEN NULL ELSE false END")?;
+    let mut case =
+        expression("CASE WHEN found THEN true WHEN x IS NULL AND any_row THEN NULL WHEN with_null THEN NULL ELSE false END")?;
     substitute(&mut case, &[("found", found), ("x", expr), ("any_row", any), ("with_null", with_null)]);
     Ok(case)
 }
@@ -103,7 +110,8 @@ fn scalar(template: &str, query: Query, values: &[Expr]) -> Result<Expr, SqlErro
     use datafusion::sql::sqlparser::ast::{Ident, TableFactor};
     let mut outer = parsed(template)?;
     let SetExpr::Select(select) = outer.body.as_mut() else { return Err(SqlError::bug("a template is no SELECT")) };
-    let Some(TableFactor::Derived { subquery, alias: Some(alias), .. }) = select.from.first_mut().map(|from| &mut from.relation) else {
+    let Some(TableFactor::Derived { subquery, alias: Some(alias), .. }) = select.from.first_mut().map(|from| &mut from.relation)
+    else {
         return Err(SqlError::bug("a template reads no subquery"));
     };
     **subquery = query;

@@ -39,7 +39,9 @@ pub(super) fn similar(text: &str, pattern: &str, escape: &str) -> Result<bool, S
 pub(super) fn like_escape(pattern: &str, escape: &str) -> Result<String, SqlError> {
     let mut escapes = escape.chars();
     let (escape, None) = (escapes.next(), escapes.next()) else {
-        return Err(SqlError::new(SqlState(*b"22025"), "invalid escape string").detail("Escape string must be empty or one character."));
+        return Err(
+            SqlError::new(SqlState(*b"22025"), "invalid escape string").detail("Escape string must be empty or one character.")
+        );
     };
     let mut out = String::with_capacity(pattern.len());
     let mut chars = pattern.chars();
@@ -47,9 +49,9 @@ pub(super) fn like_escape(pattern: &str, escape: &str) -> Result<String, SqlErro
         match c {
             c if Some(c) == escape => {
                 out.push('\\');
-                let next = chars.next().ok_or_else(|| {
-                    SqlError::new(SqlState(*b"22025"), "LIKE pattern must not end with escape character")
-                })?;
+                let next = chars
+                    .next()
+                    .ok_or_else(|| SqlError::new(SqlState(*b"22025"), "LIKE pattern must not end with escape character"))?;
                 out.push(next);
             }
             // A backslash is a character like any other.
