@@ -1,5 +1,7 @@
 //! The 22 queries of TPC-H at scale 0.01, compared with DuckDB's answers.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 // The files of the `tpch` crate, which may not be a dependency here: it drives servers, and stands above them.

@@ -61,7 +61,7 @@ const COLUMNS: [SqlType; 6] =
 
 /// Some keys are longer than what the index keeps in its nodes.
 fn key(n: u64) -> Key {
-    Key::from([n.to_be_bytes().as_slice(), &b"a long key"[..if n % 5 == 0 { 10 } else { 0 }]].concat())
+    Key::from([n.to_be_bytes().as_slice(), &b"a long key"[..if n.is_multiple_of(5) { 10 } else { 0 }]].concat())
 }
 
 fn number(key: &[u8]) -> u64 {

@@ -61,7 +61,7 @@ fn choose(engine: &Inner, set: &segments::SegmentSet, at: CommitTs) -> Vec<Arc<L
     let alive = |l: &LiveSegment| u64::from(l.segment.rows()).saturating_sub(l.dead.count_at(at));
     let dead_heavy =
         |l: &&Arc<LiveSegment>| l.dead.count_at(at) as f64 > options.compact_dead_fraction * f64::from(l.segment.rows());
-    if let Some(at) = live.iter().position(|l| dead_heavy(l)) {
+    if let Some(at) = live.iter().position(dead_heavy) {
         let mut rows = 0;
         return live[at..]
             .iter()
@@ -85,10 +85,8 @@ fn choose(engine: &Inner, set: &segments::SegmentSet, at: CommitTs) -> Vec<Arc<L
     }
     // Runs of small neighbours become one.
     let small = |l: &&&Arc<LiveSegment>| alive(l) * 4 <= options.segment_rows as u64;
-    for run in live.chunk_by(|a, b| small(&a) && small(&b)).filter(|run| run.len() >= options.compact_overlap) {
-        return run.iter().take(INPUTS_MAX).map(|l| Arc::clone(l)).collect();
-    }
-    Vec::new()
+    let run = live.chunk_by(|a, b| small(&a) && small(&b)).find(|run| run.len() >= options.compact_overlap);
+    run.unwrap_or_default().iter().take(INPUTS_MAX).map(|l| Arc::clone(l)).collect()
 }
 
 /// The next rows of one input.

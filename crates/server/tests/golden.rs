@@ -1,6 +1,6 @@
 //! Whole conversations, message by message as PostgreSQL 15 has them (`scripts/oracle/wire.py` records them and describes the files).
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // it reads its own fixtures
 
 mod common;
 

@@ -62,7 +62,7 @@ async fn every_length_may_be_wrong() {
             bent[1..5].copy_from_slice(&length.to_be_bytes());
             let behind = [bent, message(b'S', &[]), message(b'Q', &[b"\0"])].concat();
             let answers = survive(&running, &behind).await;
-            if length < 4 || length > (1 << 30) - 1 {
+            if !(4..=(1 << 30) - 1).contains(&length) {
                 assert_eq!(tags(&answers), "E", "frame {i} of length {length}");
                 let error = error(&answers);
                 assert_eq!((error.field(b'S'), error.field(b'C')), ("FATAL".into(), "08P01".into()));

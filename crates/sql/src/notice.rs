@@ -35,7 +35,7 @@ pub struct Notice {
 
 impl Notice {
     /// A plain notice, SQLSTATE 00000.
-    pub fn notice(message: impl Into<String>) -> Notice {
+    pub fn plain(message: impl Into<String>) -> Notice {
         Notice { severity: Severity::Notice, message: SqlError::new(SqlState::SUCCESSFUL_COMPLETION, message) }
     }
 

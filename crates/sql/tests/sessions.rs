@@ -1,5 +1,7 @@
 //! What a client meets besides rows: notices, tags, waiting, stopping, losing the connection, coming back.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::sync::Arc;

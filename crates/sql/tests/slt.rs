@@ -5,6 +5,8 @@
 //! `DETAIL:` and `CONTEXT:` on further lines. The lines after `COPY .. FROM STDIN` are its data; what COPY TO STDOUT sends is one
 //! column of lines.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::fmt;

@@ -1,6 +1,8 @@
 //! The workload without faults, with power losses, with kills; each from a seed. `SEEDS` says how many of each
 //! (`SEEDS=2000 cargo test -p testkit`), `SEED` runs one.
 
+#![allow(clippy::print_stdout)] // what a run of many seeds found
+
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use testkit::{Crash, World};

@@ -65,7 +65,7 @@ fn visible_is_the_prefix_that_is_stamped_and_durable() {
 #[test]
 fn the_timestamp_of_a_failed_append_goes_to_the_next_commit() {
     let transactions = transactions();
-    assert_eq!(transactions.commit(|ts| Err::<Lsn, _>(ts)), Err(CommitTs(1)));
+    assert_eq!(transactions.commit(Err::<Lsn, _>), Err(CommitTs(1)));
     assert_eq!(commit(&transactions, 10), CommitTs(1));
 }
 

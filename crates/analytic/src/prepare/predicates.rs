@@ -95,7 +95,7 @@ fn is_in(expr: Expr, query: Query) -> Result<Expr, SqlError> {
     let found = scalar(
         &format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(v) WHERE \"{SET}\".v = \"{SET}\""),
         query.clone(),
-        &[expr.clone()],
+        std::slice::from_ref(&expr),
     )?;
     let any = scalar("SELECT count(*) > 0 FROM (SELECT 1) AS s", query.clone(), &[])?;
     let with_null = scalar(&format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(v) WHERE \"{SET}\".v IS NULL"), query, &[])?;

@@ -109,7 +109,7 @@ impl ScanLayout {
     }
 
     /// A batch of the delta has the key first and stored columns in order; this is the columns as `places` has them.
-    fn from_delta(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+    fn of_delta(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
         let mut stored = usize::from(self.reads_key());
         self.places
             .iter()
@@ -219,7 +219,7 @@ impl ScanStream {
         match self.morsels.next_of_delta() {
             Some(batch) => {
                 self.run.stats.add_rows_from_delta(batch.num_rows() as u64);
-                let columns = self.layout.from_delta(&batch);
+                let columns = self.layout.of_delta(&batch);
                 let rows = batch.num_rows();
                 let filtered = self.filter_batch(&columns[..self.layout.filtered], rows)?;
                 let kept = self.conditions.apply(&filtered, None)?;

@@ -606,3 +606,13 @@ lower(1)
 v.nosuch
 x.i4
 lower()
+
+-- LIKE with an escape character
+'a_c' like 'a!_c' escape '!'
+'abc' like 'a!_c' escape '!'
+'50%' like '50#%' escape '#'
+'a\c' like 'a\c' escape '!'
+'aBc' ilike 'A!BC' escape '!'
+'abc' not like 'a!_c' escape '!'
+'abc' like 'abc!' escape '!'
+'abc' like 'a_c' escape '!!'

@@ -86,7 +86,7 @@ impl TableSource for MemoryTable {
                 return vec![];
             }
         }
-        vec![0..unit.rows]
+        std::iter::once(0..unit.rows).collect()
     }
 
     fn column(&self, unit: Unit, column: usize) -> Result<ArrayRef, SqlError> {

@@ -66,7 +66,7 @@ impl Aggregate {
 }
 
 /// How values of one type are added up: in what they are kept, and how one is made wider.
-pub(self) trait Addend: Clone + Send + Sync + 'static {
+trait Addend: Clone + Send + Sync + 'static {
     type Value: ArrowPrimitiveType + Send;
     type Sum: ArrowPrimitiveType + Send;
 
@@ -222,7 +222,7 @@ fn result(kind: Kind, of: SqlType) -> Option<SqlType> {
 
 /// How a sum of `count` values becomes the result.
 #[derive(Clone, Debug)]
-pub(self) struct Finish {
+struct Finish {
     kind: Kind,
     /// Digits behind the point of the sum.
     sum_scale: u8,
@@ -270,7 +270,7 @@ impl Finish {
     }
 }
 
-pub(self) fn overflow() -> SqlError {
+fn overflow() -> SqlError {
     SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow").detail("A sum has more than 38 digits.")
 }
 
@@ -358,7 +358,7 @@ impl AggregateUDFImpl for Aggregate {
 }
 
 /// A value of the result's type out of a sum, for any kind of sum.
-pub(self) trait FromSum: ArrowPrimitiveType {
+trait FromSum: ArrowPrimitiveType {
     /// The value; `None` is NULL.
     fn scalar(finish: &Finish, sum: Self::Native, count: u64) -> Result<ScalarValue>;
     /// All values of an array.

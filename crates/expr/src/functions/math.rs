@@ -212,7 +212,7 @@ fn div_signature(args: &[Arg]) -> Option<Signature> {
     let numeric = |t: Arg| t.map_or(Some((38, QUOTIENT_SCALE)), crate::rules::as_numeric);
     let (a, b) = (numeric(a)?, numeric(b)?);
     let of = |(precision, scale)| SqlType::Numeric { precision, scale };
-    let precision = (a.0 - a.1 + b.1).min(DIGITS_MAX).max(1);
+    let precision = (a.0 - a.1 + b.1).clamp(1, DIGITS_MAX);
     Some(Signature { args: vec![of(a), of(b)], result: of((precision, 0)) })
 }
 

@@ -49,10 +49,7 @@ pub(super) fn like_escape(pattern: &str, escape: &str) -> Result<String, SqlErro
         match c {
             c if Some(c) == escape => {
                 out.push('\\');
-                let next = chars
-                    .next()
-                    .ok_or_else(|| SqlError::new(SqlState(*b"22025"), "LIKE pattern must not end with escape character"))?;
-                out.push(next);
+                out.extend(chars.next());
             }
             // A backslash is a character like any other.
             '\\' => out.push_str("\\\\"),

@@ -110,6 +110,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     ),
     Function::new("translate", |args, _| fits(args, &[Text; 3], Text), |_, args| translate(args)),
     Function::new(
+        "like_escape",
+        |args, _| fits(args, &[Text; 2], Text),
+        |_, args| text(super::pattern::like_escape(text_of(args, 0)?, text_of(args, 1)?)?),
+    ),
+    Function::new(
         "similar_to",
         |args, _| similar_signature(args),
         |_, args| {

@@ -87,9 +87,9 @@ impl Answer {
     pub fn field(&self, field: u8) -> String {
         assert!(matches!(self.tag, b'E' | b'N'), "{self:?} has no fields");
         let fields = self.body.split(|byte| *byte == 0);
-        let found =
+        let mut found =
             fields.filter(|text| text.first() == Some(&field)).map(|text| String::from_utf8_lossy(&text[1..]).into_owned());
-        found.last().unwrap_or_default()
+        found.next_back().unwrap_or_default()
     }
 }
 

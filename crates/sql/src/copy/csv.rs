@@ -144,7 +144,7 @@ impl Decoder {
             }
             let raw = line.get(begin..at - usize::from(!ended)).unwrap_or_default();
             let is_null = !quoted && raw == self.null;
-            record.fields.push((!is_null).then(|| start..record.bytes.len()));
+            record.fields.push((!is_null).then_some(start..record.bytes.len()));
             record.quoted.push(quoted);
             if ended {
                 return Ok(());

@@ -138,7 +138,8 @@ fn read(option: &CopyOption, from: bool, written: &mut Written) -> Result<(), Sq
         "encoding" => {
             let encoding = text()?;
             crate::settings::active::client_encoding(&encoding).map_err(|_| {
-                invalid(format!("argument to option \"encoding\" must be a valid encoding name")).hint("Only UTF8 is supported.")
+                invalid("argument to option \"encoding\" must be a valid encoding name".to_string())
+                    .hint("Only UTF8 is supported.")
             })?;
             once(&mut written.encoding, ())
         }

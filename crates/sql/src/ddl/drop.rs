@@ -64,7 +64,7 @@ impl Session {
         if !drop.if_exists {
             return Err(SqlError::new(state, message));
         }
-        self.notice(Notice::notice(format!("{message}, skipping")));
+        self.notice(Notice::plain(format!("{message}, skipping")));
         Ok(())
     }
 
@@ -76,7 +76,7 @@ impl Session {
                 && catalog.schema(self.database, schema).is_none()
                 && !SYSTEM_SCHEMAS.contains(&schema.as_str())
             {
-                self.notice(Notice::notice(format!("schema \"{schema}\" does not exist, skipping")));
+                self.notice(Notice::plain(format!("schema \"{schema}\" does not exist, skipping")));
                 continue;
             }
             if name.schema.as_deref().is_some_and(|schema| SYSTEM_SCHEMAS.contains(&schema)) {
@@ -142,9 +142,9 @@ impl Session {
     fn notice_cascade(&mut self, cascaded: &[Cascaded]) {
         match cascaded {
             [] => {}
-            [one] => self.notice(Notice::notice(format!("drop cascades to {}", one.what))),
+            [one] => self.notice(Notice::plain(format!("drop cascades to {}", one.what))),
             several => {
-                let mut notice = Notice::notice(format!("drop cascades to {} other objects", several.len()));
+                let mut notice = Notice::plain(format!("drop cascades to {} other objects", several.len()));
                 let lines: Vec<String> = several.iter().map(|c| format!("drop cascades to {}", c.what)).collect();
                 notice.message = notice.message.detail(lines.join("\n"));
                 self.notice(notice);
@@ -188,7 +188,7 @@ impl Session {
             if !if_exists {
                 return Err(SqlError::new(SqlState::INVALID_CATALOG_NAME, message));
             }
-            self.notice(Notice::notice(format!("{message}, skipping")));
+            self.notice(Notice::plain(format!("{message}, skipping")));
             return Ok(());
         };
         if id == self.database {

@@ -21,7 +21,7 @@ impl Session {
         let done = Answer::Done("ALTER TABLE".into());
         let catalog = self.begin_ddl();
         if if_exists && self.scope(&catalog).find(name)?.is_none() {
-            self.notice(Notice::notice(format!("relation \"{name}\" does not exist, skipping")));
+            self.notice(Notice::plain(format!("relation \"{name}\" does not exist, skipping")));
             return Ok(done);
         }
         let old = Arc::clone(self.scope(&catalog).table(name)?);

@@ -10,39 +10,39 @@ use types::{Datum, SqlError, arrow_form};
 
 /// What a simple query gave: the last statement's rows and tag.
 #[derive(Debug, Default, PartialEq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub columns: Vec<String>,
     pub rows: Vec<Vec<Option<String>>>,
     pub tag: String,
 }
 
-pub struct Client {
+pub(crate) struct Client {
     pub session: Session,
 }
 
 /// An instance in a new directory.
-pub fn instance() -> (Arc<Instance>, tempfile::TempDir) {
+pub(crate) fn instance() -> (Arc<Instance>, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     (open(dir.path()), dir)
 }
 
-pub fn open(dir: &std::path::Path) -> Arc<Instance> {
+pub(crate) fn open(dir: &std::path::Path) -> Arc<Instance> {
     let mut options = Options { query_threads: 2, query_memory_bytes_max: 256 << 20, ..Options::default() };
     options.engine.wal_file_bytes = 4 << 20;
     Instance::open(RealEnv::new(), dir, options).unwrap()
 }
 
-pub fn login(database: &str) -> Login {
+pub(crate) fn login(database: &str) -> Login {
     Login { database: database.into(), user: "postgres".into(), ..Login::default() }
 }
 
 impl Client {
-    pub fn new(instance: &Arc<Instance>) -> Client {
+    pub(crate) fn new(instance: &Arc<Instance>) -> Client {
         Client { session: Session::new(Arc::clone(instance), login("postgres")).unwrap() }
     }
 
     /// A simple Query message: all its statements, up to the first error, then the end of the implicit transaction.
-    pub async fn run(&mut self, text: &str) -> Result<Outcome, SqlError> {
+    pub(crate) async fn run(&mut self, text: &str) -> Result<Outcome, SqlError> {
         // Lines after a COPY .. FROM STDIN are its data.
         let lower = text.to_ascii_lowercase();
         let (text, data) = match text.split_once('\n') {
@@ -76,7 +76,7 @@ impl Client {
     }
 
     /// All of an answer, as text.
-    pub async fn pull(&mut self, answer: Answer, data: &[u8]) -> Result<Outcome, SqlError> {
+    pub(crate) async fn pull(&mut self, answer: Answer, data: &[u8]) -> Result<Outcome, SqlError> {
         match answer {
             Answer::Rows(rows) => rows_as_text(rows, &self.session.format_options()).await,
             Answer::Done(tag) => Ok(Outcome { tag, ..Outcome::default() }),
@@ -93,11 +93,11 @@ impl Client {
         }
     }
 
-    pub async fn ok(&mut self, text: &str) -> Outcome {
+    pub(crate) async fn ok(&mut self, text: &str) -> Outcome {
         self.run(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"))
     }
 
-    pub async fn error(&mut self, text: &str) -> SqlError {
+    pub(crate) async fn error(&mut self, text: &str) -> SqlError {
         match self.run(text).await {
             Ok(outcome) => panic!("{text}: {outcome:?}"),
             Err(error) => error,
@@ -105,14 +105,14 @@ impl Client {
     }
 
     /// The only value of a query.
-    pub async fn value(&mut self, text: &str) -> String {
+    pub(crate) async fn value(&mut self, text: &str) -> String {
         let outcome = self.ok(text).await;
         assert_eq!((outcome.rows.len(), outcome.columns.len()), (1, 1), "{text}");
         outcome.rows[0][0].clone().unwrap_or_else(|| "NULL".into())
     }
 
     /// The notices since the last call: severity, state, message.
-    pub fn notices(&mut self) -> Vec<String> {
+    pub(crate) fn notices(&mut self) -> Vec<String> {
         let notices = self.session.take_notices();
         notices.iter().map(|n| format!("{} {} {}", n.severity.as_str(), n.message.state, n.message.message)).collect()
     }
