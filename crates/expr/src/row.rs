@@ -5,7 +5,7 @@
 //! evaluate      row image + parameters -> Datum                 the same values and errors as the Arrow driver
 //! ```
 //!
-//! 1. [`bind`] knows few forms and answers `None` for any other: then the statement goes to DataFusion.
+//! 1. `bind` knows few forms and answers `None` for any other: then the statement goes to DataFusion.
 //! 2. An undeclared parameter, like a string constant, takes the type of what it meets; one that meets nothing is not bound.
 //!
 //! Not here: calls of functions, subqueries, aggregates; the types of a statement's other clauses.
@@ -67,6 +67,11 @@ impl RowExpr {
     /// The stored column at `column`.
     pub fn column(column: usize, data_type: SqlType) -> RowExpr {
         RowExpr { node: Node::Column(column), data_type }
+    }
+
+    /// A value of this type.
+    pub fn constant(value: Datum, data_type: SqlType) -> RowExpr {
+        RowExpr { node: Node::Literal(value), data_type }
     }
 
     /// Both conditions.

@@ -8,7 +8,7 @@ use sqlparser::ast::{
     self, Assignment, AssignmentTarget, BinaryOperator, Expr, FromTable, GroupByExpr, ObjectName, Query, Select, SelectItem,
     SetExpr, TableFactor, TableWithJoins,
 };
-use types::{RowLayout, SqlType};
+use types::{Datum, RowLayout, SqlType};
 
 use crate::key::KeyExpr;
 use crate::{Access, Column, Program, Verb};
@@ -19,6 +19,8 @@ pub struct Scope<'a> {
     pub table: &'a dyn Fn(&ObjectName) -> Option<Arc<Table>>,
     /// The type a cast names.
     pub data_type: &'a dyn Fn(&ast::DataType) -> Option<SqlType>,
+    /// What a column gets that an INSERT does not give, of the column's type; `None` if it is another one each time.
+    pub default: &'a dyn Fn(&catalog::Column) -> Option<Datum>,
 }
 
 /// A table under the name its columns are qualified with.
@@ -89,7 +91,7 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
         }
     }
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Program { params, columns, verb: Verb::Select, access, outputs, assignments: vec![] })
+    Some(Program { params, columns, verb: Verb::Select, access, outputs, assignments: vec![], rows: vec![] })
 }
 
 fn output(
@@ -154,7 +156,15 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
     let assignments = assignments(&update.assignments, &named.table, &mut binder)?;
     let access = access(&named, update.selection.as_ref()?, &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Program { params, columns: vec![], verb: Verb::Update, access: Some(access), outputs: vec![], assignments })
+    Some(Program {
+        params,
+        columns: vec![],
+        verb: Verb::Update,
+        access: Some(access),
+        outputs: vec![],
+        assignments,
+        rows: vec![],
+    })
 }
 
 /// Compiles `DELETE FROM table WHERE key = value AND ...`.
@@ -172,7 +182,15 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
     let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
     let access = access(&named, delete.selection.as_ref()?, &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Program { params, columns: vec![], verb: Verb::Delete, access: Some(access), outputs: vec![], assignments: vec![] })
+    Some(Program {
+        params,
+        columns: vec![],
+        verb: Verb::Delete,
+        access: Some(access),
+        outputs: vec![],
+        assignments: vec![],
+        rows: vec![],
+    })
 }
 
 fn is_plain_select(select: &Select) -> bool {
@@ -238,19 +256,26 @@ fn assignments(list: &[Assignment], table: &Table, binder: &mut Binder<'_>) -> O
         if is_key || found.iter().any(|(other, _)| *other == column) {
             return None;
         }
-        let to = table.columns[column].data_type;
-        if matches!(&assignment.value, Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value == "default") {
+        if is_default(&assignment.value) {
             return None;
         }
-        let bound = binder.bind(&assignment.value)?;
-        let value = binder.settle(bound, to)?;
-        let from = value.data_type;
-        if !(from == to || from.is_number() && to.is_number() || from.is_string() && to.is_string()) {
-            return None;
-        }
-        found.push((column, value));
+        found.push((column, assignable(&assignment.value, table.columns[column].data_type, binder)?));
     }
     Some(found)
+}
+
+/// Whether a value is the word DEFAULT.
+pub(crate) fn is_default(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value == "default")
+}
+
+/// A value that can be assigned to a column of type `to` by rules that need no session.
+pub(crate) fn assignable(expr: &Expr, to: SqlType, binder: &mut Binder<'_>) -> Option<RowExpr> {
+    let bound = binder.bind(expr)?;
+    let value = binder.settle(bound, to)?;
+    let from = value.data_type;
+    let fits = from == to || from.is_number() && to.is_number() || from.is_string() && to.is_string();
+    fits.then_some(value)
 }
 
 /// Splits a condition into values for all key columns and the rest.

@@ -4,6 +4,7 @@
 //! SELECT a, b + 1 FROM t WHERE id = $1        key from the parameters -> one lookup -> outputs of one row
 //! UPDATE t SET a = a + $2 WHERE id = $1       key -> row locked -> condition looked at again -> new row
 //! DELETE FROM t WHERE id = $1 AND a > 0
+//! INSERT INTO t VALUES ($1, $2), ...          values -> checked -> new row
 //! SELECT $1 + 1                               no table at all
 //!
 //! syntax --compile--> Program --run(transaction, parameters)--> rows or a count
@@ -14,16 +15,18 @@
 //!    the statement takes the general way, which also tells what is wrong with it.
 //! 3. Running never blocks but for a row lock, and never leaves the thread.
 //!
-//! Not here: INSERT (`sql` assigns values to columns), ranges and joins, planning (`analytic`).
+//! Not here: ranges and joins, RETURNING, values that only `analytic` can compute (`sql` assigns those to columns).
 //! Source: VoltDB's and HyPer's compiled single-row plans.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod compile;
+mod insert;
 mod key;
 mod run;
 
 pub use compile::{Scope, compile_delete, compile_query, compile_update};
+pub use insert::{compile_insert, insert_row};
 pub use run::Outcome;
 
 use std::sync::Arc;
@@ -47,6 +50,8 @@ pub struct Program {
     outputs: Vec<RowExpr>,
     /// SQL column, value.
     assignments: Vec<(usize, RowExpr)>,
+    /// Of an INSERT: the values of all SQL columns, row by row.
+    rows: Vec<Vec<RowExpr>>,
 }
 
 /// What a program does.
@@ -58,6 +63,8 @@ pub enum Verb {
     Update,
     /// Removes the row.
     Delete,
+    /// Adds rows.
+    Insert,
 }
 
 /// A column of a program's result.
@@ -76,7 +83,7 @@ pub struct Column {
 struct Access {
     table: Arc<Table>,
     layout: RowLayout,
-    /// One for each column of the key, in key order.
+    /// One for each column of the key, in key order; none for an INSERT.
     key: Vec<KeyExpr>,
     /// What else the row must satisfy.
     condition: Option<RowExpr>,
@@ -86,5 +93,10 @@ impl Program {
     /// The table the program reads or writes.
     pub fn table(&self) -> Option<&Arc<Table>> {
         self.access.as_ref().map(|access| &access.table)
+    }
+
+    /// How many rows an INSERT adds.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
     }
 }

@@ -10,8 +10,10 @@ use crate::{Access, Program, Verb};
 pub enum Outcome {
     /// The row of a SELECT, if there is one.
     Row(Option<Vec<Datum>>),
-    /// How many rows were changed or removed: 0 or 1.
+    /// How many rows were changed, removed or added.
     Changed(u64),
+    /// An INSERT met a key that exists: the row's SQL columns. The statement has failed.
+    Duplicate(Vec<Datum>),
 }
 
 impl Program {
@@ -28,12 +30,14 @@ impl Program {
         let Some(access) = &self.access else {
             return Ok(Outcome::Row(Some(self.outputs.iter().map(|e| e.evaluate(None, params)).collect::<Result<_, _>>()?)));
         };
-        let key = access.key(params)?;
-        match (self.verb, key) {
+        if self.verb == Verb::Insert {
+            return self.insert(access, transaction, params, check);
+        }
+        match (self.verb, access.key(params)?) {
             (Verb::Select, None) => Ok(Outcome::Row(None)),
-            (Verb::Update | Verb::Delete, None) => Ok(Outcome::Changed(0)),
             (Verb::Select, Some(key)) => self.select(access, transaction, &key, params),
-            (Verb::Update | Verb::Delete, Some(key)) => self.modify(access, transaction, &key, params, check),
+            (_, None) => Ok(Outcome::Changed(0)),
+            (_, Some(key)) => self.modify(access, transaction, &key, params, check),
         }
     }
 

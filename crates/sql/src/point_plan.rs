@@ -7,7 +7,7 @@ use point::{Outcome, Program, Verb};
 use types::{Datum, SqlError, SqlType};
 
 use crate::answer::{Answer, Rows, tag};
-use crate::dml::Target;
+use crate::dml::{Default, Target, default_of};
 use crate::names::Name;
 use crate::parse::{Command, Explain, Statement, sql_type};
 use crate::prepare::{Kind, OutputColumn, Planned};
@@ -28,12 +28,18 @@ impl Session {
             let name = Name::of(name, statement.source()).ok()?;
             scope.table(&name).ok().cloned()
         };
+        let dates = self.dates();
+        let default = |column: &catalog::Column| match default_of(column, &dates).ok()? {
+            Default::Constant(value) => Some(value),
+            Default::Simple(_) | Default::Computed(_) => None,
+        };
         let data_type = |parsed: &sqlparser::ast::DataType| sql_type(parsed).ok();
-        let scope = point::Scope { table: &table, data_type: &data_type };
+        let scope = point::Scope { table: &table, data_type: &data_type, default: &default };
         let program = match statement.command() {
             Command::Query(query) => point::compile_query(query, &scope, params)?,
             Command::Update(update) => point::compile_update(update, &scope, params)?,
             Command::Delete(delete) => point::compile_delete(delete, &scope, params)?,
+            Command::Insert(insert) => point::compile_insert(insert, &scope, params)?,
             _ => return None,
         };
         let target = program.table().map(|table| Target::new(table, &catalog));
@@ -66,6 +72,10 @@ impl Session {
                 Answer::Rows(Rows::ready(columns, "SELECT", row.into_iter().collect()))
             }
             Outcome::Changed(rows) => Answer::Done(tag(plan.command(), rows)),
+            Outcome::Duplicate(values) => {
+                let unknown = || SqlError::bug("a statement without a table met a key that exists");
+                return Err(plan.target.as_ref().map_or_else(unknown, |target| target.duplicate(&values)));
+            }
         })
     }
 
@@ -82,18 +92,20 @@ impl Session {
             None => lines.push("Result".to_owned()),
             Some(table) => {
                 let key = table.primary_key.as_ref().map_or("", |key| key.name.as_str());
-                let what = match plan.program.verb {
-                    Verb::Select => "Lookup",
-                    Verb::Update => "Update",
-                    Verb::Delete => "Delete",
+                let line = match plan.program.verb {
+                    Verb::Select => format!("Lookup on {} using {key}", table.name),
+                    Verb::Update => format!("Update on {} using {key}", table.name),
+                    Verb::Delete => format!("Delete on {} using {key}", table.name),
+                    Verb::Insert => format!("Insert on {}\n  Values: {} rows", table.name, plan.program.rows()),
                 };
-                lines.push(format!("{what} on {} using {key}", table.name));
+                lines.extend(line.lines().map(str::to_owned));
             }
         }
         if explain.analyze {
-            let place = plan.program.locate(self.open_transaction()?, params)?;
+            let inserts = plan.program.verb == Verb::Insert;
+            let place = if inserts { Place::Nowhere } else { plan.program.locate(self.open_transaction()?, params)? };
             self.run_point(planned, plan, params)?;
-            if plan.program.table().is_some() {
+            if plan.program.table().is_some() && !inserts {
                 lines.push(format!("Rows from delta: {}", u8::from(place == Place::Delta)));
                 lines.push(format!("Rows from segments: {}", u8::from(place == Place::Segment)));
             }
@@ -108,6 +120,7 @@ impl PointPlan {
             Verb::Select => "SELECT",
             Verb::Update => "UPDATE",
             Verb::Delete => "DELETE",
+            Verb::Insert => "INSERT",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use catalog::{Catalog, Table};
 use engine::{Inserted, Transaction};
-use types::{Datum, DatumRef, RowLayout, SqlError, SqlState, SqlType, text};
+use types::{Datum, RowLayout, SqlError, SqlState, SqlType, text};
 
 /// Bytes of a value shown in an error, as in PostgreSQL.
 const SHOWN_BYTES_MAX: usize = 64;
@@ -80,40 +80,12 @@ impl Target {
 
     /// Adds a row given by its SQL columns, which are of their types and checked. Errors: 23505, and the engine's.
     pub(crate) fn insert(&self, transaction: &mut Transaction, values: &[Datum]) -> Result<(), SqlError> {
-        let row = if self.table.hidden() == 1 {
-            let rowid = transaction.new_rowid(self.table.id)?;
-            let stored = RowIterator { rowid: Some(DatumRef::Int8(rowid)), values: values.iter() };
-            self.layout.encode_refs(stored)
-        } else {
-            self.layout.encode_refs(values.iter().map(Datum::as_ref))
-        };
-        match transaction.insert(self.table.id, &row)? {
+        match point::insert_row(transaction, &self.table, &self.layout, values)? {
             Inserted::Done => Ok(()),
             Inserted::Duplicate => Err(self.duplicate(values)),
         }
     }
 }
-
-/// The stored columns of a row: maybe a row id, then the SQL columns.
-struct RowIterator<'a> {
-    rowid: Option<DatumRef<'a>>,
-    values: std::slice::Iter<'a, Datum>,
-}
-
-impl<'a> Iterator for RowIterator<'a> {
-    type Item = DatumRef<'a>;
-
-    fn next(&mut self) -> Option<DatumRef<'a>> {
-        self.rowid.take().or_else(|| self.values.next().map(Datum::as_ref))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let len = self.values.len() + usize::from(self.rowid.is_some());
-        (len, Some(len))
-    }
-}
-
-impl ExactSizeIterator for RowIterator<'_> {}
 
 /// Values as an error shows them, separated by commas; `cut` long ones.
 fn shown(values: &[Datum], cut: bool) -> String {
