@@ -5,23 +5,16 @@ use std::sync::Arc;
 use catalog::Catalog;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::ScalarUDF;
-use datafusion::scalar::ScalarValue;
 use types::{DatabaseId, SqlError};
 
 /// Relations and functions that describe the system: `pg_catalog`, `information_schema`, `current_setting`, ...
 pub trait SystemTables: Send + Sync {
     /// The relation `name` of a system schema, with its rows as of now. `None`: there is none.
-    fn table(&self, schema: &str, name: &str) -> Option<Arc<dyn TableProvider>>;
+    fn table(&self, schema: &str, name: &str) -> Option<Result<Arc<dyn TableProvider>, SqlError>>;
 
     /// The scalar function `name` (lower case, without a schema), for functions that need the session or the catalog.
     fn function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let _ = name;
-        None
-    }
-
-    /// The set-returning function `name` with constant arguments. `None`: there is none.
-    fn table_function(&self, name: &str, arguments: &[ScalarValue]) -> Option<Result<Arc<dyn TableProvider>, SqlError>> {
-        let _ = (name, arguments);
         None
     }
 }

@@ -125,7 +125,7 @@ impl<'a> Names<'a> {
                 None => {}
             }
         }
-        Ok(self.context.system.table(schema, name).map(provider_as_source))
+        self.context.system.table(schema, name).map(|table| table.map(provider_as_source).map_err(errors::raise)).transpose()
     }
 
     fn table(&self, table: &Arc<Table>, with_key: bool) -> Arc<dyn TableSource> {
@@ -222,11 +222,7 @@ impl ContextProvider for Names<'_> {
             })
             .collect::<Result<Vec<ScalarValue>>>()?;
         let name = function_name(name);
-        let provider = match expr::arrow_driver::table_function(name, &constants) {
-            Some(provider) => Some(provider),
-            None => self.context.system.table_function(name, &constants),
-        };
-        match provider {
+        match expr::arrow_driver::table_function(name, &constants) {
             Some(provider) => Ok(provider_as_source(provider.map_err(errors::raise)?)),
             None => Err(errors::raise(SqlError::new(
                 SqlState::UNDEFINED_FUNCTION,

@@ -280,6 +280,7 @@ fn as_text(batch: &RowBatch, types: &[SqlType], format: &FormatOptions, rows: &m
     };
     match batch {
         RowBatch::Datums(datums) => rows.extend(datums.iter().map(|row| row.iter().map(shown).collect())),
+        RowBatch::System(system) => rows.extend(system.datums().iter().map(|row| row.iter().map(shown).collect())),
         RowBatch::Arrow(batch) => rows.extend((0..batch.num_rows()).map(|row| {
             let columns = batch.columns().iter().zip(types);
             columns.map(|(array, t)| shown(&arrow_form::datum_at(array, row, *t))).collect()
@@ -303,15 +304,18 @@ fn as_arrow(schema: &SchemaRef, columns: &[(String, SqlType)], batch: RowBatch) 
                 })
                 .collect()
         }
-        RowBatch::Datums(rows) => {
-            let mut builders: Vec<_> = columns.iter().map(|(_, t)| ColumnBuilder::new(*t, rows.len())).collect();
-            for row in &rows {
-                row.iter().zip(&mut builders).for_each(|(value, builder)| builder.append(value.as_ref()));
-            }
-            builders.iter_mut().map(ColumnBuilder::finish).collect()
-        }
+        RowBatch::Datums(rows) => arrays_of(columns, &rows),
+        RowBatch::System(rows) => arrays_of(columns, &rows.datums()),
     };
     RecordBatch::try_new(Arc::clone(schema), arrays).map_err(|error| Failure::during("gather rows", error))
+}
+
+fn arrays_of(columns: &[(String, SqlType)], rows: &[Vec<Datum>]) -> Vec<ArrayRef> {
+    let mut builders: Vec<_> = columns.iter().map(|(_, t)| ColumnBuilder::new(*t, rows.len())).collect();
+    for row in rows {
+        row.iter().zip(&mut builders).for_each(|(value, builder)| builder.append(value.as_ref()));
+    }
+    builders.iter_mut().map(ColumnBuilder::finish).collect()
 }
 
 async fn run_remote(remote: &Remote, text: &str, each: &mut dyn FnMut(Outcome)) -> Result<(), Failure> {

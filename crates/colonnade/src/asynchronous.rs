@@ -207,6 +207,9 @@ impl Outcome {
         let mut rows = Vec::new();
         for batch in self.batches {
             match batch {
+                RowBatch::System(system) => {
+                    rows.extend(system.datums().into_iter().map(|row| Row(row.into_iter().map(Value).collect())));
+                }
                 RowBatch::Datums(values) => {
                     rows.extend(values.into_iter().map(|row| Row(row.into_iter().map(Value).collect())));
                 }
@@ -233,15 +236,8 @@ impl Outcome {
         for batch in self.batches {
             batches.push(match batch {
                 RowBatch::Arrow(batch) => batch.with_schema(Arc::clone(&schema)).map_err(bug)?,
-                RowBatch::Datums(rows) => {
-                    let array = |(at, column): (usize, &OutputColumn)| {
-                        let mut builder = ColumnBuilder::new(column.data_type, rows.len());
-                        rows.iter().for_each(|row| builder.append(row[at].as_ref()));
-                        builder.finish()
-                    };
-                    let arrays = self.columns.iter().enumerate().map(array).collect();
-                    RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(bug)?
-                }
+                RowBatch::Datums(rows) => batch_of(&schema, &self.columns, &rows).map_err(bug)?,
+                RowBatch::System(rows) => batch_of(&schema, &self.columns, &rows.datums()).map_err(bug)?,
             });
         }
         if batches.is_empty() {
@@ -249,4 +245,13 @@ impl Outcome {
         }
         Ok(batches)
     }
+}
+
+fn batch_of(schema: &SchemaRef, columns: &[OutputColumn], rows: &[Vec<Datum>]) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let array = |(at, column): (usize, &OutputColumn)| {
+        let mut builder = ColumnBuilder::new(column.data_type, rows.len());
+        rows.iter().for_each(|row| builder.append(row[at].as_ref()));
+        builder.finish()
+    };
+    RecordBatch::try_new(Arc::clone(schema), columns.iter().enumerate().map(array).collect())
 }

@@ -4,6 +4,7 @@
 //! RowBatch::Arrow    one Cell per column and batch, chosen by (array type, SQL type, format) -+
 //!                                                                                            +-> 'D' length, n, n x (length, bytes)
 //! RowBatch::Datums   one value at a time -----------------------------------------------------+
+//! RowBatch::System   one value at a time, in types only the system's relations have ----------+
 //! ```
 //!
 //! 1. Nothing is looked up per value in a column-wise batch: a cell knows its array and how to write it.
@@ -21,7 +22,7 @@ mod text;
 use std::ops::Range;
 use std::sync::Arc;
 
-use sql::{FormatOptions, OutputColumn, RowBatch};
+use sql::{FormatOptions, OutputColumn, RowBatch, SystemRows};
 use types::{Datum, SqlError, SqlType};
 
 use crate::output::Output;
@@ -76,6 +77,7 @@ impl Encoder {
     ) -> Result<usize, SqlError> {
         match batch {
             RowBatch::Datums(datums) => self.encode_datums(datums, rows, out, bytes_max),
+            RowBatch::System(system) => self.encode_system(system, rows, out, bytes_max),
             RowBatch::Arrow(batch) => {
                 self.check_width(batch.num_columns())?;
                 let cells = batch
@@ -103,6 +105,38 @@ impl Encoder {
             out.bytes.extend_from_slice(&(row.len() as u16).to_be_bytes());
             for (value, (data_type, format)) in row.iter().zip(&self.columns) {
                 put_datum(value, *data_type, *format, &self.options, &mut out.bytes);
+            }
+            out.end()?;
+            if out.bytes.len() >= bytes_max {
+                return Ok(at + 1);
+            }
+        }
+        Ok(rows.end)
+    }
+
+    fn encode_system(
+        &self,
+        system: &SystemRows,
+        rows: Range<usize>,
+        out: &mut Output,
+        bytes_max: usize,
+    ) -> Result<usize, SqlError> {
+        self.check_width(system.width())?;
+        let mut value = Vec::new();
+        for at in rows.clone() {
+            out.begin(b'D');
+            out.bytes.extend_from_slice(&(system.width() as u16).to_be_bytes());
+            for (column, (data_type, format)) in self.columns.iter().enumerate() {
+                match format {
+                    Format::Text => put_datum(&system.datum(at, column), *data_type, *format, &self.options, &mut out.bytes),
+                    Format::Binary => {
+                        value.clear();
+                        match system.put_binary(at, column, &mut value) {
+                            true => put_bytes(&value, &mut out.bytes),
+                            false => put_null(&mut out.bytes),
+                        }
+                    }
+                }
             }
             out.end()?;
             if out.bytes.len() >= bytes_max {

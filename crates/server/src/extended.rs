@@ -31,6 +31,8 @@ use crate::rows::{Progress, RowStream};
 const NAMED_MAX: usize = 100_000;
 /// The oid of a literal whose type is not known: as if no type was declared.
 const UNKNOWN_OID: u32 = 705;
+/// Oids are numbers everywhere but in their binary form.
+const OID_OID: u32 = 26;
 
 /// A prepared statement of the protocol.
 pub(crate) struct Statement {
@@ -50,7 +52,7 @@ pub(crate) struct Portal {
 
 impl Statement {
     fn new(prepared: Arc<Prepared>) -> Statement {
-        Statement { oids: prepared.params.iter().map(|param| param.oid()).collect(), prepared: Some(prepared) }
+        Statement { oids: prepared.param_oids.as_slice().into(), prepared: Some(prepared) }
     }
 }
 
@@ -137,6 +139,7 @@ impl Connection {
             Some(parsed) => {
                 let declared = parse.parameter_oids.iter().map(declared_type).collect::<Result<Vec<_>, _>>()?;
                 let mut statement = Statement::new(self.session.prepare(&parsed, &declared)?);
+                check_declared(&statement, &parse)?;
                 for (oid, declared) in statement.oids.iter_mut().zip(parse.parameter_oids.iter()) {
                     if declared != 0 && declared != UNKNOWN_OID {
                         *oid = declared;
@@ -182,8 +185,13 @@ impl Connection {
         let mut text_session: Option<text::Session> = None;
         for (i, (value, data_type)) in bind.values.iter().zip(params).enumerate() {
             let format = format_at(bind.parameter_formats, i).map_err(|error| error.context(parameter(bind.portal, i)))?;
+            let oid = statement.oids.get(i).copied().unwrap_or(data_type.oid());
             datums.push(match value {
                 None => Datum::Null,
+                Some(bytes) if SqlType::from_oid(oid).is_none() => {
+                    let value = sql::system_parameter(oid, bytes, format == Format::Binary).unwrap_or_else(|| Err(no_type(oid)));
+                    value.map_err(|error| error.context(parameter(bind.portal, i)))?
+                }
                 Some(bytes) if format == Format::Binary => binary_parameter(*data_type, bytes, bind.portal, i)?,
                 Some(bytes) => {
                     let session = text_session.get_or_insert_with(|| self.session.dates());
@@ -337,11 +345,28 @@ fn no_portal(name: &str) -> SqlError {
 fn declared_type(oid: u32) -> Result<Option<SqlType>, SqlError> {
     match oid {
         0 | UNKNOWN_OID => Ok(None),
+        OID_OID => Ok(Some(SqlType::Int8)),
         oid => match SqlType::from_oid(oid) {
             Some(data_type) => Ok(Some(data_type)),
-            None => Err(SqlError::unsupported(format!("parameters of the type with OID {oid} are not supported"))),
+            // Types of the system's relations are found out by how they are used.
+            None if sql::is_type(oid) => Ok(None),
+            None => Err(no_type(oid)),
         },
     }
+}
+
+/// Errors for parameters declared as of a type that only queries of system relations take: 0A000.
+fn check_declared(statement: &Statement, parse: &Parse<'_>) -> Result<(), SqlError> {
+    let is_system = statement.prepared.as_ref().is_some_and(|prepared| prepared.is_system());
+    let strange = |oid: &u32| !matches!(*oid, 0 | UNKNOWN_OID | OID_OID) && SqlType::from_oid(*oid).is_none();
+    match parse.parameter_oids.iter().find(strange) {
+        Some(oid) if !is_system => Err(no_type(oid)),
+        _ => Ok(()),
+    }
+}
+
+fn no_type(oid: u32) -> SqlError {
+    SqlError::unsupported(format!("parameters of the type with OID {oid} are not supported"))
 }
 
 fn text_parameter(data_type: SqlType, bytes: &[u8], session: &text::Session, portal: &str, i: usize) -> Result<Datum, SqlError> {

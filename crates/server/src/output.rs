@@ -151,8 +151,8 @@ impl Output {
                 string(out, &column.name);
                 out.extend_from_slice(&column.table_oid.to_be_bytes());
                 out.extend_from_slice(&column.attnum.to_be_bytes());
-                out.extend_from_slice(&column.data_type.oid().to_be_bytes());
-                out.extend_from_slice(&column.data_type.wire_len().to_be_bytes());
+                out.extend_from_slice(&column.type_oid.to_be_bytes());
+                out.extend_from_slice(&column.wire_len().to_be_bytes());
                 out.extend_from_slice(&typmod(column).to_be_bytes());
                 out.extend_from_slice(&formats.get(i).copied().unwrap_or(Format::Text).code().to_be_bytes());
             }
@@ -284,7 +284,13 @@ mod tests {
 
     #[test]
     fn columns_are_described_with_type_length_and_modifier() {
-        let column = |name: &str, data_type, table_oid, attnum| OutputColumn { name: name.into(), data_type, table_oid, attnum };
+        let column = |name: &str, data_type: SqlType, table_oid, attnum| OutputColumn {
+            name: name.into(),
+            data_type,
+            type_oid: data_type.oid(),
+            table_oid,
+            attnum,
+        };
         let numeric = SqlType::Numeric { precision: 10, scale: 2 };
         let mut out = Output::default();
         out.row_description(

@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use types::{Datum, SqlError};
 
 pub use crate::copy::to::CopyOut;
+use crate::pg_catalog::SystemRows;
 use crate::prepare::OutputColumn;
 use crate::watch::Watch;
 
@@ -42,6 +43,8 @@ pub enum RowBatch {
     Datums(Vec<Vec<Datum>>),
     /// Column by column; the arrays' types are those of `types::arrow_form` or plain equivalents.
     Arrow(RecordBatch),
+    /// Of system relations, with types of their own.
+    System(Arc<SystemRows>),
 }
 
 impl RowBatch {
@@ -50,6 +53,7 @@ impl RowBatch {
         match self {
             RowBatch::Datums(rows) => rows.len(),
             RowBatch::Arrow(batch) => batch.num_rows(),
+            RowBatch::System(rows) => rows.len(),
         }
     }
 }
@@ -71,6 +75,11 @@ impl Rows {
     pub(crate) fn ready(columns: Arc<[OutputColumn]>, command: &'static str, rows: Vec<Vec<Datum>>) -> Rows {
         let batches = if rows.is_empty() { VecDeque::new() } else { VecDeque::from([RowBatch::Datums(rows)]) };
         Rows { columns, command, source: Source::Ready(batches) }
+    }
+
+    /// Rows of system relations.
+    pub(crate) fn system(columns: Arc<[OutputColumn]>, rows: SystemRows) -> Rows {
+        Rows { columns, command: "SELECT", source: Source::Ready(VecDeque::from([RowBatch::System(Arc::new(rows))])) }
     }
 
     /// Rows of a running query.

@@ -43,6 +43,13 @@ impl Session {
         let started = self.instance.env().monotonic();
         let mut lines = match &planned.kind {
             Kind::Query(QueryPlan::Analytic(plan)) => plan.explain(self.execution(params, Arc::default())?, options).await?,
+            Kind::System(plan) => {
+                let mut lines = vec!["Executor: catalog".to_owned(), "Query of System Relations".to_owned()];
+                if explain.analyze {
+                    lines.push(format!("Rows: {}", self.system_rows(plan, params)?.len()));
+                }
+                lines
+            }
             Kind::Query(QueryPlan::SetConfig(_)) => vec!["Executor: session".to_owned(), "Set Config".to_owned()],
             Kind::Insert(plan) => {
                 let mut lines = vec![format!("Insert on {}", plan.table_name())];

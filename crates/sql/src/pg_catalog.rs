@@ -1,19 +1,51 @@
-//! The system's own relations and functions, as one session sees them at one moment: where `pg_catalog` and
-//! `information_schema` plug into queries.
+//! PostgreSQL's system relations and functions: `pg_catalog` and `information_schema`, as one session sees them at one moment.
+//!
+//! ```text
+//! query --route--> bind --> plan --run--> SystemRows          queries of system relations only: psql's \d, drivers, tools
+//!            \---> DataFusion, with system relations as tables in memory (offer)       queries of both kinds
+//! store: the relations' rows, computed when they are first read       data: PostgreSQL 15's own rows, part of the program
+//! ```
+//!
+//! 1. Every relation and view of PostgreSQL 15 is there with its columns and types; those with nothing to say are empty.
+//! 2. Plans do not depend on the moment: names in constants (`'t'::regclass`) are looked up when they run.
+//! 3. One execution sees one catalog, one set of settings, one list of sessions.
+//!
+//! Not here: definitions of tables (`catalog`), settings (`settings`), sessions (`activity`).
+//! Source: PostgreSQL 15's catalogs and view definitions, read out of a server by `scripts/oracle/pg_catalog.py`.
+
+mod bind;
+mod cast;
+mod data;
+mod functions;
+mod kind;
+mod objects;
+mod offer;
+mod operator;
+mod plan;
+mod relation;
+mod route;
+mod rows;
+mod run;
+mod server;
+mod store;
+mod system_plan;
+mod value;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use analytic::SystemTables;
 use catalog::Catalog;
-use datafusion::catalog::TableProvider;
-use datafusion::logical_expr::ScalarUDF;
-use datafusion::scalar::ScalarValue;
-use types::{DatabaseId, SqlError};
+use types::{DatabaseId, text};
 
+use crate::format::FormatOptions;
 use crate::instance::Instance;
 use crate::session::Session;
 use crate::settings::Reader;
+
+
+pub(crate) use kind::wire_len;
+pub(crate) use offer::System;
+pub use rows::{SystemRows, is_type, system_parameter};
+pub(crate) use system_plan::SystemPlan;
 
 /// What the system relations are made of.
 pub(crate) struct Moment {
@@ -24,18 +56,18 @@ pub(crate) struct Moment {
     pub(crate) process_id: i32,
     pub(crate) search_path: Arc<[String]>,
     pub(crate) settings: Reader,
-    pub(crate) began_micros: i64,
+    /// When the transaction began, in microseconds since 1970-01-01 UTC.
+    pub(crate) now_micros: i64,
+    /// What dates and times in texts mean.
+    pub(crate) dates: text::Session,
+    /// How values are written.
+    pub(crate) format: FormatOptions,
 }
 
-/// One session's system relations. Notes whether any of them was used: a plan that holds one is good for one execution.
-pub(crate) struct System {
-    moment: Arc<Moment>,
-    used: AtomicBool,
-}
-
-impl System {
-    pub(crate) fn of(session: &mut Session) -> System {
-        let moment = Arc::new(Moment {
+impl Moment {
+    pub(crate) fn of(session: &mut Session) -> Moment {
+        let dates = session.dates();
+        Moment {
             instance: Arc::clone(&session.instance),
             catalog: session.catalog(),
             database: session.database,
@@ -43,37 +75,9 @@ impl System {
             process_id: session.login.process_id,
             search_path: Arc::clone(&session.settings.active().search_path),
             settings: session.settings.reader(),
-            began_micros: session.transaction.began_micros(),
-        });
-        System { moment, used: AtomicBool::new(false) }
-    }
-
-    /// Whether a relation or function was asked for and found.
-    pub(crate) fn was_used(&self) -> bool {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    fn note<T>(&self, found: Option<T>) -> Option<T> {
-        if found.is_some() {
-            self.used.store(true, Ordering::Relaxed);
+            now_micros: dates.now.unwrap_or_default(),
+            dates,
+            format: session.format_options(),
         }
-        found
-    }
-}
-
-impl SystemTables for System {
-    fn table(&self, schema: &str, name: &str) -> Option<Arc<dyn TableProvider>> {
-        let _ = (schema, name, &self.moment);
-        self.note(None)
-    }
-
-    fn function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        let _ = name;
-        self.note(None)
-    }
-
-    fn table_function(&self, name: &str, arguments: &[ScalarValue]) -> Option<Result<Arc<dyn TableProvider>, SqlError>> {
-        let _ = (name, arguments);
-        self.note(None)
     }
 }

@@ -47,6 +47,7 @@ impl Session {
             Some((at, table)) => OutputColumn {
                 name: c.name.clone(),
                 data_type: c.data_type,
+                type_oid: c.data_type.oid(),
                 table_oid: table.id.0,
                 attnum: i16::try_from(table.columns[at].id.0).unwrap_or(0),
             },

@@ -12,6 +12,7 @@ use types::{SqlError, SqlState, SqlType};
 
 use crate::dml::{InsertPlan, ModifyPlan};
 use crate::parse::{Command, Statement};
+use crate::pg_catalog::{self, SystemPlan};
 use crate::plan_cache::PlanKey;
 use crate::point_plan::PointPlan;
 use crate::query::QueryPlan;
@@ -22,8 +23,10 @@ use crate::session::Session;
 pub struct OutputColumn {
     /// The name; not unique, and `?column?` where PostgreSQL says so.
     pub name: String,
-    /// The type.
+    /// The type its values have here.
     pub data_type: SqlType,
+    /// The type clients are told: another one than `data_type`'s for what only system relations have (`oid`, `name`, arrays).
+    pub type_oid: u32,
     /// The table the column comes from unchanged, or 0.
     pub table_oid: u32,
     /// The column's number in that table, or 0.
@@ -33,7 +36,12 @@ pub struct OutputColumn {
 impl OutputColumn {
     /// A column that comes from no table.
     pub(crate) fn plain(name: impl Into<String>, data_type: SqlType) -> OutputColumn {
-        OutputColumn { name: name.into(), data_type, table_oid: 0, attnum: 0 }
+        OutputColumn { name: name.into(), data_type, type_oid: data_type.oid(), table_oid: 0, attnum: 0 }
+    }
+
+    /// What RowDescription says of the type's length: bytes, -1 for what varies.
+    pub fn wire_len(&self) -> i16 {
+        if self.type_oid == self.data_type.oid() { self.data_type.wire_len() } else { pg_catalog::wire_len(self.type_oid) }
     }
 }
 
@@ -41,6 +49,8 @@ impl OutputColumn {
 pub struct Prepared {
     /// The type of `$1`, `$2`, ...
     pub params: Vec<SqlType>,
+    /// Their oids: others than those of `params` for what only system relations have.
+    pub param_oids: Vec<u32>,
     /// The result's columns; `None` when the statement returns no rows.
     pub columns: Option<Arc<[OutputColumn]>>,
     pub(crate) statement: Statement,
@@ -48,9 +58,28 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    fn of(statement: &Statement, planned: Arc<Planned>) -> Arc<Prepared> {
+        let param_oids = match &planned.kind {
+            Kind::System(plan) => plan.params().to_vec(),
+            _ => planned.params.iter().map(|t| t.oid()).collect(),
+        };
+        Arc::new(Prepared {
+            params: planned.params.clone(),
+            param_oids,
+            columns: planned.columns.clone(),
+            statement: statement.clone(),
+            planned: Mutex::new(planned),
+        })
+    }
+
     /// The statement's text.
     pub fn text(&self) -> &str {
         self.statement.text()
+    }
+
+    /// Whether it reads system relations only: its parameters may be of types other statements do not have.
+    pub fn is_system(&self) -> bool {
+        matches!(self.planned.lock().kind, Kind::System(_))
     }
 
     /// The statement.
@@ -72,6 +101,8 @@ pub(crate) struct Planned {
 
 pub(crate) enum Kind {
     Query(QueryPlan),
+    /// Of system relations only.
+    System(SystemPlan),
     Insert(InsertPlan),
     Modify(ModifyPlan),
     Point(PointPlan),
@@ -90,12 +121,7 @@ impl Session {
             return Err(crate::transaction::aborted());
         }
         let planned = self.plan(statement, params).inspect_err(|_| self.fail())?;
-        Ok(Arc::new(Prepared {
-            params: planned.params.clone(),
-            columns: planned.columns.clone(),
-            statement: statement.clone(),
-            planned: Mutex::new(planned),
-        }))
+        Ok(Prepared::of(statement, planned))
     }
 
     /// The plan to run a prepared statement by, now. Errors: 0A000 when its result would have other columns than it was prepared
@@ -113,7 +139,7 @@ impl Session {
         let declared: Vec<Option<SqlType>> = prepared.params.iter().copied().map(Some).collect();
         let again = self.plan(&prepared.statement, &declared)?;
         let types = |columns: &Option<Arc<[OutputColumn]>>| {
-            columns.as_ref().map(|columns| columns.iter().map(|c| (c.name.clone(), c.data_type)).collect::<Vec<_>>())
+            columns.as_ref().map(|columns| columns.iter().map(|c| (c.name.clone(), c.data_type, c.type_oid)).collect::<Vec<_>>())
         };
         if types(&again.columns) != types(&prepared.columns) {
             return Err(SqlError::unsupported("cached plan must not change result type"));
@@ -184,13 +210,7 @@ impl Session {
         if let Command::Execute { name, .. } = statement.command() {
             return self.named(name);
         }
-        let planned = self.plan(statement, params)?;
-        Ok(Arc::new(Prepared {
-            params: planned.params.clone(),
-            columns: planned.columns.clone(),
-            statement: statement.clone(),
-            planned: Mutex::new(planned),
-        }))
+        Ok(Prepared::of(statement, self.plan(statement, params)?))
     }
 
     /// A statement prepared under a name. Errors: 26000.

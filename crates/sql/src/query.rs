@@ -41,6 +41,9 @@ impl Session {
             let kind = Kind::Query(QueryPlan::SetConfig(calls));
             return Ok(Planned { catalog, planning, params, columns: Some(columns), kind, volatile: true });
         }
+        if let Some(planned) = self.plan_system(statement, query, params) {
+            return planned;
+        }
         let (plan, volatile) = self.analytic_plan(Some(statement), query, params)?;
         let columns = Some(output_columns(&plan));
         Ok(Planned {
@@ -106,6 +109,7 @@ pub(crate) fn output_columns(plan: &AnalyticPlan) -> Arc<[OutputColumn]> {
     let column = |c: &analytic::OutputColumn| OutputColumn {
         name: c.name.clone(),
         data_type: c.data_type,
+        type_oid: c.data_type.oid(),
         table_oid: c.origin.map_or(0, |(table, _)| table.0),
         attnum: c.origin.map_or(0, |(_, column)| i16::try_from(column.0).unwrap_or(0)),
     };

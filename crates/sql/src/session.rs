@@ -188,6 +188,7 @@ impl Session {
                 let planned = self.current_plan(prepared)?;
                 match &planned.kind {
                     Kind::Query(plan) => self.run_query(&planned, plan, params, watch).await,
+                    Kind::System(plan) => self.run_system(&planned, plan, params),
                     Kind::Insert(plan) => self.run_insert(plan, params).await,
                     Kind::Point(plan) => self.run_point(&planned, plan, params),
                     Kind::Modify(_) => self.run_modify(prepared, &planned, params).await,

@@ -41,10 +41,6 @@ impl Watch {
         if self.cancel.is_set() { Err(self.explain(canceled())) } else { Ok(()) }
     }
 
-    pub(crate) fn cancel(&self) -> &Arc<Cancel> {
-        &self.cancel
-    }
-
     /// An error of the statement, saying what stopped it if it was stopped.
     pub(crate) fn explain(&self, error: SqlError) -> SqlError {
         let timed_out = self.timeout.as_ref().is_some_and(|t| t.passed.load(Ordering::SeqCst));

@@ -165,7 +165,7 @@ impl Tables for Memory {
 struct NoSystemTables;
 
 impl SystemTables for NoSystemTables {
-    fn table(&self, _schema: &str, _name: &str) -> Option<Arc<dyn datafusion::catalog::TableProvider>> {
+    fn table(&self, _schema: &str, _name: &str) -> Option<Result<Arc<dyn datafusion::catalog::TableProvider>, SqlError>> {
         None
     }
 }

@@ -5,7 +5,13 @@ use types::{Decimal, Interval, arrow_form};
 use super::*;
 
 fn columns(types: &[SqlType]) -> Arc<[OutputColumn]> {
-    let column = |data_type: &SqlType| OutputColumn { name: "c".into(), data_type: *data_type, table_oid: 0, attnum: 0 };
+    let column = |data_type: &SqlType| OutputColumn {
+        name: "c".into(),
+        data_type: *data_type,
+        type_oid: data_type.oid(),
+        table_oid: 0,
+        attnum: 0,
+    };
     types.iter().map(column).collect()
 }
 

@@ -108,6 +108,14 @@ fn write(batch: &RowBatch, at: &mut usize, types: &[SqlType], encoder: &mut Enco
                 *at += 1;
             }
         }
+        RowBatch::System(rows) => {
+            while out.len() < CHUNK_BYTES && *at < rows.len() {
+                let row: Vec<types::Datum> = (0..rows.width()).map(|column| rows.datum(*at, column)).collect();
+                encoder.row(|column| row.get(column).map_or(types::DatumRef::Null, types::Datum::as_ref), out);
+                ends.push(out.len());
+                *at += 1;
+            }
+        }
         RowBatch::Arrow(batch) => {
             let columns: Vec<ColumnReader<'_>> =
                 batch.columns().iter().zip(types).map(|(array, t)| ColumnReader::new(array, *t)).collect();

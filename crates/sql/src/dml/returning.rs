@@ -64,6 +64,7 @@ impl Returning {
         self.output.push(OutputColumn {
             name: name.unwrap_or(&definition.name).to_owned(),
             data_type: definition.data_type,
+            type_oid: definition.data_type.oid(),
             table_oid: table.id.0,
             attnum: i16::try_from(definition.id.0).unwrap_or(0),
         });

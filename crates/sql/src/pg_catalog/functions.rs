@@ -15,7 +15,7 @@ mod sets;
 mod text;
 
 pub(crate) use object::procedure_text;
-pub(crate) use sets::{SetFunction, find as find_set, set};
+pub(crate) use sets::{SetFunction, find as find_set, is_system as is_system_set, set};
 
 use types::SqlError;
 

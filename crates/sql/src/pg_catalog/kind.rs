@@ -14,7 +14,6 @@ use super::data;
 pub(crate) type Kind = u32;
 
 pub(crate) const BOOL: Kind = 16;
-pub(crate) const BYTEA: Kind = 17;
 pub(crate) const CHAR: Kind = 18;
 pub(crate) const NAME: Kind = 19;
 pub(crate) const INT8: Kind = 20;
@@ -35,7 +34,6 @@ pub(crate) const BPCHAR: Kind = 1042;
 pub(crate) const VARCHAR: Kind = 1043;
 pub(crate) const DATE: Kind = 1082;
 pub(crate) const TIMESTAMPTZ: Kind = 1184;
-pub(crate) const INTERVAL: Kind = 1186;
 pub(crate) const NUMERIC: Kind = 1700;
 pub(crate) const REGPROCEDURE: Kind = 2202;
 pub(crate) const REGOPER: Kind = 2203;
@@ -102,6 +100,11 @@ static TYPES: LazyLock<Types> = LazyLock::new(|| {
 /// The type with an oid.
 pub(crate) fn info(kind: Kind) -> Option<&'static Info> {
     TYPES.by_oid.get(&kind)
+}
+
+/// What RowDescription says of a type's length: bytes, -1 for what varies.
+pub(crate) fn wire_len(kind: Kind) -> i16 {
+    info(kind).and_then(|info| i16::try_from(info.len).ok()).unwrap_or(-1)
 }
 
 /// The type with a name of `pg_type`: `int4`, `_text`.

@@ -180,7 +180,7 @@ impl Ex {
     /// Calls `see` with every column of this query level, `up` levels out, that the expression reads; false if it cannot be known
     /// (a subquery is in it).
     pub(crate) fn columns(&self, see: &mut dyn FnMut(usize, usize)) -> bool {
-        let mut all = |exs: &[&Ex], see: &mut dyn FnMut(usize, usize)| exs.iter().fold(true, |known, ex| ex.columns(see) && known);
+        let all = |exs: &[&Ex], see: &mut dyn FnMut(usize, usize)| exs.iter().fold(true, |known, ex| ex.columns(see) && known);
         match self {
             Ex::Const(_) | Ex::Param(_) => true,
             Ex::Column { up, at } => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use engine::Cancel;
 use regex::Regex;
-use types::{Datum, SqlError, SqlState};
+use types::{SqlError, SqlState};
 
 use super::kind;
 use super::operator::{self, Operator};
@@ -332,7 +332,7 @@ impl<'a> Run<'a> {
                 let rows = rows.ok_or_else(|| SqlError::bug("a WITH query is read before it is run"))?;
                 self.scan(node, &rows, &left, outer)
             }
-            Source::Query { plan, lateral: false } => self.scan(node, &self.kept(plan, outer)?, &left, outer),
+            Source::Query { plan, lateral: false } => self.scan(node, &*self.kept(plan, outer)?, &left, outer),
             Source::Query { plan, lateral: true } => {
                 let scope = Scope::of(&left, outer);
                 let rows = Relation::new(self.query(plan, Some(&scope))?);
@@ -463,11 +463,6 @@ impl<'a> Run<'a> {
 
     pub(crate) fn all(&self, exs: &[Ex], scope: &Scope<'_>) -> Result<Vec<Value>, SqlError> {
         exs.iter().map(|ex| self.value(ex, scope)).collect()
-    }
-
-    /// The value of an expression that reads no rows.
-    pub(crate) fn constant(&self, ex: &Ex) -> Result<Value, SqlError> {
-        self.value(ex, &Scope::of(&[], None))
     }
 
     /// The value of an expression.
@@ -637,11 +632,6 @@ impl<'a> Run<'a> {
     /// A value's text where its type does not matter.
     pub(crate) fn plain_text(&self, value: &Value) -> String {
         cast::text_of(self.store, value, kind::TEXT)
-    }
-
-    /// A parameter as a value of its type.
-    pub(crate) fn parameter(datum: &Datum) -> Value {
-        Value::of_datum(datum.clone())
     }
 }
 

@@ -129,6 +129,9 @@ async fn rows_as_text(mut rows: Rows, format: &FormatOptions) -> Result<Outcome,
     while let Some(batch) = rows.next().await? {
         match batch {
             RowBatch::Datums(values) => outcome.rows.extend(values.into_iter().map(|row| row.into_iter().map(text).collect())),
+            RowBatch::System(system) => {
+                outcome.rows.extend(system.datums().into_iter().map(|row| row.into_iter().map(text).collect()));
+            }
             RowBatch::Arrow(batch) => {
                 for row in 0..batch.num_rows() {
                     let values = batch.columns().iter().zip(columns.iter());

@@ -73,9 +73,10 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
 }
 
 /// What `version()` answers.
-pub(crate) fn version() -> String {
+fn version() -> String {
     let server = crate::settings::definition::SERVER_VERSION;
-    format!("PostgreSQL {server} compatible, Colonnade {} on {}-{}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS)
+    let (ours, machine, system) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
+    format!("PostgreSQL {server} (Colonnade {ours}) on {machine}-{system}")
 }
 
 fn database(run: &Run<'_>) -> String {

@@ -72,6 +72,12 @@ pub(crate) fn find(name: &str, kinds: &[Kind]) -> Option<(SetFunction, Vec<(&'st
     })
 }
 
+/// Whether a function that returns rows tells something only the server knows.
+pub(crate) fn is_system(name: &str, kinds: &[Kind]) -> bool {
+    use SetFunction::{Activity, ExpandArray, ExplodePrivileges, Nothing, Settings};
+    find(name, kinds).is_some_and(|(f, _)| matches!(f, Activity | ExpandArray | ExplodePrivileges | Nothing | Settings))
+}
+
 /// The rows of a call.
 pub(crate) fn set(run: &Run<'_>, function: SetFunction, args: &[Value], kinds: &[Kind]) -> Result<Vec<Vec<Value>>, SqlError> {
     let elements = || args.first().and_then(Value::as_array).unwrap_or_default();
