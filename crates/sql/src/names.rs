@@ -3,6 +3,8 @@
 //! 1. An unqualified name is looked up in each schema of `search_path` in turn; new relations go to the first one that exists.
 //! 2. `pg_catalog` is searched first unless the path names it; nothing can be created there or in `information_schema`.
 
+mod keywords;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -156,11 +158,16 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// An identifier as SQL text: quoted if it must be.
+/// An identifier as text that this program's own parser reads, whatever words it takes for its own.
+pub(crate) fn always_quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// An identifier as PostgreSQL shows it: quoted if it must be.
 pub(crate) fn quote_ident(name: &str) -> String {
     let mut chars = name.chars();
     let plain = chars.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
         && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '$')
-        && !crate::parse::is_keyword(name);
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+        && !keywords::is_keyword(name);
+    if plain { name.to_owned() } else { always_quoted(name) }
 }

@@ -69,11 +69,6 @@ pub(crate) fn parse_query(text: &str) -> Result<Box<sqlparser::ast::Query>, SqlE
     Ok(query)
 }
 
-/// Whether a word cannot be written as an identifier without quotes everywhere.
-pub(crate) fn is_keyword(word: &str) -> bool {
-    sqlparser::keywords::ALL_KEYWORDS.binary_search(&word.to_ascii_uppercase().as_str()).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use types::SqlState;

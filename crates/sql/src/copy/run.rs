@@ -11,7 +11,7 @@ use crate::copy::options::{Columns, Format, Options};
 use crate::copy::to::CopyOut;
 use crate::dml::{Default, Target, default_of};
 use crate::instance::blocking;
-use crate::names::{Name, quote_ident};
+use crate::names::{Name, always_quoted};
 use crate::parse::{Copy, CopyDirection, CopyWhat, Statement, parse_query};
 use crate::query::output_columns;
 use crate::session::Session;
@@ -79,9 +79,9 @@ impl Session {
                 })?);
                 let columns = copied_columns(columns, &table)?;
                 check_forced(&options, &table, &columns)?;
-                let names: Vec<String> = columns.iter().map(|&c| quote_ident(&table.columns[c].name)).collect();
+                let names: Vec<String> = columns.iter().map(|&c| always_quoted(&table.columns[c].name)).collect();
                 let schema = catalog.schema_by_id(table.schema).map_or("public", |s| s.name.as_str());
-                let text = format!("select {} from {}.{}", names.join(", "), quote_ident(schema), quote_ident(&table.name));
+                let text = format!("select {} from {}.{}", names.join(", "), always_quoted(schema), always_quoted(&table.name));
                 *parse_query(&text)?
             }
         };

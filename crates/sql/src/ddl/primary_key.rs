@@ -6,7 +6,7 @@ use types::{SqlError, SqlState};
 
 use crate::answer::Answer;
 use crate::dml::{Loader, Target};
-use crate::names::{Name, quote_ident};
+use crate::names::{Name, always_quoted};
 use crate::notice::Notice;
 use crate::parse::{KeyConstraint, parse_query};
 use crate::session::Session;
@@ -32,8 +32,8 @@ impl Session {
         let mut new = self.renewed(&old)?;
         self.add_key(&mut new, key)?;
         let schema = catalog.schema_by_id(old.schema).map_or("public", |s| s.name.as_str());
-        let columns: Vec<String> = old.columns.iter().map(|c| quote_ident(&c.name)).collect();
-        let text = format!("select {} from {}.{}", columns.join(", "), quote_ident(schema), quote_ident(&old.name));
+        let columns: Vec<String> = old.columns.iter().map(|c| always_quoted(&c.name)).collect();
+        let text = format!("select {} from {}.{}", columns.join(", "), always_quoted(schema), always_quoted(&old.name));
         let (plan, _) = self.analytic_plan(None, &*parse_query(&text)?, &[])?;
         self.replace_table(&old, new.clone())?;
         // Writers that were waited for have committed; the snapshot must have what they did.

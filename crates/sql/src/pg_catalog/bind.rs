@@ -3,7 +3,7 @@
 //! ```text
 //! query    WITH, set operations, VALUES, ORDER BY, LIMIT        from      relations, joins, functions and subqueries in FROM
 //! select   the SELECT list, groups, DISTINCT                    expression, operators, call, subquery      values
-//! types    what goes with what: casts of constants, one type for several values
+//! coercion what goes with what: casts of constants, one type for several values
 //! level    which columns one query sees; the queries around it are levels further out
 //! ```
 //!
@@ -14,6 +14,7 @@
 //! Source: PostgreSQL 15, `parser/parse_*.c`, as far as clients' queries of the system relations go.
 
 mod call;
+mod coercion;
 mod expression;
 mod from;
 mod level;
@@ -22,19 +23,19 @@ mod query;
 mod select;
 mod subquery;
 mod title;
-mod types;
 
 pub(super) use call::function_name;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use ::types::{SqlError, SqlState};
+use types::{SqlError, SqlState};
 use sqlparser::ast::{Ident, Query};
 use sqlparser::tokenizer::Location;
 
 use super::kind::{self, Kind};
 use super::plan::{Ex, Plan};
+use super::relation::{Column, Fields};
 use super::value::Value;
 use crate::names::Scope;
 use crate::parse::Source;
@@ -83,8 +84,6 @@ struct Typed {
     fields: Option<Fields>,
 }
 
-type Fields = Rc<[(String, Kind)]>;
-
 impl Typed {
     fn new(ex: Ex, kind: Kind) -> Typed {
         Typed { ex, kind, fields: None }
@@ -99,7 +98,7 @@ impl Typed {
 struct CteEntry {
     name: String,
     id: usize,
-    columns: Vec<(String, Kind)>,
+    columns: Vec<Column>,
     /// Its recursive part is being bound: what it gives changes while it runs.
     recursing: Cell<bool>,
 }

@@ -149,6 +149,48 @@ pub(crate) fn shape(schema: &str, name: &str) -> Option<&'static Shape> {
     INDEX.get(&(schema, name)).and_then(|at| shapes().get(*at))
 }
 
+/// Views of what is not here: extensions, replication, large statistics, files of PostgreSQL's own. They have columns and no rows.
+const EMPTY_VIEWS: [&str; 33] = [
+    "pg_available_extension_versions",
+    "pg_available_extensions",
+    "pg_backend_memory_contexts",
+    "pg_config",
+    "pg_cursors",
+    "pg_file_settings",
+    "pg_hba_file_rules",
+    "pg_ident_file_mappings",
+    "pg_locks",
+    "pg_prepared_statements",
+    "pg_prepared_xacts",
+    "pg_replication_origin_status",
+    "pg_replication_slots",
+    "pg_shmem_allocations",
+    "pg_stat_archiver",
+    "pg_stat_progress_analyze",
+    "pg_stat_progress_basebackup",
+    "pg_stat_progress_cluster",
+    "pg_stat_progress_copy",
+    "pg_stat_progress_create_index",
+    "pg_stat_progress_vacuum",
+    "pg_stat_recovery_prefetch",
+    "pg_stat_replication",
+    "pg_stat_replication_slots",
+    "pg_stat_slru",
+    "pg_stat_subscription",
+    "pg_stat_subscription_stats",
+    "pg_stat_wal",
+    "pg_stat_wal_receiver",
+    "pg_stats_ext",
+    "pg_stats_ext_exprs",
+    "pg_timezone_abbrevs",
+    "pg_timezone_names",
+];
+
+/// Whether a system relation is a view that is kept empty.
+pub(crate) fn is_empty_view(shape: &Shape) -> bool {
+    EMPTY_VIEWS.binary_search(&shape.name).is_ok() || (shape.schema, shape.name) == ("information_schema", "triggers")
+}
+
 /// PostgreSQL's text of a system view.
 pub(crate) fn view(schema: &str, name: &str) -> Option<Cow<'static, str>> {
     static INDEX: LazyLock<HashMap<(&'static str, &'static str), &'static str>> = LazyLock::new(|| {

@@ -238,6 +238,9 @@ pub(crate) fn format(kind: Kind, typmod: Option<i64>) -> String {
         (1266, _) => "time with time zone".into(),
         (1560, _) => "bit".into(),
         (1562, _) => "bit varying".into(),
+        // Keywords that are not quoted as the names of types.
+        (NUMERIC, None) => "numeric".into(),
+        (1186, _) => "interval".into(),
         (BOOL, _) => "boolean".into(),
         (INT2, _) => "smallint".into(),
         (INT4, _) => "integer".into(),

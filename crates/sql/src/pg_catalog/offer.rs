@@ -23,7 +23,7 @@ use super::store::Store;
 use super::system_plan::SystemPlan;
 use super::value::Value;
 use super::{Moment, cast, data, route};
-use crate::names::{Scope, quote_ident};
+use crate::names::{Scope, always_quoted};
 use crate::session::Session;
 
 /// Arguments of any function there is.
@@ -52,7 +52,7 @@ impl System {
     fn relation(&self, shape: &data::Shape) -> Result<Arc<dyn TableProvider>, SqlError> {
         let moment = &self.store.moment;
         let names = Scope { catalog: &moment.catalog, database: moment.database, search_path: &moment.search_path };
-        let text = format!("SELECT * FROM {}.{}", quote_ident(shape.schema), quote_ident(shape.name));
+        let text = format!("SELECT * FROM {}.{}", always_quoted(shape.schema), always_quoted(shape.name));
         let plan = SystemPlan::of_query(names, &*crate::parse::parse_query(&text)?)?;
         let rows = plan.run(Arc::clone(&self.store), &[], None)?;
         let columns = plan.columns();

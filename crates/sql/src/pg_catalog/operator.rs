@@ -231,7 +231,7 @@ fn floats(operator: Operator, left: &Value, right: &Value) -> Result<Value, SqlE
         Value::Datum(d) if matches!(d.as_ref(), Datum::Numeric(_)) => types::text::to_string(d.as_ref().as_ref()).parse().ok(),
         _ => None,
     };
-    let exact = [left, right].into_iter().any(|v| matches!(v, Value::Datum(_))) && ![left, right].into_iter().any(|v| matches!(v, Value::Float(_)));
+    let is_exact = [left, right].into_iter().any(|v| matches!(v, Value::Datum(_))) && ![left, right].into_iter().any(|v| matches!(v, Value::Float(_)));
     let (a, b) = (float(left).ok_or_else(undefined)?, float(right).ok_or_else(undefined)?);
     let result = match operator {
         Add => a + b,
@@ -242,10 +242,21 @@ fn floats(operator: Operator, left: &Value, right: &Value) -> Result<Value, SqlE
         Modulo => a % b,
         _ => return Err(undefined()),
     };
-    if exact {
-        return types::text::parse(SqlType::NUMERIC, &result.to_string()).map(Value::of_datum);
+    if is_exact {
+        return exact(&result.to_string());
     }
     Ok(Value::Float(result))
+}
+
+/// A `numeric` with as many digits behind the point as are written.
+pub(crate) fn exact(digits: &str) -> Result<Value, SqlError> {
+    let scale = digits.split_once('.').map_or(0, |(_, fraction)| fraction.bytes().take_while(u8::is_ascii_digit).count());
+    let plain = !digits.contains(['e', 'E']);
+    let t = match u8::try_from(scale) {
+        Ok(scale) if plain && scale <= 38 => SqlType::Numeric { precision: 38, scale },
+        _ => SqlType::NUMERIC,
+    };
+    types::text::parse(t, digits).map(Value::of_datum)
 }
 
 /// LIKE, with `\` as escape.

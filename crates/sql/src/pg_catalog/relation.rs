@@ -15,7 +15,12 @@ pub(crate) struct Column {
     pub(crate) kind: Kind,
     /// In a base relation: whether NULL cannot occur.
     pub(crate) not_null: bool,
+    /// Of a row: its columns.
+    pub(crate) fields: Option<Fields>,
 }
+
+/// The columns of a row that is a value.
+pub(crate) type Fields = Arc<[(String, Kind)]>;
 
 pub(crate) type Row = Vec<Value>;
 type Index = Arc<HashMap<Value, Vec<u32>>>;

@@ -70,6 +70,7 @@ pub(crate) fn columns(shape: &Shape) -> Vec<Column> {
         name: c.name.into(),
         kind: kind::by_name(c.type_name).unwrap_or(kind::TEXT),
         not_null: c.not_null,
+        fields: None,
     };
     shape.columns().map(column).collect()
 }

@@ -10,7 +10,7 @@ use sqlparser::ast::{
 use types::{SqlError, SqlState};
 
 use super::level::{Clause, Level};
-use super::types::{Family, family};
+use super::coercion::{Family, family};
 use super::{Binder, Typed, unsupported};
 use crate::names::SYSTEM_SCHEMAS;
 use crate::pg_catalog::data;
@@ -178,7 +178,7 @@ impl Binder<'_> {
             _ => {}
         }
         if let Some(set) = self.set_call(name, &arguments)? {
-            return self.set_value(level, name, set);
+            return self.set_value(level, set);
         }
         let (items, kinds) = self.fitted(written, name, arguments)?;
         let function = functions::find(name, &kinds).ok_or_else(|| self.no_function(written, &kinds))?;
@@ -217,7 +217,7 @@ impl Binder<'_> {
     }
 
     /// A function that returns rows, in the SELECT list.
-    fn set_value(&self, level: &Level<'_>, name: &str, call: SetCall) -> Result<Typed, SqlError> {
+    fn set_value(&self, level: &Level<'_>, call: SetCall) -> Result<Typed, SqlError> {
         if let Clause::Other(clause) = level.clause.get() {
             let message = format!("set-returning functions are not allowed in {clause}");
             return Err(SqlError::unsupported(message));
@@ -228,7 +228,6 @@ impl Binder<'_> {
         if let [(_, kind)] = call.columns.as_slice() {
             return Ok(Typed::new(ex, *kind));
         }
-        let _ = name;
         let fields = call.columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
         Ok(Typed { ex, kind: kind::RECORD, fields: Some(fields) })
     }

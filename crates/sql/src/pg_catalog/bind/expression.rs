@@ -1,7 +1,7 @@
 //! Values: constants, columns, casts, conditions.
 
 use sqlparser::ast::{self, AccessExpr, CaseWhen, DataType, Expr, Ident, ObjectName, Subscript};
-use types::{SqlError, SqlState, SqlType, text};
+use types::{SqlError, SqlState};
 
 use super::level::Level;
 use super::{Binder, Typed, unsupported};
@@ -220,9 +220,11 @@ impl Binder<'_> {
             });
             results.push(self.expression(level, result)?);
         }
-        results.push(last.map_or_else(|| Ok(Typed::null()), |expr| self.expression(level, expr))?);
-        let (mut results, kind) = self.unify("CASE", results)?;
-        let last = results.pop().map(Box::new);
+        // The default's type comes first, as in PostgreSQL's messages.
+        results.insert(0, last.map_or_else(|| Ok(Typed::null()), |expr| self.expression(level, expr))?);
+        let (results, kind) = self.unify("CASE", results)?;
+        let mut results = results.into_iter();
+        let last = results.next().map(Box::new);
         Ok(Typed::new(Ex::Case(tests.into_iter().zip(results).collect(), last), kind))
     }
 
@@ -305,6 +307,5 @@ fn number(digits: &str) -> Result<Typed, SqlError> {
         let kind = if i32::try_from(v).is_ok() { kind::INT4 } else { kind::INT8 };
         return Ok(Typed::new(Ex::Const(Value::Int(v)), kind));
     }
-    let value = text::parse(SqlType::NUMERIC, digits)?;
-    Ok(Typed::new(Ex::Const(Value::of_datum(value)), kind::NUMERIC))
+    Ok(Typed::new(Ex::Const(crate::pg_catalog::operator::exact(digits)?), kind::NUMERIC))
 }

@@ -9,18 +9,20 @@ use types::{SqlError, SqlState};
 
 use super::call::{SetCall, function_name};
 use super::level::{Clause, Level, Visible, VisibleColumn};
+use super::query::column;
 use super::{Binder, CteEntry, Ctes, unsupported};
 use crate::pg_catalog::data::{self, Shape};
 use crate::pg_catalog::functions::{self, SetFunction};
 use crate::pg_catalog::kind::{self, Kind};
 use crate::pg_catalog::plan::{Ex, JoinKind, Node, Source};
+use crate::pg_catalog::relation::Column;
 use crate::pg_catalog::route::{self, Found};
 use crate::pg_catalog::store;
 
 /// What a name of FROM gives: its columns and where the rows come from.
 struct Given {
     name: String,
-    columns: Vec<(String, Kind)>,
+    columns: Vec<Column>,
     shape: Option<&'static Shape>,
     source: Source,
 }
@@ -136,7 +138,7 @@ impl Binder<'_> {
                 if !lateral && plan.correlated {
                     level.reads_outer.set(true);
                 }
-                let columns = plan.columns.iter().map(|c| (c.name.to_string(), c.kind)).collect();
+                let columns = plan.columns.clone();
                 let name = alias.as_ref().map_or_else(String::new, |a| a.name.value.clone());
                 let source = Source::Query { plan: Arc::new(plan), lateral: *lateral };
                 self.add(level, Given { name, columns, shape: None, source }, alias.as_ref())
@@ -173,9 +175,11 @@ impl Binder<'_> {
 
     /// A system relation, or PostgreSQL's text of a system view in its place.
     fn system(&self, shape: &'static Shape) -> Result<Given, SqlError> {
-        let columns = store::columns(shape).into_iter().map(|c| (c.name.to_string(), c.kind)).collect();
+        let columns = store::columns(shape);
         let source = match data::view(shape.schema, shape.name) {
             None => Source::Table(shape),
+            // The store has no rows for it.
+            Some(_) if data::is_empty_view(shape) => Source::Table(shape),
             Some(text) => {
                 let query = crate::parse::parse_query(&text)?;
                 let was = self.source.replace(None);
@@ -229,12 +233,12 @@ impl Binder<'_> {
         for call in &calls {
             match call.columns.as_slice() {
                 // A function of one value gives its column the relation's name.
-                [(_, kind)] => columns.push((name.clone(), *kind)),
-                several => columns.extend(several.iter().map(|(column, kind)| ((*column).to_owned(), *kind))),
+                [(_, kind)] => columns.push(column(&name, *kind)),
+                several => columns.extend(several.iter().map(|(name, kind)| column(name, *kind))),
             }
         }
         if ordinality {
-            columns.push(("ordinality".to_owned(), kind::INT8));
+            columns.push(column("ordinality", kind::INT8));
         }
         let calls = calls.into_iter().map(|c| (c.function, c.arguments, c.kinds, c.columns.len())).collect();
         let source = Source::Functions { calls, ordinality };
@@ -256,10 +260,10 @@ impl Binder<'_> {
             return Err(SqlError::new(SqlState(*b"42712"), message));
         }
         let (offset, width) = (level.width, columns.len());
-        let visible = columns.into_iter().enumerate().map(|(at, (column, kind))| VisibleColumn {
-            name: renamed.get(at).map_or(column, |c| c.name.value.clone()),
-            kind,
-            fields: None,
+        let visible = columns.into_iter().enumerate().map(|(at, column)| VisibleColumn {
+            name: renamed.get(at).map_or_else(|| column.name.to_string(), |c| c.name.value.clone()),
+            kind: column.kind,
+            fields: column.fields,
             ex: Ex::Column { up: 0, at: offset + at },
             hidden: false,
         });

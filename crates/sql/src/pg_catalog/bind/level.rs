@@ -5,11 +5,12 @@ use std::cell::{Cell, RefCell};
 use sqlparser::ast::Ident;
 use types::{SqlError, SqlState};
 
-use super::{Binder, Ctes, Fields, Typed};
+use super::{Binder, Ctes, Typed};
 use crate::pg_catalog::data::Shape;
 use crate::pg_catalog::functions::SetFunction;
 use crate::pg_catalog::kind::{self, Kind};
 use crate::pg_catalog::plan::{Aggregate, Ex};
+use crate::pg_catalog::relation::Fields;
 use crate::pg_catalog::value::Value;
 
 /// One query's names. Which row a plan sees as its own and which as those around it is the same chain when it runs.

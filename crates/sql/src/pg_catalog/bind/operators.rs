@@ -4,7 +4,7 @@ use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 use types::{SqlError, SqlState};
 
 use super::level::Level;
-use super::types::{Family, comparable, family};
+use super::coercion::{Family, comparable, family};
 use super::{Binder, Typed, unsupported};
 use crate::pg_catalog::functions;
 use crate::pg_catalog::kind::{self, Kind};

@@ -27,7 +27,7 @@ pub(super) fn order(key: OrderKey, item: &OrderByExpr) -> Result<Order, SqlError
 pub(super) fn column(name: &str, kind: Kind) -> Column {
     // What no one settles is text.
     let kind = if kind == kind::UNKNOWN { kind::TEXT } else { kind };
-    Column { name: name.into(), kind, not_null: false }
+    Column { name: name.into(), kind, not_null: false, fields: None }
 }
 
 impl Binder<'_> {
@@ -117,7 +117,7 @@ impl Binder<'_> {
         for (l, r) in left.columns.iter().zip(&right.columns) {
             // A NULL or a constant takes the other side's type, which is the form of most values anyhow.
             let kinds = [untyped_or(&left, l, columns.len()), untyped_or(&right, r, columns.len())];
-            columns.push(column(&l.name, super::types::common_kind(name, kinds)?));
+            columns.push(column(&l.name, super::coercion::common_kind(name, kinds)?));
         }
         let (left, right) = (self.recast(left, &columns), self.recast(right, &columns));
         let correlated = left.correlated || right.correlated;
@@ -171,9 +171,9 @@ impl Binder<'_> {
             let id = self.ctes_made.get();
             self.ctes_made.set(id + 1);
             let name = &cte.alias.name.value;
-            let named = |columns: &[Column]| -> Vec<(String, Kind)> {
-                let given = cte.alias.columns.iter().map(|c| c.name.value.clone()).map(Some).chain(std::iter::repeat(None));
-                columns.iter().zip(given).map(|(c, given)| (given.unwrap_or_else(|| c.name.to_string()), c.kind)).collect()
+            let named = |columns: &[Column]| -> Vec<Column> {
+                let given = cte.alias.columns.iter().map(|c| Some(c.name.value.as_str().into())).chain(std::iter::repeat(None));
+                columns.iter().zip(given).map(|(c, given)| Column { name: given.unwrap_or(c.name.clone()), ..c.clone() }).collect()
             };
             let entry = |columns: &[Column], recursing: bool| {
                 Rc::new(CteEntry { name: name.clone(), id, columns: named(columns), recursing: Cell::new(recursing) })

@@ -29,7 +29,7 @@ impl Binder<'_> {
         let mut columns: Vec<Column> = Vec::new();
         for item in &select.projection {
             for (name, value) in self.item(&level, item)? {
-                columns.push(column(&name, value.kind));
+                columns.push(Column { fields: value.fields.clone(), ..column(&name, value.kind) });
                 made.items.push(if value.kind == kind::UNKNOWN { self.coerce(value, kind::TEXT) } else { value.ex });
             }
         }

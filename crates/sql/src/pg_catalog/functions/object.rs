@@ -97,7 +97,7 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
         (
             "pg_get_partkeydef" | "pg_get_partition_constraintdef" | "pg_get_ruledef" | "pg_get_triggerdef" | "pg_get_functiondef"
             | "pg_get_serial_sequence" | "pg_get_statisticsobjdef" | "pg_get_statisticsobjdef_columns" | "pg_get_function_sqlbody"
-            | "pg_describe_object" | "pg_identify_object",
+            | "pg_describe_object" | "pg_identify_object" | "pg_get_function_arg_default",
             _,
         ) => f(kind::TEXT, null),
         ("pg_sequence_last_value" | "pg_stat_get_lastscan", 1) => f(kind::INT8, null),

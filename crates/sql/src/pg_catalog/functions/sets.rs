@@ -65,7 +65,7 @@ pub(crate) fn find(name: &str, kinds: &[Kind]) -> Option<(SetFunction, Vec<(&'st
         ("regexp_split_to_table", 2) => (SplitRegex, vec![("regexp_split_to_table", kind::TEXT)]),
         ("string_to_table", 2) => (Split, vec![("string_to_table", kind::TEXT)]),
         ("pg_options_to_table", 1) => (Nothing, vec![("option_name", kind::TEXT), ("option_value", kind::TEXT)]),
-        ("pg_get_publication_tables", 1) => (Nothing, vec![("relid", kind::OID), ("attrs", kind::INT2VECTOR), ("qual", kind::TEXT)]),
+        ("pg_get_publication_tables", 1) => (Nothing, vec![("relid", kind::OID), ("attrs", kind::INT2VECTOR), ("qual", kind::by_name("pg_node_tree")?)]),
         ("pg_partition_ancestors", 1) => (Nothing, vec![("relid", kind::REGCLASS)]),
         ("pg_listening_channels", 0) => (Nothing, vec![("pg_listening_channels", kind::TEXT)]),
         _ => return None,

@@ -14,6 +14,11 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
     let first = kinds.first().copied().unwrap_or(kind::UNKNOWN);
     let same = if first == kind::UNKNOWN { kind::TEXT } else { first };
     Some(match (name, kinds.len()) {
+        ("nameconcatoid", 2) => f(kind::NAME, |_, args, _| Ok(Value::text(format!("{}_{}", string(args, 0), integer(args, 1))))),
+        ("pg_typeof", 1) => Function::lax(kind::REGTYPE, |_, _, kinds| {
+            Ok(kinds.first().map_or(Value::Null, |kind| Value::Int(i64::from(*kind))))
+        })
+        .common(),
         ("lower", 1) => f(kind::TEXT, |_, args, _| Ok(Value::text(string(args, 0).to_lowercase()))),
         ("upper", 1) => f(kind::TEXT, |_, args, _| Ok(Value::text(string(args, 0).to_uppercase()))),
         ("length" | "char_length" | "character_length", 1) => f(kind::INT4, |_, args, _| Ok(count(string(args, 0).chars().count()))),
@@ -95,14 +100,11 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
             })
         })
         .common(),
-        ("array_length" | "array_upper", 2) => f(kind::INT4, |_, args, kinds| {
-            let length = elements(args).len();
-            if integer(args, 1) != 1 || length == 0 {
-                return Ok(Value::Null);
-            }
+        ("array_length", 2) => f(kind::INT4, |_, args, _| Ok(length(args))),
+        ("array_upper", 2) => f(kind::INT4, |_, args, kinds| {
             // Vectors count from 0.
             let vector = matches!(kinds.first(), Some(&(kind::INT2VECTOR | kind::OIDVECTOR)));
-            Ok(count(length).as_int().map_or(Value::Null, |n| Value::Int(n - i64::from(vector))))
+            Ok(length(args).as_int().map_or(Value::Null, |n| Value::Int(n - i64::from(vector))))
         }),
         ("array_lower", 2) => f(kind::INT4, |_, args, kinds| {
             let vector = matches!(kinds.first(), Some(&(kind::INT2VECTOR | kind::OIDVECTOR)));
@@ -155,6 +157,12 @@ fn count(n: usize) -> Value {
 
 fn elements(args: &[Value]) -> &[Value] {
     args.first().and_then(Value::as_array).unwrap_or_default()
+}
+
+/// Elements in the only dimension; NULL for an empty array and other dimensions.
+fn length(args: &[Value]) -> Value {
+    let length = elements(args).len();
+    if integer(args, 1) != 1 || length == 0 { Value::Null } else { count(length) }
 }
 
 /// How many characters `left(text, n)` keeps: all but the last -n if n is negative.
