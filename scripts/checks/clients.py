@@ -27,6 +27,7 @@ import postgres15
 import psycopg
 import psycopg2
 from psycopg import pq
+from psycopg.types import TypeInfo
 
 UTC = datetime.timezone.utc
 ZONE = datetime.timezone(datetime.timedelta(hours=-5))
@@ -99,6 +100,15 @@ def run_psycopg(port, out):
     with connect(autocommit=True) as conn:
         out.say("status", conn.info.transaction_status.name, conn.info.encoding, conn.info.parameter_status("DateStyle"))
         out.say("version 15", conn.info.server_version // 10000)
+        for name in ("text", "regclass", "name", "nothing"):
+            out.say("type", name, TypeInfo.fetch(conn, name))
+        for binary in (False, True):
+            cur = conn.cursor(binary=binary)
+            cur.execute("select oid, relname, relkind, oid::regclass, array[relname], array[oid], reltuples >= -1, reloptions "
+                        "from pg_class where relname = 'pg_class'")
+            out.say("catalog", binary, cur.fetchall(), [(c.name, c.type_code, c.internal_size) for c in cur.description])
+        out.say("catalog", conn.execute("select relname from pg_class where oid = %s and relname = any(%s)",
+                                        [1259, ["pg_class", "x"]]).fetchall())
         conn.execute(f"create table p3 (id integer primary key, {COLUMNS})")
         for binary in (False, True):
             with conn.cursor(binary=binary) as cur:
@@ -269,6 +279,12 @@ async def asyncpg_program(port, out):
 
 async def asyncpg_steps(conn, out):
     out.say("version", conn.get_server_version().major, conn.get_settings().client_encoding)
+    out.say("catalog", await conn.fetch("select oid, relname, relkind, oid::regclass, array[relname], reloptions from pg_class "
+                                        "where relname = 'pg_class'"))
+    out.say("catalog", await conn.fetch("select typname from pg_type where oid = any($1) order by 1", [16, 23]))
+    out.say("catalog", await conn.fetch("select typname from pg_type where oid = $1 or typname = $2 order by 1", 16, "text"))
+    out.say("catalog", await conn.fetchval("select $1::regclass::text", "pg_class"))
+    out.say("catalog", await conn.fetchval("select client_addr from pg_stat_activity where pid = pg_backend_pid()"))
     await conn.execute(f"create table ap (id integer primary key, {COLUMNS})")
     for kind, values in VALUES:
         for value in [*values, None]:

@@ -50,9 +50,9 @@ import sys, duckdb
 folder = sys.argv[1]
 ours, csv, theirs = (f"select * from '{folder}/{name}'" for name in ("lineitem.parquet", "lineitem.csv", "tpch/lineitem.*.parquet"))
 for one, other in ((ours, theirs), (theirs, ours), (csv, theirs), (theirs, csv)):
-    left = duckdb.sql(f"select count(*) from ({one} except all {other})").fetchone()[0]
+    left = duckdb.sql(f"select count(*) from ({one} except all {other})").fetchall()[0][0]
     assert left == 0, (left, one, other)
-assert duckdb.sql(f"select count(*) from ({ours})").fetchone()[0] == 60175
+assert duckdb.sql(f"select count(*) from ({ours})").fetchall()[0][0] == 60175
 PYTHON
 "$COLONNADE" check --data "$cd_to/data"
 
@@ -66,7 +66,7 @@ diff "$cd_to/expected.csv" "$cd_to/remote.csv"
 "$COLONNADE" export --url "$URL" lineitem "$cd_to/remote.parquet"
 scripts/python -c "
 import duckdb
-left = duckdb.sql(\"select count(*) from (select * from '$cd_to/lineitem.parquet' except all select * from '$cd_to/remote.parquet')\").fetchone()[0]
+left = duckdb.sql(\"select count(*) from (select * from '$cd_to/lineitem.parquet' except all select * from '$cd_to/remote.parquet')\").fetchall()[0][0]
 assert left == 0, left
 "
 stop_server

@@ -50,7 +50,7 @@ EXACT = r"""
 \du
 \df
 \df pg_size_pretty
-\da count
+\da nothing
 \dT
 \dT+
 \dp
@@ -127,8 +127,8 @@ def masked(port, command):
         else:
             fields = ["*" if name in MASKED_COLUMNS else value for name, value in zip(header, fields)]
         line = " | ".join(fields).replace(f'"{port}"', '"PORT"')
-        if line.startswith("View definition:"):
-            line = "View definition: *"
+        if lines and lines[-1].startswith("View definition:"):
+            continue
         if line.startswith("(") and command.startswith(r"\l"):
             line = "(* rows)"
         lines.append(line)

@@ -41,7 +41,6 @@ use crate::instance::Instance;
 use crate::session::Session;
 use crate::settings::Reader;
 
-
 pub(crate) use kind::wire_len;
 pub(crate) use offer::System;
 pub use rows::{SystemRows, is_type, system_parameter};

@@ -124,4 +124,4 @@ macro_rules! topics {
     };
 }
 
-topics! { copy ddl dml errors explain prepared settings transactions types }
+topics! { catalog copy ddl dml errors explain prepared settings transactions types }

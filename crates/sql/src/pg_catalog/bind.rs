@@ -29,9 +29,9 @@ pub(super) use call::function_name;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use types::{SqlError, SqlState};
 use sqlparser::ast::{Ident, Query};
 use sqlparser::tokenizer::Location;
+use types::{SqlError, SqlState};
 
 use super::kind::{self, Kind};
 use super::plan::{Ex, Plan};
@@ -53,7 +53,12 @@ pub(crate) struct Bound {
 
 /// Binds a query. `declared` are the types the client gave its parameters; `source` is its text, for positions in errors. Errors:
 /// 42P01, 42703, 42702, 42883, 42804, 42803 and their kin; 0A000 for what system relations are not asked with.
-pub(crate) fn bind(names: Scope<'_>, source: Option<&Source>, query: &Query, declared: &[Option<Kind>]) -> Result<Bound, SqlError> {
+pub(crate) fn bind(
+    names: Scope<'_>,
+    source: Option<&Source>,
+    query: &Query,
+    declared: &[Option<Kind>],
+) -> Result<Bound, SqlError> {
     let binder = Binder {
         names,
         source: Cell::new(source),

@@ -208,11 +208,10 @@ fn reg_text(store: &Store, oid: u32, kind: Kind) -> String {
         kind::REGPROCEDURE => super::functions::procedure_text(store, oid),
         kind::REGOPER | kind::REGOPERATOR => {
             let rows = store.catalog_relation("pg_operator");
-            let found = rows.and_then(|rows| {
+            rows.and_then(|rows| {
                 let at = rows.find(0, &Value::Int(oid.into())).first().copied()?;
                 rows.rows().get(at as usize)?.get(1)?.as_str().map(str::to_owned)
-            });
-            found
+            })
         }
         _ => None,
     };
@@ -257,7 +256,13 @@ pub(crate) fn text_of(store: &Store, value: &Value, kind: Kind) -> String {
         }
         Value::Row(fields) => {
             let written = |v: &Value| match v {
-                Value::Bool(b) => if *b { "t".to_owned() } else { "f".to_owned() },
+                Value::Bool(b) => {
+                    if *b {
+                        "t".to_owned()
+                    } else {
+                        "f".to_owned()
+                    }
+                }
                 v => text_of(store, v, kind::UNKNOWN),
             };
             format!("({})", fields.iter().map(written).collect::<Vec<_>>().join(","))

@@ -34,6 +34,7 @@ pub(crate) const BPCHAR: Kind = 1042;
 pub(crate) const VARCHAR: Kind = 1043;
 pub(crate) const DATE: Kind = 1082;
 pub(crate) const TIMESTAMPTZ: Kind = 1184;
+pub(crate) const INTERVAL: Kind = 1186;
 pub(crate) const NUMERIC: Kind = 1700;
 pub(crate) const REGPROCEDURE: Kind = 2202;
 pub(crate) const REGOPER: Kind = 2203;
@@ -147,10 +148,7 @@ pub(crate) fn is_number(kind: Kind) -> bool {
 
 /// Oids that are shown as the name of what they stand for.
 pub(crate) fn is_reg(kind: Kind) -> bool {
-    matches!(
-        kind,
-        REGPROC | REGPROCEDURE | REGOPER | REGOPERATOR | REGCLASS | REGTYPE | REGNAMESPACE | REGROLE
-    )
+    matches!(kind, REGPROC | REGPROCEDURE | REGOPER | REGOPERATOR | REGCLASS | REGTYPE | REGNAMESPACE | REGROLE)
 }
 
 /// The type clients are told. Those they cannot be sent are text.
@@ -224,7 +222,13 @@ pub(crate) fn format(kind: Kind, typmod: Option<i64>) -> String {
     match (kind, modifier) {
         (BPCHAR, Some(m)) => format!("character({})", m - 4),
         // Without a modifier `character` would mean `character(1)`.
-        (BPCHAR, None) => if typmod.is_some() { "bpchar".into() } else { "character".into() },
+        (BPCHAR, None) => {
+            if typmod.is_some() {
+                "bpchar".into()
+            } else {
+                "character".into()
+            }
+        }
         (VARCHAR, Some(m)) => format!("character varying({})", m - 4),
         (VARCHAR, None) => "character varying".into(),
         (NUMERIC, Some(m)) => format!("numeric({},{})", ((m - 4) >> 16) & 0xffff, (m - 4) & 0x7ff),
@@ -240,7 +244,7 @@ pub(crate) fn format(kind: Kind, typmod: Option<i64>) -> String {
         (1562, _) => "bit varying".into(),
         // Keywords that are not quoted as the names of types.
         (NUMERIC, None) => "numeric".into(),
-        (1186, _) => "interval".into(),
+        (INTERVAL, _) => "interval".into(),
         (BOOL, _) => "boolean".into(),
         (INT2, _) => "smallint".into(),
         (INT4, _) => "integer".into(),

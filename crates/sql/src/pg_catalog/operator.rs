@@ -28,8 +28,14 @@ pub(crate) enum Operator {
     Concat,
     /// `||` with an array on a side.
     Append,
-    Match { fold: bool, negated: bool },
-    Like { fold: bool, negated: bool },
+    Match {
+        fold: bool,
+        negated: bool,
+    },
+    Like {
+        fold: bool,
+        negated: bool,
+    },
     StartsWith,
     Contains,
     ContainedBy,
@@ -111,8 +117,20 @@ fn arithmetic(left: Kind, right: Kind) -> Kind {
         // Dates and intervals: of the side that is one.
         (0, _) => left,
         (_, 0) => right,
-        (l, r) if l >= r => if left == kind::OID { kind::INT8 } else { left },
-        _ => if right == kind::OID { kind::INT8 } else { right },
+        (l, r) if l >= r => {
+            if left == kind::OID {
+                kind::INT8
+            } else {
+                left
+            }
+        }
+        _ => {
+            if right == kind::OID {
+                kind::INT8
+            } else {
+                right
+            }
+        }
     }
 }
 
@@ -231,7 +249,8 @@ fn floats(operator: Operator, left: &Value, right: &Value) -> Result<Value, SqlE
         Value::Datum(d) if matches!(d.as_ref(), Datum::Numeric(_)) => types::text::to_string(d.as_ref().as_ref()).parse().ok(),
         _ => None,
     };
-    let is_exact = [left, right].into_iter().any(|v| matches!(v, Value::Datum(_))) && ![left, right].into_iter().any(|v| matches!(v, Value::Float(_)));
+    let is_exact = [left, right].into_iter().any(|v| matches!(v, Value::Datum(_)))
+        && ![left, right].into_iter().any(|v| matches!(v, Value::Float(_)));
     let (a, b) = (float(left).ok_or_else(undefined)?, float(right).ok_or_else(undefined)?);
     let result = match operator {
         Add => a + b,

@@ -120,11 +120,22 @@ pub(crate) enum Source {
     /// A system relation.
     Table(&'static super::data::Shape),
     /// A view or a subquery; `lateral` ones may read the rows to the left.
-    Query { plan: Arc<Plan>, lateral: bool },
+    Query {
+        plan: Arc<Plan>,
+        lateral: bool,
+    },
     Cte(usize),
     /// Functions side by side, with a number if WITH ORDINALITY.
-    Functions { calls: Vec<(SetFunction, Vec<Ex>, Vec<Kind>, usize)>, ordinality: bool },
-    Join { how: JoinKind, left: Box<Node>, right: Box<Node>, on: Vec<Ex> },
+    Functions {
+        calls: Vec<(SetFunction, Vec<Ex>, Vec<Kind>, usize)>,
+        ordinality: bool,
+    },
+    Join {
+        how: JoinKind,
+        left: Box<Node>,
+        right: Box<Node>,
+        on: Vec<Ex>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +152,10 @@ pub(crate) enum Ex {
     Const(Value),
     Param(usize),
     /// A value of the row of the query `up` levels out.
-    Column { up: usize, at: usize },
+    Column {
+        up: usize,
+        at: usize,
+    },
     Aggregate(usize),
     /// The current value of a set-returning function of the SELECT list.
     Set(usize),
@@ -153,16 +167,34 @@ pub(crate) enum Ex {
     Same(Box<Ex>, Box<Ex>),
     Operate(Operator, Box<Ex>, Box<Ex>),
     Call(Function, Vec<Ex>, Arc<[Kind]>),
-    Cast { ex: Box<Ex>, from: Kind, to: Kind },
+    Cast {
+        ex: Box<Ex>,
+        from: Kind,
+        to: Kind,
+    },
     Case(Vec<(Ex, Ex)>, Option<Box<Ex>>),
     Coalesce(Vec<Ex>),
     /// `left op ANY (array)` or `ALL`.
-    Quantified { operator: Operator, all: bool, left: Box<Ex>, right: Box<Ex> },
+    Quantified {
+        operator: Operator,
+        all: bool,
+        left: Box<Ex>,
+        right: Box<Ex>,
+    },
     Array(Vec<Ex>),
     Row(Vec<Ex>),
     /// Its index of the first element is `base`.
-    Subscript { array: Box<Ex>, index: Box<Ex>, base: i64 },
-    Slice { array: Box<Ex>, from: Option<Box<Ex>>, to: Option<Box<Ex>>, base: i64 },
+    Subscript {
+        array: Box<Ex>,
+        index: Box<Ex>,
+        base: i64,
+    },
+    Slice {
+        array: Box<Ex>,
+        from: Option<Box<Ex>>,
+        to: Option<Box<Ex>>,
+        base: i64,
+    },
     Field(Box<Ex>, usize),
     Subquery(Arc<Plan>, SubqueryKind),
 }
@@ -173,14 +205,22 @@ pub(crate) enum SubqueryKind {
     Exists,
     Array,
     /// `left op ANY (query)` or `ALL`; a row on the left is compared field by field.
-    Quantified { operator: Operator, all: bool, left: Box<Ex> },
+    Quantified {
+        operator: Operator,
+        all: bool,
+        left: Box<Ex>,
+    },
 }
 
 impl Ex {
     /// Calls `see` with every column of this query level, `up` levels out, that the expression reads; false if it cannot be known
     /// (a subquery is in it).
     pub(crate) fn columns(&self, see: &mut dyn FnMut(usize, usize)) -> bool {
-        let all = |exs: &[&Ex], see: &mut dyn FnMut(usize, usize)| exs.iter().fold(true, |known, ex| ex.columns(see) && known);
+        let all = |exs: &[&Ex], see: &mut dyn FnMut(usize, usize)| {
+            // Every part is looked at, also after one that cannot be known.
+            let unknown = exs.iter().filter(|ex| !ex.columns(see)).count();
+            unknown == 0
+        };
         match self {
             Ex::Const(_) | Ex::Param(_) => true,
             Ex::Column { up, at } => {
@@ -192,7 +232,9 @@ impl Ex {
             Ex::Quantified { left, right, .. } => all(&[left, right], see),
             Ex::Subscript { array, index, .. } => all(&[array, index], see),
             Ex::Not(a) | Ex::IsNull(a) | Ex::Cast { ex: a, .. } | Ex::Field(a, _) => a.columns(see),
-            Ex::Call(_, args, _) | Ex::Coalesce(args) | Ex::Array(args) | Ex::Row(args) => all(&args.iter().collect::<Vec<_>>(), see),
+            Ex::Call(_, args, _) | Ex::Coalesce(args) | Ex::Array(args) | Ex::Row(args) => {
+                all(&args.iter().collect::<Vec<_>>(), see)
+            }
             Ex::Case(branches, last) => {
                 let mut parts: Vec<&Ex> = branches.iter().flat_map(|(a, b)| [a, b]).collect();
                 parts.extend(last.as_deref());

@@ -160,3 +160,40 @@ fn is_system_type(data_type: &DataType) -> bool {
         kind::is_reg(kind) || matches!(kind, kind::OID | kind::NAME | kind::CHAR | kind::XID | kind::INT2VECTOR | kind::OIDVECTOR)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_go_where_their_names_are_known() {
+        let catalog = catalog::Catalog::new();
+        let path = ["public".to_owned()];
+        let names = Scope { catalog: &catalog, database: types::DatabaseId(5), search_path: &path };
+        let system = |text: &str| uses(names, &crate::parse::parse_query(text).unwrap()).is_system();
+        for text in [
+            "select 1 from pg_class",
+            "select * from information_schema.tables",
+            "select pg_catalog.version()",
+            "select current_schema(), current_user",
+            "select 't'::regclass",
+            "select * from pg_show_all_settings()",
+            "with c as (select 1 from pg_class) select * from c",
+            "select 1 where exists (select 1 from pg_type)",
+            "select * from pg_catalog.pg_class, generate_series(1, 2)",
+        ] {
+            assert!(system(text), "{text}");
+        }
+        for text in [
+            "select 1",
+            "select now(), upper('x')",
+            "select * from t",
+            "select * from t, pg_class",
+            "select version() from t",
+            "with pg_class as (select 1) select * from pg_class",
+            "select * from generate_series(1, 2)",
+        ] {
+            assert!(!system(text), "{text}");
+        }
+    }
+}

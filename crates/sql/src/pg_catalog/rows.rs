@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use types::{Datum, SqlError, SqlState, SqlType, binary, text};
 
+use super::cast;
 use super::kind::{self, Kind};
 use super::relation::Row;
 use super::store::Store;
 use super::value::{self, Value};
-use super::cast;
 
 /// The rows of one query of system relations.
 pub struct SystemRows {
@@ -211,4 +211,39 @@ fn array_text(bytes: &[u8]) -> Result<String, SqlError> {
 
 fn malformed() -> SqlError {
     SqlError::new(SqlState::INVALID_BINARY_REPRESENTATION, "incorrect binary data format")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_of_the_systems_types_are_read() {
+        let int4_array = |values: &[Option<i32>]| {
+            let mut bytes: Vec<u8> =
+                [1, 1, 23, i32::try_from(values.len()).unwrap(), 1].iter().flat_map(|v: &i32| v.to_be_bytes()).collect();
+            for value in values {
+                put_i32(value.map_or(-1, |_| 4), &mut bytes);
+                bytes.extend(value.iter().flat_map(|v| v.to_be_bytes()));
+            }
+            bytes
+        };
+        let text = |s: &str| Ok(Datum::Text(s.into()));
+        for (kind, bytes, is_binary, expected) in [
+            (kind::OID, 1259u32.to_be_bytes().to_vec(), true, Ok(Datum::Int8(1259))),
+            (kind::OID, b"1259".to_vec(), false, Ok(Datum::Int8(1259))),
+            (kind::OID, b"x".to_vec(), false, Err(SqlState::INVALID_TEXT_REPRESENTATION)),
+            (kind::OID, vec![1, 2], true, Err(SqlState::INVALID_BINARY_REPRESENTATION)),
+            (kind::REGCLASS, b"pg_class".to_vec(), false, text("pg_class")),
+            (kind::REGCLASS, 1259u32.to_be_bytes().to_vec(), true, text("1259")),
+            (1007, int4_array(&[Some(1), None, Some(-3)]), true, text("{1,NULL,-3}")),
+            (1007, int4_array(&[Some(1)])[..22].to_vec(), true, Err(SqlState::INVALID_BINARY_REPRESENTATION)),
+            (1007, vec![0; 12], true, text("{}")),
+            (kind::INET, vec![0; 8], true, Err(SqlState::FEATURE_NOT_SUPPORTED)),
+        ] {
+            let found = system_parameter(kind, &bytes, is_binary).unwrap().map_err(|error| error.state);
+            assert_eq!(found, expected, "{kind} {bytes:?}");
+        }
+        assert!(system_parameter(4_000_000_000, b"", false).is_none());
+    }
 }

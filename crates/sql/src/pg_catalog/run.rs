@@ -84,8 +84,7 @@ impl<'a> Run<'a> {
                     }
                     Body::Select(_) => vec![],
                 };
-                let mut keyed: Vec<(Vec<Value>, Row)> =
-                    rows.into_iter().map(|row| (keys(&plan.order, &row), row)).collect();
+                let mut keyed: Vec<(Vec<Value>, Row)> = rows.into_iter().map(|row| (keys(&plan.order, &row), row)).collect();
                 sort(&mut keyed, &plan.order);
                 keyed.into_iter().map(|(_, row)| row).collect()
             }
@@ -153,7 +152,7 @@ impl<'a> Run<'a> {
 
     fn step(&self) -> Result<(), SqlError> {
         self.steps.set(self.steps.get().wrapping_add(1));
-        if self.steps.get() % 1024 == 0 && self.cancel.is_some_and(Cancel::is_set) {
+        if self.steps.get().is_multiple_of(1024) && self.cancel.is_some_and(Cancel::is_set) {
             return Err(SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request"));
         }
         Ok(())
@@ -254,9 +253,8 @@ impl<'a> Run<'a> {
         // PostgreSQL's `***:` only says that what follows is an ordinary pattern.
         let plain = pattern.strip_prefix("***:").unwrap_or(pattern);
         let compiled = regex::RegexBuilder::new(plain).case_insensitive(fold).dot_matches_new_line(true).build();
-        let compiled = compiled.map_err(|error| {
-            SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid regular expression: {error}"))
-        })?;
+        let compiled = compiled
+            .map_err(|error| SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid regular expression: {error}")))?;
         self.patterns.borrow_mut().insert(key, compiled.clone());
         Ok(compiled)
     }
@@ -307,8 +305,20 @@ fn sort(rows: &mut [(Vec<Value>, Row)], order: &[Order]) {
         for ((a, b), by) in a.iter().zip(b).zip(order) {
             let found = match (a.is_null(), b.is_null()) {
                 (true, true) => Ordering::Equal,
-                (true, false) => if by.nulls_first { Ordering::Less } else { Ordering::Greater },
-                (false, true) => if by.nulls_first { Ordering::Greater } else { Ordering::Less },
+                (true, false) => {
+                    if by.nulls_first {
+                        Ordering::Less
+                    } else {
+                        Ordering::Greater
+                    }
+                }
+                (false, true) => {
+                    if by.nulls_first {
+                        Ordering::Greater
+                    } else {
+                        Ordering::Less
+                    }
+                }
                 (false, false) if by.descending => value::total(b, a),
                 (false, false) => value::total(a, b),
             };

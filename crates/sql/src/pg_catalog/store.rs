@@ -46,12 +46,9 @@ impl Store {
         if let Some(table) = data::table(shape.name) {
             rows.fill(&table);
         }
-        match shape.schema {
-            "pg_catalog" => {
-                objects::fill(self, shape.name, &mut rows);
-                server::fill(self, shape.name, &mut rows);
-            }
-            _ => {}
+        if shape.schema == "pg_catalog" {
+            objects::fill(self, shape.name, &mut rows);
+            server::fill(self, shape.name, &mut rows);
         }
         let relation = Arc::new(Relation::new(rows.rows));
         self.relations.lock().insert(shape.name, Arc::clone(&relation));

@@ -118,9 +118,8 @@ pub(crate) fn compare(a: &Value, b: &Value) -> Option<Ordering> {
             match (&a, &b) {
                 (Datum::Int8(x), Datum::Float8(y)) => (*x as f64).partial_cmp(y),
                 (Datum::Float8(x), Datum::Int8(y)) => x.partial_cmp(&(*y as f64)),
-                (Datum::Numeric(_), Datum::Int8(_) | Datum::Float8(_)) | (Datum::Int8(_) | Datum::Float8(_), Datum::Numeric(_)) => {
-                    float(&a).partial_cmp(&float(&b))
-                }
+                (Datum::Numeric(_), Datum::Int8(_) | Datum::Float8(_))
+                | (Datum::Int8(_) | Datum::Float8(_), Datum::Numeric(_)) => float(&a).partial_cmp(&float(&b)),
                 _ => expr::compare(a.as_ref(), b.as_ref()),
             }
         }
@@ -251,7 +250,8 @@ mod tests {
 
     #[test]
     fn arrays_are_written_and_read_as_postgresql_does() {
-        let elements = vec![Some("a".into()), None, Some("b c".into()), Some("NULL".into()), Some("q\"\\".into()), Some(String::new())];
+        let elements =
+            vec![Some("a".into()), None, Some("b c".into()), Some("NULL".into()), Some("q\"\\".into()), Some(String::new())];
         let text = array_text(&elements);
         assert_eq!(text, r#"{a,NULL,"b c","NULL","q\"\\",""}"#);
         assert_eq!(array_elements(&text), Some(elements));

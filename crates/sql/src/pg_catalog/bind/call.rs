@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
-    Ident, ObjectName,
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName,
 };
 use types::{SqlError, SqlState};
 
-use super::level::{Clause, Level};
 use super::coercion::{Family, family};
+use super::level::{Clause, Level};
 use super::{Binder, Typed, unsupported};
 use crate::names::SYSTEM_SCHEMAS;
 use crate::pg_catalog::data;

@@ -158,6 +158,9 @@ mod tests {
             assert_eq!(common_kind("CASE", kinds.clone()).ok(), expected, "{kinds:?}");
         }
         let error = common_kind("UNION", [text, kind::INT4]).unwrap_err();
-        assert_eq!((error.state, error.message.as_str()), (SqlState::DATATYPE_MISMATCH, "UNION types text and integer cannot be matched"));
+        assert_eq!(
+            (error.state, error.message.as_str()),
+            (SqlState::DATATYPE_MISMATCH, "UNION types text and integer cannot be matched")
+        );
     }
 }

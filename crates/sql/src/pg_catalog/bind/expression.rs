@@ -58,9 +58,7 @@ impl Binder<'_> {
             Ok(negated(not, boolean(same)))
         };
         match expr {
-            Expr::IsNull(inner) | Expr::IsUnknown(inner) => {
-                Ok(boolean(Ex::IsNull(Box::new(self.expression(level, inner)?.ex))))
-            }
+            Expr::IsNull(inner) | Expr::IsUnknown(inner) => Ok(boolean(Ex::IsNull(Box::new(self.expression(level, inner)?.ex)))),
             Expr::IsNotNull(inner) | Expr::IsNotUnknown(inner) => {
                 Ok(negated(true, boolean(Ex::IsNull(Box::new(self.expression(level, inner)?.ex)))))
             }
@@ -94,6 +92,10 @@ impl Binder<'_> {
             Expr::Position { expr, r#in } => self.call_with(level, "position", &[r#in, expr]),
             Expr::Trim { trim_where: None, trim_what: None, expr, trim_characters: None } => {
                 self.call_with(level, "btrim", &[expr])
+            }
+            Expr::Interval(interval) if interval.leading_field.is_none() => {
+                let value = self.expression(level, &interval.value)?;
+                Ok(Typed::new(self.coerce(value, kind::INTERVAL), kind::INTERVAL))
             }
             other => Err(unsupported(format!("\"{other}\""))),
         }
@@ -150,8 +152,8 @@ impl Binder<'_> {
 
     fn constant(&self, value: &ast::Value) -> Result<Typed, SqlError> {
         use ast::Value::{
-            Boolean, DollarQuotedString, EscapedStringLiteral, NationalStringLiteral, Null, Number, Placeholder, SingleQuotedString,
-            UnicodeStringLiteral,
+            Boolean, DollarQuotedString, EscapedStringLiteral, NationalStringLiteral, Null, Number, Placeholder,
+            SingleQuotedString, UnicodeStringLiteral,
         };
         Ok(match value {
             Null => Typed::null(),
@@ -208,7 +210,13 @@ impl Binder<'_> {
         Ok(if value.kind == kind::UNKNOWN { Typed::new(self.coerce(value, kind::TEXT), kind::TEXT) } else { value })
     }
 
-    fn case(&self, level: &Level<'_>, operand: Option<&Expr>, conditions: &[CaseWhen], last: Option<&Expr>) -> Result<Typed, SqlError> {
+    fn case(
+        &self,
+        level: &Level<'_>,
+        operand: Option<&Expr>,
+        conditions: &[CaseWhen],
+        last: Option<&Expr>,
+    ) -> Result<Typed, SqlError> {
         let operand = operand.map(|expr| self.expression(level, expr)).transpose()?;
         let mut tests = Vec::with_capacity(conditions.len());
         let mut results = Vec::with_capacity(conditions.len() + 1);
@@ -283,7 +291,8 @@ impl Binder<'_> {
     fn subscript(&self, level: &Level<'_>, array: Typed, subscript: &Subscript) -> Result<Typed, SqlError> {
         let element = kind::element(array.kind);
         if element == kind::UNKNOWN {
-            let message = format!("cannot subscript type {} because it does not support subscripting", kind::format(array.kind, None));
+            let message =
+                format!("cannot subscript type {} because it does not support subscripting", kind::format(array.kind, None));
             return Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message));
         }
         let base = i64::from(!matches!(array.kind, kind::INT2VECTOR | kind::OIDVECTOR));

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor, TableWithJoins,
+    Expr, FunctionArg, FunctionArgExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor,
+    TableWithJoins,
 };
 use types::{SqlError, SqlState};
 
@@ -78,7 +79,14 @@ impl Binder<'_> {
     }
 
     /// USING: columns of both sides that become one. Errors: 42703.
-    fn merge(&self, level: &mut Level<'_>, first: usize, middle: usize, how: JoinKind, names: &[String]) -> Result<Vec<Ex>, SqlError> {
+    fn merge(
+        &self,
+        level: &mut Level<'_>,
+        first: usize,
+        middle: usize,
+        how: JoinKind,
+        names: &[String],
+    ) -> Result<Vec<Ex>, SqlError> {
         let mut conditions = Vec::new();
         for name in names {
             let merged = level.merged.iter().position(|c| c.name == *name);
@@ -118,17 +126,17 @@ impl Binder<'_> {
                 self.add(level, given, alias.as_ref())
             }
             TableFactor::Table { name, alias, args: Some(args), with_ordinality, .. } => {
-                self.from_function(level, name, &args.args, *with_ordinality, alias.as_ref())
+                self.function_item(level, name, &args.args, *with_ordinality, alias.as_ref())
             }
             TableFactor::Function { name, args, with_ordinality, alias, .. } => {
-                self.from_function(level, name, args, *with_ordinality, alias.as_ref())
+                self.function_item(level, name, args, *with_ordinality, alias.as_ref())
             }
             TableFactor::UNNEST { alias, array_exprs, with_ordinality, with_offset: false, .. } => {
                 let name = ObjectName::from(vec![Ident::new("unnest")]);
                 let one = |e: &Expr| vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(e.clone()))];
                 let mut calls = Vec::new();
                 for array in array_exprs {
-                    calls.push(self.from_call(level, &name, &one(array))?);
+                    calls.push(self.row_function(level, &name, &one(array))?);
                 }
                 self.functions(level, "unnest", calls, *with_ordinality, alias.as_ref())
             }
@@ -192,7 +200,7 @@ impl Binder<'_> {
         Ok(Given { name: shape.name.to_owned(), columns, shape: Some(shape), source })
     }
 
-    fn from_function(
+    fn function_item(
         &self,
         level: &mut Level<'_>,
         name: &ObjectName,
@@ -200,13 +208,13 @@ impl Binder<'_> {
         ordinality: bool,
         alias: Option<&TableAlias>,
     ) -> Result<Node, SqlError> {
-        let call = self.from_call(level, name, args)?;
+        let call = self.row_function(level, name, args)?;
         let title = name.0.last().and_then(|part| part.as_ident()).map_or_else(String::new, |ident| ident.value.clone());
         self.functions(level, &title, vec![call], ordinality, alias)
     }
 
     /// A function as a relation: one that returns rows, or a value as one row.
-    fn from_call(&self, level: &Level<'_>, name: &ObjectName, args: &[FunctionArg]) -> Result<SetCall, SqlError> {
+    fn row_function(&self, level: &Level<'_>, name: &ObjectName, args: &[FunctionArg]) -> Result<SetCall, SqlError> {
         level.clause.set(Clause::Other("functions in FROM"));
         let arguments = self.arguments(level, args)?;
         let lower = function_name(name).map(str::to_ascii_lowercase).ok_or_else(|| self.no_function(name, &[]))?;

@@ -3,8 +3,8 @@
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 use types::{SqlError, SqlState};
 
-use super::level::Level;
 use super::coercion::{Family, comparable, family};
+use super::level::Level;
 use super::{Binder, Typed, unsupported};
 use crate::pg_catalog::functions;
 use crate::pg_catalog::kind::{self, Kind};
@@ -57,7 +57,11 @@ impl Binder<'_> {
             return Ok(self.append(left, right));
         }
         let (to_left, to_right) = self.operands(operator, l, r).ok_or_else(missing)?;
-        let returns = operator.result(to_left, to_right);
+        let returns = match (operator, family(to_left), to_left) {
+            (Operator::Subtract, Family::Time, kind::DATE) => kind::INT4,
+            (Operator::Subtract, Family::Time, _) => kind::INTERVAL,
+            _ => operator.result(to_left, to_right),
+        };
         let (left, right) = (self.operand(left, to_left), self.operand(right, to_right));
         Ok(Typed::new(Ex::Operate(operator, Box::new(left), Box::new(right)), returns))
     }
@@ -69,7 +73,10 @@ impl Binder<'_> {
 
     /// The types an operator's sides become; `None` if it does not go with them.
     fn operands(&self, operator: Operator, l: Kind, r: Kind) -> Option<(Kind, Kind)> {
-        use Operator::{Add, BitAnd, BitOr, Concat, ContainedBy, Contains, Divide, Modulo, Multiply, Overlaps, ShiftLeft, ShiftRight, Subtract};
+        use Operator::{
+            Add, BitAnd, BitOr, Concat, ContainedBy, Contains, Divide, Modulo, Multiply, Overlaps, ShiftLeft, ShiftRight,
+            Subtract,
+        };
         let of = |kind: Kind, other: Kind| if kind == kind::UNKNOWN { other } else { kind };
         let (fl, fr) = (family(l), family(r));
         match operator {
@@ -84,7 +91,8 @@ impl Binder<'_> {
             // One side at least is a text; the other one is written out.
             Concat => {
                 let text = |kind| if family(kind) == Family::String { kind } else { kind::TEXT };
-                (matches!(fl, Family::String | Family::Any) || matches!(fr, Family::String | Family::Any)).then(|| (text(l), text(r)))
+                (matches!(fl, Family::String | Family::Any) || matches!(fr, Family::String | Family::Any))
+                    .then(|| (text(l), text(r)))
             }
             Subtract if fl == Family::Time && fr == Family::Time => (l == r).then_some((l, r)),
             Contains | ContainedBy | Overlaps => {
@@ -129,7 +137,14 @@ impl Binder<'_> {
         found.ok_or_else(|| missing_operator(symbol, left, element))
     }
 
-    pub(super) fn any_or_all(&self, level: &Level<'_>, all: bool, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Typed, SqlError> {
+    pub(super) fn any_or_all(
+        &self,
+        level: &Level<'_>,
+        all: bool,
+        left: &Expr,
+        op: &BinaryOperator,
+        right: &Expr,
+    ) -> Result<Typed, SqlError> {
         let symbol = symbol(op);
         let mut inner = right;
         while let Expr::Nested(nested) = inner {

@@ -173,7 +173,11 @@ impl Binder<'_> {
             let name = &cte.alias.name.value;
             let named = |columns: &[Column]| -> Vec<Column> {
                 let given = cte.alias.columns.iter().map(|c| Some(c.name.value.as_str().into())).chain(std::iter::repeat(None));
-                columns.iter().zip(given).map(|(c, given)| Column { name: given.unwrap_or(c.name.clone()), ..c.clone() }).collect()
+                columns
+                    .iter()
+                    .zip(given)
+                    .map(|(c, given)| Column { name: given.unwrap_or(c.name.clone()), ..c.clone() })
+                    .collect()
             };
             let entry = |columns: &[Column], recursing: bool| {
                 Rc::new(CteEntry { name: name.clone(), id, columns: named(columns), recursing: Cell::new(recursing) })
@@ -230,7 +234,8 @@ impl Binder<'_> {
             Expr::Value(value) => match &value.value {
                 ast::Value::Number(digits, _) => {
                     let at = digits.parse::<usize>().ok().and_then(|n| n.checked_sub(1)).filter(|at| *at < columns.len());
-                    let invalid = || SqlError::new(SqlState(*b"42P10"), format!("ORDER BY position {digits} is not in select list"));
+                    let invalid =
+                        || SqlError::new(SqlState(*b"42P10"), format!("ORDER BY position {digits} is not in select list"));
                     at.map(Some).ok_or_else(invalid)
                 }
                 _ => Ok(None),
@@ -252,7 +257,9 @@ pub(super) fn order_items(by: Option<&OrderBy>) -> Result<&[OrderByExpr], SqlErr
 
 /// A column's type; UNKNOWN for a constant without a type.
 fn untyped_or(plan: &Plan, column: &Column, at: usize) -> Kind {
-    let untyped = |ex: Option<&Ex>| matches!(ex, Some(Ex::Const(crate::pg_catalog::value::Value::Null | crate::pg_catalog::value::Value::Text(_))));
+    let untyped = |ex: Option<&Ex>| {
+        matches!(ex, Some(Ex::Const(crate::pg_catalog::value::Value::Null | crate::pg_catalog::value::Value::Text(_))))
+    };
     let constant = match &plan.body {
         Body::Select(select) => untyped(select.items.get(at)),
         Body::Values(rows) => !rows.is_empty() && rows.iter().all(|row| untyped(row.get(at))),

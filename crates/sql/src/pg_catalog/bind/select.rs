@@ -1,6 +1,8 @@
 //! SELECT: its conditions where they hold soonest, its list, its groups.
 
-use sqlparser::ast::{self, Expr, GroupByExpr, OrderBy, SelectItem, SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins};
+use sqlparser::ast::{
+    self, Expr, GroupByExpr, OrderBy, SelectItem, SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins,
+};
 use types::{SqlError, SqlState};
 
 use super::from::side_by_side;
@@ -233,15 +235,24 @@ fn check_groups<'e>(level: &Level<'_>, groups: &[Ex], values: impl Iterator<Item
         });
     }
     let owner = |at: usize| {
-        let relation = level.relations.iter().find(|r| r.columns.iter().any(|c| matches!(c.ex, Ex::Column { up: 0, at: own } if own == at)))?;
-        relation.columns.iter().find(|c| matches!(c.ex, Ex::Column { up: 0, at: own } if own == at)).map(|column| (relation, column))
+        let relation = level
+            .relations
+            .iter()
+            .find(|r| r.columns.iter().any(|c| matches!(c.ex, Ex::Column { up: 0, at: own } if own == at)))?;
+        relation
+            .columns
+            .iter()
+            .find(|c| matches!(c.ex, Ex::Column { up: 0, at: own } if own == at))
+            .map(|column| (relation, column))
     };
     for at in allowed.clone() {
         if let Some((relation, column)) = owner(at)
             && relation.shape.is_some()
             && column.name == "oid"
         {
-            allowed.extend(relation.columns.iter().filter_map(|c| if let Ex::Column { up: 0, at } = c.ex { Some(at) } else { None }));
+            allowed.extend(
+                relation.columns.iter().filter_map(|c| if let Ex::Column { up: 0, at } = c.ex { Some(at) } else { None }),
+            );
         }
     }
     for value in values {

@@ -10,13 +10,7 @@ use crate::pg_catalog::plan::{Body, Source as From};
 fn catalog() -> Catalog {
     let catalog = Catalog::new();
     let schema = catalog.schema(catalog.database("postgres").unwrap().id, "public").unwrap().id;
-    let column = catalog::Column {
-        id: ColumnId(1),
-        name: "id".into(),
-        data_type: SqlType::Int4,
-        not_null: false,
-        default: None,
-    };
+    let column = catalog::Column { id: ColumnId(1), name: "id".into(), data_type: SqlType::Int4, not_null: false, default: None };
     let table = catalog::Table { id: TableId(20000), schema, name: "t".into(), columns: vec![column], primary_key: None };
     catalog.apply(&Edit::CreateTable(table)).unwrap()
 }
@@ -40,18 +34,35 @@ fn shape(text: &str) -> String {
 #[test]
 fn columns_have_postgresqls_names_and_types() {
     for (text, expected) in [
-        ("select oid, relname, relkind, reltuples, relacl from pg_class", "oid oid, relname name, relkind \"char\", reltuples real, relacl aclitem[]"),
+        (
+            "select oid, relname, relkind, reltuples, relacl from pg_class",
+            "oid oid, relname name, relkind \"char\", reltuples real, relacl aclitem[]",
+        ),
         ("select c.* from pg_catalog.pg_inherits c", "inhrelid oid, inhparent oid, inhseqno integer, inhdetachpending boolean"),
-        ("select 1, 3000000000, 1.5, 'x', null", "?column? integer, ?column? bigint, ?column? numeric, ?column? text, ?column? text"),
+        (
+            "select 1, 3000000000, 1.5, 'x', null",
+            "?column? integer, ?column? bigint, ?column? numeric, ?column? text, ?column? text",
+        ),
         ("select 'pg_class'::pg_catalog.regclass, '{a}'::text[], 1::oid", "regclass regclass, text text[], oid oid"),
-        ("select case when true then relname else 'x' end from pg_class", "relname name"),
+        ("select case when true then relname else 'x' end from pg_class", "case name"),
         ("select case when relname = 'x' then 1 end from pg_class", "case integer"),
-        ("select coalesce(relname, 'x'), array[1, 2], exists (select 1) from pg_class", "coalesce name, array integer[], exists boolean"),
-        ("select count(*), sum(attnum), max(attname), array_agg(attname), string_agg(attname, ',') from pg_attribute",
-         "count bigint, sum bigint, max name, array_agg name[], string_agg text"),
+        (
+            "select coalesce(relname, 'x'), array[1, 2], exists (select 1) from pg_class",
+            "coalesce name, array integer[], exists boolean",
+        ),
+        (
+            "select count(*), sum(attnum), max(attname), array_agg(attname), string_agg(attname, ',') from pg_attribute",
+            "count bigint, sum bigint, max name, array_agg name[], string_agg text",
+        ),
         ("select array(select oid from pg_class), (select relname from pg_class limit 1)", "array oid[], relname name"),
-        ("select indkey[0], conkey[1], conkey[1:2] from pg_index, pg_constraint", "indkey smallint, conkey smallint, conkey smallint[]"),
-        ("select (x).n, (x).x from (select information_schema._pg_expandarray(conkey) as x from pg_constraint) s", "n integer, x smallint"),
+        (
+            "select indkey[0], conkey[1], conkey[1:2] from pg_index, pg_constraint",
+            "indkey smallint, conkey smallint, conkey smallint[]",
+        ),
+        (
+            "select (x).n, (x).x from (select information_schema._pg_expandarray(conkey) as x from pg_constraint) s",
+            "n integer, x smallint",
+        ),
         ("select * from generate_series(1, 2) with ordinality as s(a, b)", "a integer, b bigint"),
         ("select u from unnest('{a,b}'::name[]) u", "u name"),
         ("select relname from pg_class union all select 'x' order by 1", "relname name"),
@@ -61,6 +72,7 @@ fn columns_have_postgresqls_names_and_types() {
         ("select table_name from information_schema.tables", "table_name name"),
         ("select relname operator(pg_catalog.~) '^(x)$' collate pg_catalog.default from pg_class", "?column? boolean"),
         ("select tableoid from pg_class", "tableoid oid"),
+        ("select pid from pg_stat_activity where now() - query_start > interval '5 minutes'", "pid integer"),
     ] {
         if expected.is_empty() {
             assert_eq!(bound(text, &["public"]).unwrap_err().state, SqlState::UNDEFINED_COLUMN, "{text}");
@@ -101,8 +113,11 @@ fn what_is_wrong_is_said_as_postgresql_says_it() {
         ("select case when true then 1 else relname end from pg_class", "42804", "CASE types name and integer cannot be matched"),
         ("select oid from pg_class union select 'x'::text", "42804", "UNION types oid and text cannot be matched"),
         ("select 1 union select 1, 2", "42601", "each UNION query must have the same number of columns"),
-        ("select relname, count(*) from pg_class", "42803",
-         "column \"pg_class.relname\" must appear in the GROUP BY clause or be used in an aggregate function"),
+        (
+            "select relname, count(*) from pg_class",
+            "42803",
+            "column \"pg_class.relname\" must appear in the GROUP BY clause or be used in an aggregate function",
+        ),
         ("select 1 from pg_class where count(*) > 1", "42803", "aggregate functions are not allowed in WHERE"),
         ("select 1::nope", "42704", "type \"nope\" does not exist"),
         ("select 1 from pg_class a, pg_type a", "42712", "table name \"a\" specified more than once"),

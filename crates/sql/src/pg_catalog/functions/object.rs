@@ -31,35 +31,55 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
             Ok(object.map_or(Value::Null, |o| Value::Bool(cast::is_visible(run.store, o.schema(catalog), o.name()))))
         }),
         (
-            "pg_type_is_visible" | "pg_function_is_visible" | "pg_operator_is_visible" | "pg_opclass_is_visible"
-            | "pg_opfamily_is_visible" | "pg_collation_is_visible" | "pg_conversion_is_visible" | "pg_statistics_obj_is_visible"
-            | "pg_ts_config_is_visible" | "pg_ts_dict_is_visible" | "pg_ts_parser_is_visible" | "pg_ts_template_is_visible",
+            "pg_type_is_visible"
+            | "pg_function_is_visible"
+            | "pg_operator_is_visible"
+            | "pg_opclass_is_visible"
+            | "pg_opfamily_is_visible"
+            | "pg_collation_is_visible"
+            | "pg_conversion_is_visible"
+            | "pg_statistics_obj_is_visible"
+            | "pg_ts_config_is_visible"
+            | "pg_ts_dict_is_visible"
+            | "pg_ts_parser_is_visible"
+            | "pg_ts_template_is_visible",
             1,
         ) => f(kind::BOOL, yes),
-        ("obj_description", 1 | 2) | ("col_description", 2) | ("shobj_description", 2) => f(kind::TEXT, match name {
-            "obj_description" => |run, args, _| Ok(description(run, args, 0)),
-            "col_description" => |run, args, _| Ok(description(run, args, integer(args, 1))),
-            _ => |run, args, _| Ok(shared_description(run, args)),
-        }),
-        ("pg_encoding_to_char", 1) => f(kind::NAME, |_, args, _| {
-            Ok(Value::text(if integer(args, 0) == server::UTF8 { "UTF8" } else { "" }))
-        }),
+        ("obj_description", 1 | 2) | ("col_description", 2) | ("shobj_description", 2) => f(
+            kind::TEXT,
+            match name {
+                "obj_description" => |run, args, _| Ok(description(run, args, 0)),
+                "col_description" => |run, args, _| Ok(description(run, args, integer(args, 1))),
+                _ => |run, args, _| Ok(shared_description(run, args)),
+            },
+        ),
+        ("pg_encoding_to_char", 1) => {
+            f(kind::NAME, |_, args, _| Ok(Value::text(if integer(args, 0) == server::UTF8 { "UTF8" } else { "" })))
+        }
         ("pg_char_to_encoding", 1) => f(kind::INT4, |_, args, _| {
             let known = matches!(string(args, 0).to_ascii_lowercase().as_str(), "utf8" | "utf-8" | "unicode");
             Ok(Value::Int(if known { server::UTF8 } else { -1 }))
         }),
-        ("pg_table_size" | "pg_total_relation_size" | "pg_relation_size", 1 | 2) => f(kind::INT8, |run, args, _| {
-            Ok(relation_size(run.store, args.first().and_then(Value::as_oid)))
-        }),
+        ("pg_table_size" | "pg_total_relation_size" | "pg_relation_size", 1 | 2) => {
+            f(kind::INT8, |run, args, _| Ok(relation_size(run.store, args.first().and_then(Value::as_oid))))
+        }
         ("pg_indexes_size", 1) => f(kind::INT8, zero),
         ("pg_database_size", 1) => f(kind::INT8, database_size),
         ("pg_tablespace_size", 1) => f(kind::INT8, |run, _, _| Ok(Value::Int(total_size(run.store)))),
         ("pg_size_pretty", 1) => f(kind::TEXT, |_, args, _| Ok(Value::text(pretty(integer(args, 0))))),
         ("pg_tablespace_location", 1) => f(kind::TEXT, |_, _, _| Ok(Value::text(""))),
         (
-            "has_table_privilege" | "has_schema_privilege" | "has_database_privilege" | "has_function_privilege"
-            | "has_sequence_privilege" | "has_tablespace_privilege" | "has_language_privilege" | "has_type_privilege"
-            | "has_foreign_data_wrapper_privilege" | "has_server_privilege" | "has_any_column_privilege",
+            "has_table_privilege"
+            | "has_schema_privilege"
+            | "has_database_privilege"
+            | "has_function_privilege"
+            | "has_sequence_privilege"
+            | "has_tablespace_privilege"
+            | "has_language_privilege"
+            | "has_type_privilege"
+            | "has_foreign_data_wrapper_privilege"
+            | "has_server_privilege"
+            | "has_any_column_privilege",
             2 | 3,
         )
         | ("has_column_privilege", 3 | 4)
@@ -67,13 +87,16 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
         ("row_security_active", 1) => f(kind::BOOL, |_, _, _| Ok(Value::Bool(false))),
         ("to_regclass" | "to_regtype" | "to_regproc" | "to_regprocedure" | "to_regnamespace" | "to_regrole", 1) => {
             let returns = kind::by_name(name.strip_prefix("to_")?)?;
-            f(returns, match returns {
-                kind::REGCLASS => |run, args, _| Ok(to_reg(run, args, kind::REGCLASS)),
-                kind::REGTYPE => |run, args, _| Ok(to_reg(run, args, kind::REGTYPE)),
-                kind::REGNAMESPACE => |run, args, _| Ok(to_reg(run, args, kind::REGNAMESPACE)),
-                kind::REGROLE => |run, args, _| Ok(to_reg(run, args, kind::REGROLE)),
-                _ => |run, args, _| Ok(to_reg(run, args, kind::REGPROC)),
-            })
+            f(
+                returns,
+                match returns {
+                    kind::REGCLASS => |run, args, _| Ok(to_reg(run, args, kind::REGCLASS)),
+                    kind::REGTYPE => |run, args, _| Ok(to_reg(run, args, kind::REGTYPE)),
+                    kind::REGNAMESPACE => |run, args, _| Ok(to_reg(run, args, kind::REGNAMESPACE)),
+                    kind::REGROLE => |run, args, _| Ok(to_reg(run, args, kind::REGROLE)),
+                    _ => |run, args, _| Ok(to_reg(run, args, kind::REGPROC)),
+                },
+            )
         }
         ("pg_relation_is_publishable", 1) => f(kind::BOOL, |run, args, _| {
             let object = args.first().and_then(Value::as_oid).and_then(|oid| objects::object(&run.store.moment.catalog, oid));
@@ -95,9 +118,18 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
         }
         ("acldefault", 2) => f(kind::by_name("_aclitem")?, |run, args, _| Ok(default_privileges(run.store, args))),
         (
-            "pg_get_partkeydef" | "pg_get_partition_constraintdef" | "pg_get_ruledef" | "pg_get_triggerdef" | "pg_get_functiondef"
-            | "pg_get_serial_sequence" | "pg_get_statisticsobjdef" | "pg_get_statisticsobjdef_columns" | "pg_get_function_sqlbody"
-            | "pg_describe_object" | "pg_identify_object" | "pg_get_function_arg_default",
+            "pg_get_partkeydef"
+            | "pg_get_partition_constraintdef"
+            | "pg_get_ruledef"
+            | "pg_get_triggerdef"
+            | "pg_get_functiondef"
+            | "pg_get_serial_sequence"
+            | "pg_get_statisticsobjdef"
+            | "pg_get_statisticsobjdef_columns"
+            | "pg_get_function_sqlbody"
+            | "pg_describe_object"
+            | "pg_identify_object"
+            | "pg_get_function_arg_default",
             _,
         ) => f(kind::TEXT, null),
         ("pg_sequence_last_value" | "pg_stat_get_lastscan", 1) => f(kind::INT8, null),
@@ -224,7 +256,8 @@ fn to_reg(run: &Run<'_>, args: &[Value], to: Kind) -> Value {
 
 /// Types of a function of `pg_proc`, written out.
 fn procedure(store: &Store, args: &[Value], column: &str) -> Value {
-    let (Some(rows), Some(shape)) = (store.catalog_relation("pg_proc"), crate::pg_catalog::data::shape("pg_catalog", "pg_proc")) else {
+    let (Some(rows), Some(shape)) = (store.catalog_relation("pg_proc"), crate::pg_catalog::data::shape("pg_catalog", "pg_proc"))
+    else {
         return Value::Null;
     };
     let found = args.first().map(|oid| rows.find(0, oid)).unwrap_or_default();

@@ -40,12 +40,7 @@ pub(crate) fn find(name: &str, kinds: &[Kind]) -> Option<(SetFunction, Vec<(&'st
         ("_pg_expandarray", 1) => (ExpandArray, vec![("x", kind::element(first)), ("n", kind::INT4)]),
         ("aclexplode", 1) => (
             ExplodePrivileges,
-            vec![
-                ("grantor", kind::OID),
-                ("grantee", kind::OID),
-                ("privilege_type", kind::TEXT),
-                ("is_grantable", kind::BOOL),
-            ],
+            vec![("grantor", kind::OID), ("grantee", kind::OID), ("privilege_type", kind::TEXT), ("is_grantable", kind::BOOL)],
         ),
         ("pg_show_all_settings", 0) => {
             let mut columns = vec![("name", kind::TEXT); 17];
@@ -57,15 +52,45 @@ pub(crate) fn find(name: &str, kinds: &[Kind]) -> Option<(SetFunction, Vec<(&'st
         ("pg_stat_get_activity", 1) => {
             use kind::{BOOL, INET, INT4, INT8, NUMERIC, OID, TEXT, TIMESTAMPTZ, XID};
             let kinds = [
-                OID, INT4, OID, TEXT, TEXT, TEXT, TEXT, TEXT, TIMESTAMPTZ, TIMESTAMPTZ, TIMESTAMPTZ, TIMESTAMPTZ, INET, TEXT, INT4, XID,
-                XID, TEXT, BOOL, TEXT, TEXT, INT4, TEXT, NUMERIC, TEXT, BOOL, TEXT, BOOL, INT4, INT8,
+                OID,
+                INT4,
+                OID,
+                TEXT,
+                TEXT,
+                TEXT,
+                TEXT,
+                TEXT,
+                TIMESTAMPTZ,
+                TIMESTAMPTZ,
+                TIMESTAMPTZ,
+                TIMESTAMPTZ,
+                INET,
+                TEXT,
+                INT4,
+                XID,
+                XID,
+                TEXT,
+                BOOL,
+                TEXT,
+                TEXT,
+                INT4,
+                TEXT,
+                NUMERIC,
+                TEXT,
+                BOOL,
+                TEXT,
+                BOOL,
+                INT4,
+                INT8,
             ];
             (Activity, kinds.into_iter().map(|k| ("activity", k)).collect())
         }
         ("regexp_split_to_table", 2) => (SplitRegex, vec![("regexp_split_to_table", kind::TEXT)]),
         ("string_to_table", 2) => (Split, vec![("string_to_table", kind::TEXT)]),
         ("pg_options_to_table", 1) => (Nothing, vec![("option_name", kind::TEXT), ("option_value", kind::TEXT)]),
-        ("pg_get_publication_tables", 1) => (Nothing, vec![("relid", kind::OID), ("attrs", kind::INT2VECTOR), ("qual", kind::by_name("pg_node_tree")?)]),
+        ("pg_get_publication_tables", 1) => {
+            (Nothing, vec![("relid", kind::OID), ("attrs", kind::INT2VECTOR), ("qual", kind::by_name("pg_node_tree")?)])
+        }
         ("pg_partition_ancestors", 1) => (Nothing, vec![("relid", kind::REGCLASS)]),
         ("pg_listening_channels", 0) => (Nothing, vec![("pg_listening_channels", kind::TEXT)]),
         _ => return None,
@@ -91,7 +116,8 @@ pub(crate) fn set(run: &Run<'_>, function: SetFunction, args: &[Value], kinds: &
         SetFunction::GenerateSubscripts => {
             let wanted = integer(args, 1) == 1;
             let base = usize::from(!vector);
-            let mut rows: Vec<_> = elements().iter().enumerate().filter(|_| wanted).map(|(at, _)| vec![number(at + base)]).collect();
+            let mut rows: Vec<_> =
+                elements().iter().enumerate().filter(|_| wanted).map(|(at, _)| vec![number(at + base)]).collect();
             if args.get(2).is_some_and(Value::is_true) {
                 rows.reverse();
             }
@@ -111,14 +137,19 @@ pub(crate) fn set(run: &Run<'_>, function: SetFunction, args: &[Value], kinds: &
             while (step > 0 && at <= to) || (step < 0 && at >= to) {
                 rows.push(vec![Value::Int(at)]);
                 if rows.len() > 1 << 20 {
-                    return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "generate_series is too long for a query of system relations"));
+                    return Err(SqlError::new(
+                        SqlState::PROGRAM_LIMIT_EXCEEDED,
+                        "generate_series is too long for a query of system relations",
+                    ));
                 }
                 let Some(next) = at.checked_add(step) else { break };
                 at = next;
             }
             rows
         }
-        SetFunction::ExplodePrivileges => elements().iter().filter_map(Value::as_str).flat_map(|acl| exploded(run, acl)).collect(),
+        SetFunction::ExplodePrivileges => {
+            elements().iter().filter_map(Value::as_str).flat_map(|acl| exploded(run, acl)).collect()
+        }
         SetFunction::Settings => server::settings(run.store),
         SetFunction::Activity => server::activity(run.store, args.first().and_then(Value::as_int)),
         SetFunction::SplitRegex => {

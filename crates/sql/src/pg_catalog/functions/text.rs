@@ -15,17 +15,21 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
     let same = if first == kind::UNKNOWN { kind::TEXT } else { first };
     Some(match (name, kinds.len()) {
         ("nameconcatoid", 2) => f(kind::NAME, |_, args, _| Ok(Value::text(format!("{}_{}", string(args, 0), integer(args, 1))))),
-        ("pg_typeof", 1) => Function::lax(kind::REGTYPE, |_, _, kinds| {
-            Ok(kinds.first().map_or(Value::Null, |kind| Value::Int(i64::from(*kind))))
-        })
-        .common(),
+        ("pg_typeof", 1) => {
+            Function::lax(kind::REGTYPE, |_, _, kinds| Ok(kinds.first().map_or(Value::Null, |kind| Value::Int(i64::from(*kind)))))
+                .common()
+        }
         ("lower", 1) => f(kind::TEXT, |_, args, _| Ok(Value::text(string(args, 0).to_lowercase()))),
         ("upper", 1) => f(kind::TEXT, |_, args, _| Ok(Value::text(string(args, 0).to_uppercase()))),
-        ("length" | "char_length" | "character_length", 1) => f(kind::INT4, |_, args, _| Ok(count(string(args, 0).chars().count()))),
+        ("length" | "char_length" | "character_length", 1) => {
+            f(kind::INT4, |_, args, _| Ok(count(string(args, 0).chars().count())))
+        }
         ("octet_length", 1) => f(kind::INT4, |_, args, _| Ok(count(string(args, 0).len()))),
         ("substring" | "substr", 2 | 3) => f(kind::TEXT, substring),
         ("replace", 3) => f(kind::TEXT, |_, args, _| Ok(Value::text(string(args, 0).replace(string(args, 1), string(args, 2))))),
-        ("translate", 3) => f(kind::TEXT, |_, args, _| Ok(Value::text(translate(string(args, 0), string(args, 1), string(args, 2))))),
+        ("translate", 3) => {
+            f(kind::TEXT, |_, args, _| Ok(Value::text(translate(string(args, 0), string(args, 1), string(args, 2)))))
+        }
         ("split_part", 3) => f(kind::TEXT, |_, args, _| {
             let part = usize::try_from(integer(args, 2) - 1).ok().and_then(|at| string(args, 0).split(string(args, 1)).nth(at));
             Ok(Value::text(part.unwrap_or_default()))
@@ -59,11 +63,14 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
             let keep = places(integer(args, 1), text.len());
             Ok(Value::text(text.iter().skip(text.len() - keep).collect::<String>()))
         }),
-        ("btrim" | "ltrim" | "rtrim", 1 | 2) => f(kind::TEXT, match name {
-            "ltrim" => |_, args, _| Ok(Value::text(string(args, 0).trim_start_matches(trimmed(args).as_slice()))),
-            "rtrim" => |_, args, _| Ok(Value::text(string(args, 0).trim_end_matches(trimmed(args).as_slice()))),
-            _ => |_, args, _| Ok(Value::text(string(args, 0).trim_matches(trimmed(args).as_slice()))),
-        }),
+        ("btrim" | "ltrim" | "rtrim", 1 | 2) => f(
+            kind::TEXT,
+            match name {
+                "ltrim" => |_, args, _| Ok(Value::text(string(args, 0).trim_start_matches(trimmed(args).as_slice()))),
+                "rtrim" => |_, args, _| Ok(Value::text(string(args, 0).trim_end_matches(trimmed(args).as_slice()))),
+                _ => |_, args, _| Ok(Value::text(string(args, 0).trim_matches(trimmed(args).as_slice()))),
+            },
+        ),
         ("repeat", 2) => f(kind::TEXT, |_, args, _| {
             let times = usize::try_from(integer(args, 1)).unwrap_or(0);
             if string(args, 0).len().saturating_mul(times) > 1 << 24 {
@@ -133,10 +140,13 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
             [] => Ok(Value::Null),
         })
         .common(),
-        ("greatest" | "least", 1..) => Function::lax(same, match name {
-            "least" => |_, args, _| Ok(extreme(args, std::cmp::Ordering::Less)),
-            _ => |_, args, _| Ok(extreme(args, std::cmp::Ordering::Greater)),
-        })
+        ("greatest" | "least", 1..) => Function::lax(
+            same,
+            match name {
+                "least" => |_, args, _| Ok(extreme(args, std::cmp::Ordering::Less)),
+                _ => |_, args, _| Ok(extreme(args, std::cmp::Ordering::Greater)),
+            },
+        )
         .common(),
         ("abs", 1) => f(same, |_, args, _| match args.first() {
             Some(Value::Int(v)) => Ok(Value::Int(v.saturating_abs())),
@@ -178,7 +188,10 @@ fn trimmed(args: &[Value]) -> Vec<char> {
 fn extreme(args: &[Value], wanted: std::cmp::Ordering) -> Value {
     let known = args.iter().filter(|v| !v.is_null());
     let better = |a: &Value, b: &Value| crate::pg_catalog::value::total(b, a) == wanted;
-    known.fold(None::<&Value>, |best, v| if best.is_none_or(|best| better(best, v)) { Some(v) } else { best }).cloned().unwrap_or(Value::Null)
+    known
+        .fold(None::<&Value>, |best, v| if best.is_none_or(|best| better(best, v)) { Some(v) } else { best })
+        .cloned()
+        .unwrap_or(Value::Null)
 }
 
 fn substring(run: &Run<'_>, args: &[Value], _: &[Kind]) -> Result<Value, SqlError> {
@@ -191,7 +204,9 @@ fn substring(run: &Run<'_>, args: &[Value], _: &[Kind]) -> Result<Value, SqlErro
     }
     let start = integer(args, 1);
     let end = match args.get(2).and_then(Value::as_int) {
-        Some(n) if n < 0 => return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "negative substring length not allowed")),
+        Some(n) if n < 0 => {
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "negative substring length not allowed"));
+        }
         Some(n) => start.saturating_add(n),
         None => i64::MAX,
     };
@@ -253,9 +268,8 @@ fn format(run: &Run<'_>, args: &[Value], kinds: &[Kind]) -> Result<Value, SqlErr
     let mut out = String::new();
     let mut next = 1;
     let mut chars = pattern.chars().peekable();
-    let unrecognized = |c: char| {
-        SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("unrecognized format() type specifier \"{c}\""))
-    };
+    let unrecognized =
+        |c: char| SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("unrecognized format() type specifier \"{c}\""));
     while let Some(c) = chars.next() {
         if c != '%' {
             out.push(c);

@@ -37,8 +37,7 @@ impl Run<'_> {
         }
         let mut groups = Vec::with_capacity(order.len());
         for rows in order {
-            let aggregates =
-                select.aggregates.iter().map(|a| self.aggregate(a, &rows, outer)).collect::<Result<Vec<_>, _>>()?;
+            let aggregates = select.aggregates.iter().map(|a| self.aggregate(a, &rows, outer)).collect::<Result<Vec<_>, _>>()?;
             let first = rows.into_iter().next().unwrap_or_else(|| vec![Value::Null; select.width]);
             groups.push((first, aggregates));
         }

@@ -136,7 +136,8 @@ impl Run<'_> {
                     let unknown = rows.iter().any(|row| row.first().is_some_and(Value::is_null));
                     return Ok(if unknown { Value::Null } else { Value::Bool(false) });
                 }
-                let values: Vec<Value> = rows.iter().map(|row| if is_row { Value::Row(row.clone().into()) } else { first(row) }).collect();
+                let values: Vec<Value> =
+                    rows.iter().map(|row| if is_row { Value::Row(row.clone().into()) } else { first(row) }).collect();
                 self.quantified(*operator, *all, &left, values.iter())?
             }
         })
