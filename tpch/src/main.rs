@@ -1,4 +1,4 @@
-//! The program `tpch`: load, run and validate TPC-H on any PostgreSQL-wire server. Exit codes: 0 done and equal, 1 an error, a failed
+//! The program `tpch`: load, run and validate TPC-H, and change its tables under test, on any PostgreSQL-wire server. Exit codes: 0 done and equal, 1 an error, a failed
 //! query or a different answer, 2 wrong use.
 
 use std::error::Error;
@@ -12,6 +12,7 @@ use tpch::{QUERIES, Query};
 
 mod generate;
 mod load;
+mod mixed;
 mod run;
 mod validate;
 
@@ -80,6 +81,8 @@ enum Command {
         #[arg(long, value_delimiter = ',', value_parser = query)]
         queries: Vec<Query>,
     },
+    /// Change the tables by many clients while the queries run, and check that nothing is ever lost, doubled or seen half.
+    Mixed(mixed::Arguments),
     /// Write the tables to files.
     Generate {
         /// Scale factor: 1 is about 1 GB of text.
@@ -165,6 +168,17 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
             let text = format!("{}\n{equal} of {all} equal", validate::table(&verdicts));
             answer(on.json, "tpch validate", &[target], verdicts, || text).await?;
             Ok(if equal == all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Mixed(arguments) => {
+            let (target, figures) = mixed::run(&arguments).await?;
+            let text = figures.text();
+            if arguments.json {
+                let server = Server { url: target.to_string(), version: String::new() };
+                say(&Report::new("tpch mixed", vec![server], figures).to_json());
+            } else {
+                say(&text);
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Command::Generate { scale, out, format, parts } => {
             generate::generate(&out, scale, format, parts).await?;

@@ -18,12 +18,20 @@
 //! cache_mib = 1280                    # decoded columns
 //! queries_mib = 2048                  # sorts, joins and aggregates before they spill
 //!
+//! [merge]                             # background work: smaller figures make it come sooner and more often
+//! freeze_rows = 262144                # rows of a table in the delta from which cold ones become a segment
+//! segment_rows = 1048576              # rows of a segment
+//! checkpoint_mib = 256                # of log, after which a checkpoint is made
+//! checkpoint_seconds = 60             # after which one is made, if there was a commit
+//!
 //! [settings]                          # what every session starts with, by PostgreSQL's names
 //! statement_timeout = "30s"
 //! ```
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -40,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) tls: Option<Tls>,
     pub(crate) memory: Memory,
+    pub(crate) merge: Merge,
     pub(crate) settings: BTreeMap<String, toml::Value>,
 }
 
@@ -78,6 +87,16 @@ pub(crate) struct Memory {
     pub(crate) queries_mib: Option<usize>,
 }
 
+/// When background work is due.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Merge {
+    pub(crate) freeze_rows: Option<NonZeroUsize>,
+    pub(crate) segment_rows: Option<NonZeroUsize>,
+    pub(crate) checkpoint_mib: Option<u64>,
+    pub(crate) checkpoint_seconds: Option<u64>,
+}
+
 impl Config {
     /// Reads the file. Relative names of files in it are relative to it. Errors name the line.
     pub(crate) fn read(path: &Path) -> Result<Config, Failure> {
@@ -103,6 +122,18 @@ impl Config {
         }
         if let Some(mib) = self.memory.queries_mib {
             options.query_memory_bytes_max = mib.saturating_mul(1 << 20);
+        }
+        if let Some(rows) = self.merge.freeze_rows {
+            options.engine.freeze_rows_min = rows.get();
+        }
+        if let Some(rows) = self.merge.segment_rows {
+            options.engine.segment_rows = rows.get();
+        }
+        if let Some(mib) = self.merge.checkpoint_mib {
+            options.engine.checkpoint_wal_bytes = bytes(mib);
+        }
+        if let Some(seconds) = self.merge.checkpoint_seconds {
+            options.engine.checkpoint_interval = Duration::from_secs(seconds);
         }
         for (name, value) in &self.settings {
             let text = match value {
@@ -132,6 +163,11 @@ mod tests {
         let options = config.database_options().unwrap();
         assert_eq!(options.engine.delta_bytes_max, 1 << 30);
         assert_eq!(options.query_memory_bytes_max, 2 << 30);
+        let built_in = sql::Options::default().engine;
+        assert_eq!(options.engine.freeze_rows_min, built_in.freeze_rows_min);
+        assert_eq!(options.engine.segment_rows, built_in.segment_rows);
+        assert_eq!(options.engine.checkpoint_wal_bytes, built_in.checkpoint_wal_bytes);
+        assert_eq!(options.engine.checkpoint_interval, built_in.checkpoint_interval);
         assert_eq!(options.settings, [("statement_timeout".to_owned(), "30s".to_owned())]);
     }
 

@@ -36,6 +36,7 @@ pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
     let Some(guard) = engine.txns.snapshot_at(ts, None).map(Arc::new) else {
         return Err(EngineError::Bug("what is visible cannot be read".into()));
     };
+    tracing::debug!(%ts, %lsn, "making a checkpoint");
     let wal_bytes = engine.wal_bytes.load(Ordering::Relaxed);
     let catalog = engine.catalog_at(ts);
     let snapshot = Snapshot { ts, own: None };
@@ -65,7 +66,7 @@ pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
     engine.wal_bytes.fetch_sub(wal_bytes, Ordering::Relaxed);
     Manifest::remove_older_than(engine.env.as_ref(), &dir, manifest.version)?;
     remove_superseded(engine, &manifest)?;
-    tracing::debug!(%ts, %lsn, version = manifest.version, "checkpoint");
+    tracing::debug!(%ts, %lsn, version = manifest.version, "made a checkpoint");
     Ok(())
 }
 

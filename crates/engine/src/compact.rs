@@ -45,6 +45,7 @@ pub(crate) fn run(engine: &Inner, store: &TableStore) -> Result<bool, EngineErro
     if inputs.is_empty() {
         return Ok(false);
     }
+    tracing::debug!(table = %store.id(), inputs = inputs.len(), "compacting segments");
     let dead_at_f: Vec<Arc<RoaringBitmap>> = inputs.iter().map(|l| l.dead.as_of(guard.ts)).collect();
     let outputs = merge(engine, store, &inputs, &dead_at_f)?;
     drop(guard);
