@@ -129,8 +129,8 @@ def child(url, how):
         with connection.pipeline() as pipeline:
             for sql in WRITES:
                 connection.execute(sql)
-            pipeline._pgconn.send_flush_request()
-            pipeline._pgconn.flush()
+            connection.pgconn.send_flush_request()
+            connection.pgconn.flush()
             print("ready", flush=True)
             time.sleep(60)
     write(connection)

@@ -3,16 +3,17 @@
 #
 # Full form: scripts/full mixed, scripts/full kills. By these variables:
 #   SCALE (0.01) of TPC-H, ROWS (20000) to change, CLIENTS (8), SEED (1), KILLS (0), KILL_WITHIN (2000) ms, CHECK_EVERY (3) kills,
-#   DELTA_MIB (8), FREEZE_ROWS (4000), SEGMENT_ROWS (20000), CHECKPOINT_MIB (2): the smaller, the more often rows move
+#   DELTA_MIB (16), FREEZE_ROWS (1000), SEGMENT_ROWS (20000), OVERLAP (2), CHECKPOINT_MIB (2): the smaller, the more often rows move
 . scripts/checks/server.bash
 scale=${SCALE:-0.01}
 
 cat >"$SCRATCH/config.toml" <<END
 [memory]
-delta_mib = ${DELTA_MIB:-8}
+delta_mib = ${DELTA_MIB:-16}
 [merge]
-freeze_rows = ${FREEZE_ROWS:-4000}
+freeze_rows = ${FREEZE_ROWS:-1000}
 segment_rows = ${SEGMENT_ROWS:-20000}
+compact_overlap = ${OVERLAP:-2}
 checkpoint_mib = ${CHECKPOINT_MIB:-2}
 checkpoint_seconds = 2
 END

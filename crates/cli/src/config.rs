@@ -21,6 +21,7 @@
 //! [merge]                             # background work: smaller figures make it come sooner and more often
 //! freeze_rows = 262144                # rows of a table in the delta from which cold ones become a segment
 //! segment_rows = 1048576              # rows of a segment
+//! compact_overlap = 8                 # segments over the same keys, from which they are merged
 //! checkpoint_mib = 256                # of log, after which a checkpoint is made
 //! checkpoint_seconds = 60             # after which one is made, if there was a commit
 //!
@@ -93,6 +94,7 @@ pub(crate) struct Memory {
 pub(crate) struct Merge {
     pub(crate) freeze_rows: Option<NonZeroUsize>,
     pub(crate) segment_rows: Option<NonZeroUsize>,
+    pub(crate) compact_overlap: Option<NonZeroUsize>,
     pub(crate) checkpoint_mib: Option<u64>,
     pub(crate) checkpoint_seconds: Option<u64>,
 }
@@ -128,6 +130,10 @@ impl Config {
         }
         if let Some(rows) = self.merge.segment_rows {
             options.engine.segment_rows = rows.get();
+        }
+        if let Some(segments) = self.merge.compact_overlap {
+            // One segment alone overlaps with nothing.
+            options.engine.compact_overlap = segments.get().max(2);
         }
         if let Some(mib) = self.merge.checkpoint_mib {
             options.engine.checkpoint_wal_bytes = bytes(mib);
@@ -166,6 +172,7 @@ mod tests {
         let built_in = sql::Options::default().engine;
         assert_eq!(options.engine.freeze_rows_min, built_in.freeze_rows_min);
         assert_eq!(options.engine.segment_rows, built_in.segment_rows);
+        assert_eq!(options.engine.compact_overlap, built_in.compact_overlap);
         assert_eq!(options.engine.checkpoint_wal_bytes, built_in.checkpoint_wal_bytes);
         assert_eq!(options.engine.checkpoint_interval, built_in.checkpoint_interval);
         assert_eq!(options.settings, [("statement_timeout".to_owned(), "30s".to_owned())]);

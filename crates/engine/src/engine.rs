@@ -265,17 +265,7 @@ impl Inner {
         }
         self.wake();
         if used > 2 * limit {
-            let room = || self.delta_bytes.load(Ordering::Relaxed) <= 2 * limit || cancel.is_set();
-            self.block(&mut || {
-                self.progress.wait_until(&mut || room(), Some(WAIT_FOR_MERGE));
-            });
-            if cancel.is_set() {
-                return Err(EngineError::Canceled);
-            }
-            if self.delta_bytes.load(Ordering::Relaxed) > 2 * limit {
-                return Err(EngineError::DeltaFull { bytes: used, limit: 2 * limit });
-            }
-            return Ok(());
+            return self.wait_for_room(2 * limit, cancel);
         }
         // In proportion: nothing at the limit, 2 ms a write at twice the limit.
         let delay = Duration::from_micros((used - limit) * 2_000 / limit);
@@ -285,6 +275,36 @@ impl Inner {
             });
         }
         Ok(())
+    }
+
+    /// True if so much of the delta is taken, by others than who has `own` bytes of it, that the rest is kept for statements under
+    /// way: three quarters of what is refused.
+    pub(crate) fn is_crowded(&self, own: u64) -> bool {
+        self.delta_bytes.load(Ordering::Relaxed) > self.crowded_at(own)
+    }
+
+    fn crowded_at(&self, own: u64) -> u64 {
+        self.options.delta_bytes_max / 2 * 3 + own
+    }
+
+    /// Lets a statement that will write begin once the delta is not crowded, or refuses it if it stays full.
+    pub(crate) fn admit_statement(&self, own: u64, cancel: &Cancel) -> Result<(), EngineError> {
+        self.wake();
+        self.wait_for_room(self.crowded_at(own), cancel)
+    }
+
+    /// Waits for the delta to go down to `bytes`. Errors: `DeltaFull` if it has not, and is above twice its limit.
+    fn wait_for_room(&self, bytes: u64, cancel: &Cancel) -> Result<(), EngineError> {
+        let limit = 2 * self.options.delta_bytes_max;
+        let used = || self.delta_bytes.load(Ordering::Relaxed);
+        self.block(&mut || {
+            self.progress.wait_until(&mut || used() <= bytes || cancel.is_set(), Some(WAIT_FOR_MERGE));
+        });
+        match used() {
+            _ if cancel.is_set() => Err(EngineError::Canceled),
+            used if used > limit => Err(EngineError::DeltaFull { bytes: used, limit }),
+            _ => Ok(()),
+        }
     }
 
     /// Background work looks at what there is to do.

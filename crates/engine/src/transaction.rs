@@ -175,6 +175,22 @@ impl Transaction {
         }
     }
 
+    /// As [`Transaction::begin_statement`] for a statement that will write. While others have filled the delta so far that the rest
+    /// is for statements under way, it waits, holding (in READ COMMITTED) no snapshot meanwhile: one that waits later may itself
+    /// keep the merge from giving memory back. Errors: `DeltaFull` if there is no room after a while, `Canceled`.
+    pub fn begin_writing_statement(&mut self) -> Result<(), EngineError> {
+        let mut admitted = Ok(());
+        let own = self.redo.len() as u64;
+        if self.engine.is_crowded(own) {
+            if self.begin.isolation == Isolation::ReadCommitted {
+                self.snapshot = None;
+            }
+            admitted = self.engine.admit_statement(own, &self.begin.cancel);
+        }
+        self.begin_statement();
+        admitted
+    }
+
     /// Waits until every commit so far is visible, so that the next snapshot has them all: those a lock was waited for may not be
     /// on disk yet. Errors: `Closed` if the log fails first.
     pub fn settle(&self) -> Result<(), EngineError> {

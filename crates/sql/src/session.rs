@@ -184,7 +184,12 @@ impl Session {
         self.check_read_only(statement.command())?;
         match statement.command() {
             Command::Query(_) | Command::Insert(_) | Command::Update(_) | Command::Delete(_) | Command::Explain(_) => {
-                self.begin_statement();
+                if matches!(statement.command(), Command::Insert(_) | Command::Update(_) | Command::Delete(_)) {
+                    let active = self.settings.active();
+                    self.transaction.begin_writing_statement(self.instance.engine(), &self.cancel, active)?;
+                } else {
+                    self.begin_statement();
+                }
                 let planned = self.current_plan(prepared)?;
                 match &planned.kind {
                     Kind::Query(plan) => self.run_query(&planned, plan, params, watch).await,

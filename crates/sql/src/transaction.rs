@@ -141,6 +141,18 @@ impl State {
         transaction
     }
 
+    /// As [`State::begin_statement`] for INSERT, UPDATE and DELETE. Errors: 53200 if the store of recent changes stays full, 57014.
+    pub(crate) fn begin_writing_statement(
+        &mut self,
+        engine: &Engine,
+        cancel: &Arc<Cancel>,
+        active: &Active,
+    ) -> Result<(), SqlError> {
+        let transaction = self.open(engine, cancel, active);
+        transaction.set_lock_timeout(active.lock_timeout);
+        Ok(transaction.begin_writing_statement()?)
+    }
+
     fn open(&mut self, engine: &Engine, cancel: &Arc<Cancel>, active: &Active) -> &mut Transaction {
         let (isolation, read_only) = (self.isolation, self.read_only);
         self.inner.get_or_insert_with(|| {
