@@ -1,12 +1,14 @@
 //! Bulk load: rows go straight into segments, the log carries only their files' names.
 //!
 //! ```text
-//! append --> buffer of one segment's rows --> sorted by key if it is not --> segment files, durable
+//! append --keys ascend--> a row group's rows ----------------------------------------> build: encoded by other threads,
+//!        \-else--> one segment's rows --> sorted --> its row groups ----------------/   files made durable
 //! finish --> keys checked against each other, the delta and the table's segments --> part of the transaction
 //! ```
 //!
 //! 1. A table with rows is locked against other writers until the transaction ends; readers go on.
 //! 2. Nothing of it is seen before the commit; if the transaction is rolled back, the files are removed.
+//! 3. Rows are taken to come in the order of their keys until one does not; from then on they are sorted, a segment at a time.
 //!
 //! Source: DuckDB's optimistic writes, Colibri's bulk loads.
 
@@ -16,18 +18,21 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use catalog::Table;
 use delta::Newest;
-use segments::{DeletionLog, KeyList, LiveSegment, Segment, SegmentWriter};
+use segments::{DeletionLog, KeyList, LiveSegment, Segment, WriterOptions, value_bytes};
 use txn::TableLock;
 use types::{CommitTs, Datum, TxnId, arrow_form, text};
 
-use crate::compact::settled;
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::table::TableStore;
 use crate::transaction::Transaction;
 
-/// Bytes of buffered Arrow rows from which a segment is written even if it has fewer rows than aimed at.
-const BUFFER_BYTES_MAX: usize = 512 << 20;
+mod build;
+
+use build::Build;
+
+/// Bytes of Arrow rows from which a segment is closed even if it has fewer rows than aimed at.
+const SEGMENT_BYTES_MAX: usize = 512 << 20;
 
 /// A bulk load in progress. Dropping it without [`Bulk::finish`] removes what it has written.
 pub struct Bulk {
@@ -35,22 +40,38 @@ pub struct Bulk {
     store: Arc<TableStore>,
     at: usize,
     me: TxnId,
+    order: Order,
     buffer: Vec<RecordBatch>,
     buffered_rows: usize,
     buffered_bytes: usize,
+    build: Build,
     written: Vec<Arc<Segment>>,
     rows: u64,
+}
+
+/// How the rows come, as far as is known.
+enum Order {
+    /// By their hidden row ids, which are given out here.
+    RowIds,
+    /// In the order of their keys; the last one's. The buffer has one row group's rows.
+    Ascending(Vec<u8>),
+    /// In any order. The buffer has one segment's rows.
+    Any,
 }
 
 impl Transaction {
     /// Begins a bulk load into a table. Waits for other writers of the table, and keeps them out until this transaction ends.
     pub fn bulk(&mut self, table: types::TableId) -> Result<Bulk, EngineError> {
         let (at, me) = self.writable(table, TableLock::Exclusive)?;
+        let (engine, store) = (self.engine_handle(), Arc::clone(&self.tables[at].store));
+        let order = if store.definition.primary_key.is_some() { Order::Ascending(Vec::new()) } else { Order::RowIds };
         Ok(Bulk {
-            engine: self.engine_handle(),
-            store: Arc::clone(&self.tables[at].store),
+            build: Build::new(Arc::clone(&engine), Arc::clone(&store), loaded()),
+            engine,
+            store,
             at,
             me,
+            order,
             buffer: Vec::new(),
             buffered_rows: 0,
             buffered_bytes: 0,
@@ -60,14 +81,20 @@ impl Transaction {
     }
 }
 
+/// How rows are written that have just come: read soon, and merged or rewritten later if they change.
+fn loaded() -> WriterOptions {
+    WriterOptions::default()
+}
+
 impl Bulk {
     /// The columns a batch has: the table's SQL columns, of their [`arrow_form`] types.
     pub fn definition(&self) -> &Arc<Table> {
         &self.store.definition
     }
 
-    /// Adds rows: all SQL columns in order, each of exactly its [`arrow_form::data_type`], values already coerced. Keeps at most
-    /// one segment's rows in memory. Errors: `NotNull`, and those of writing files.
+    /// Adds rows: all SQL columns in order, each of exactly its [`arrow_form::data_type`], values already coerced. Keeps a few row
+    /// groups in memory, or one segment's rows where they have to be sorted. Errors: `NotNull`, `DuplicateKey`, and those of
+    /// writing files, of earlier rows too.
     pub fn append(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
         let definition = &self.store.definition;
         if batch.num_columns() != definition.columns.len() {
@@ -88,34 +115,80 @@ impl Bulk {
             columns.push(Arc::new(Int64Array::from_iter_values(first..first + batch.num_rows() as i64)));
         }
         columns.extend(batch.columns().iter().cloned());
-        let stored = RecordBatch::try_new(Arc::clone(self.store.schema.arrow()), columns)
+        let mut rest = RecordBatch::try_new(Arc::clone(self.store.schema.arrow()), columns)
             .map_err(|e| EngineError::Bug(format!("bulk load batch: {e}")))?;
-        // A slice is split where a segment is full, so that segments are of even size.
-        let mut rest = stored;
-        loop {
-            let room = self.engine.options.segment_rows - self.buffered_rows;
-            let rows = rest.num_rows().min(room);
+        self.rows += rest.num_rows() as u64;
+        self.check_order(&rest)?;
+        // A batch is split where a row group or a segment is full, so that they are of even size.
+        while rest.num_rows() > 0 {
+            let rows = rest.num_rows().min(self.room());
             let part = rest.slice(0, rows);
             self.buffered_rows += rows;
-            self.buffered_bytes += part.get_array_memory_size() * rows / rest.num_rows().max(1);
-            self.rows += rows as u64;
+            self.buffered_bytes += value_bytes(&part);
             self.buffer.push(part);
-            if self.buffered_rows >= self.engine.options.segment_rows || self.buffered_bytes >= BUFFER_BYTES_MAX {
+            rest = rest.slice(rows, rest.num_rows() - rows);
+            if self.room() == 0 || self.buffered_bytes >= self.bytes_max() {
                 self.write_buffer()?;
             }
-            if rows == rest.num_rows() {
-                return Ok(());
-            }
-            rest = rest.slice(rows, rest.num_rows() - rows);
+        }
+        Ok(())
+    }
+
+    /// Rows that still go into the buffer.
+    fn room(&self) -> usize {
+        let segment_rows = self.engine.options.segment_rows;
+        let rows = match self.order {
+            Order::Any => segment_rows,
+            _ => loaded().rows_per_group.min(segment_rows - self.build.rows()),
+        };
+        rows - self.buffered_rows
+    }
+
+    fn bytes_max(&self) -> usize {
+        match self.order {
+            Order::Any => SEGMENT_BYTES_MAX,
+            _ => loaded().group_bytes_max,
         }
     }
 
+    /// Notices rows that do not come in the order of their keys.
+    fn check_order(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
+        let Order::Ascending(last) = &mut self.order else { return Ok(()) };
+        let keys = keys_of(&self.store, batch)?;
+        let Some(first) = keys.iter().next() else { return Ok(()) };
+        if (last.is_empty() || last.as_slice() < first) && keys.ascends() {
+            last.clear();
+            last.extend_from_slice(keys.get(keys.len() - 1));
+        } else {
+            self.order = Order::Any;
+            // What was handed on is in order, and before nothing that comes now: it is a segment of its own.
+            self.build.close_segment();
+        }
+        Ok(())
+    }
+
+    /// Hands on what is buffered: a row group, or a segment's rows, sorted.
     fn write_buffer(&mut self) -> Result<(), EngineError> {
         let batches = std::mem::take(&mut self.buffer);
-        self.buffered_rows = 0;
-        self.buffered_bytes = 0;
-        let Some(segment) = write_segment(&self.engine, &self.store, batches)? else { return Ok(()) };
-        self.written.push(segment);
+        let rows = std::mem::take(&mut self.buffered_rows);
+        let bytes = std::mem::take(&mut self.buffered_bytes);
+        if rows == 0 {
+            return Ok(());
+        }
+        if !matches!(self.order, Order::Any) {
+            self.build.add(batches, bytes)?;
+            if self.build.rows() >= self.engine.options.segment_rows || self.build.bytes() >= SEGMENT_BYTES_MAX {
+                self.build.close_segment();
+            }
+            return Ok(());
+        }
+        let batches = sorted(&self.store, batches)?;
+        let per_group = loaded().rows_per_group.min((rows * loaded().group_bytes_max / bytes.max(1)).max(1));
+        for group in groups(&batches, per_group) {
+            let bytes = group.iter().map(value_bytes).sum();
+            self.build.add(group, bytes)?;
+        }
+        self.build.close_segment();
         Ok(())
     }
 
@@ -123,6 +196,7 @@ impl Bulk {
     /// this load remains.
     pub fn finish(mut self, transaction: &mut Transaction) -> Result<u64, EngineError> {
         self.write_buffer()?;
+        self.written = self.build.finish()?;
         if self.store.definition.primary_key.is_some() {
             let existing = self.store.segments();
             let older = existing.at(CommitTs::MAX).cloned().collect::<Vec<_>>();
@@ -224,25 +298,32 @@ pub(crate) fn duplicate_key(definition: &Table, values: &[Datum]) -> EngineError
     EngineError::DuplicateKey { table: definition.name.clone(), constraint, key }
 }
 
-/// Writes rows of the stored columns, in any order, as one segment. None if there are no rows. Errors: `DuplicateKey` within them.
-fn write_segment(engine: &Inner, store: &TableStore, batches: Vec<RecordBatch>) -> Result<Option<Arc<Segment>>, EngineError> {
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    if rows == 0 {
-        return Ok(None);
+fn keys_of(store: &TableStore, batch: &RecordBatch) -> Result<KeyList, EngineError> {
+    let columns: Vec<ArrayRef> = store.schema.key().iter().map(|&k| Arc::clone(batch.column(k))).collect();
+    Ok(KeyList::of_columns(&store.schema, &columns, 0..batch.num_rows())?)
+}
+
+/// The rows of `batches` in runs of `rows_per_group`, the last one shorter.
+fn groups(batches: &[RecordBatch], rows_per_group: usize) -> Vec<Vec<RecordBatch>> {
+    let mut groups = Vec::new();
+    let (mut group, mut rows) = (Vec::new(), 0);
+    for batch in batches {
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let take = (rows_per_group - rows).min(batch.num_rows() - start);
+            group.push(batch.slice(start, take));
+            start += take;
+            rows += take;
+            if rows == rows_per_group {
+                groups.push(std::mem::take(&mut group));
+                rows = 0;
+            }
+        }
     }
-    let batches = if store.definition.primary_key.is_some() { sorted(store, batches)? } else { batches };
-    let mut writer = SegmentWriter::create(
-        Arc::clone(&engine.env),
-        &store.dir(engine.env.as_ref(), &engine.dir)?,
-        engine.new_segment(),
-        Arc::clone(&store.schema),
-        settled(),
-        Arc::clone(&engine.cache),
-    )?;
-    for batch in &batches {
-        writer.append(batch)?;
+    if !group.is_empty() {
+        groups.push(group);
     }
-    Ok(Some(writer.finish()?))
+    groups
 }
 
 /// The same rows in the order of their keys, as they are if they are in order already. Errors: `DuplicateKey` within them.
@@ -250,8 +331,7 @@ fn sorted(store: &TableStore, batches: Vec<RecordBatch>) -> Result<Vec<RecordBat
     let bug = |e: arrow::error::ArrowError| EngineError::Bug(format!("sort of a bulk load: {e}"));
     let mut lists = Vec::with_capacity(batches.len());
     for batch in &batches {
-        let columns: Vec<ArrayRef> = store.schema.key().iter().map(|&k| Arc::clone(batch.column(k))).collect();
-        lists.push(KeyList::of_columns(&store.schema, &columns, 0..batch.num_rows())?);
+        lists.push(keys_of(store, batch)?);
     }
     let mut keys = lists.iter().flat_map(|list| list.iter());
     let mut last = keys.next();

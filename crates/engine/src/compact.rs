@@ -30,7 +30,7 @@ const INPUTS_MAX: usize = 8;
 const ROWS_PER_BATCH: usize = 8192;
 
 /// How rows are written that are not expected to move soon.
-pub(crate) fn settled() -> WriterOptions {
+fn settled() -> WriterOptions {
     WriterOptions { codec: Codec::Zstd1, ..WriterOptions::default() }
 }
 

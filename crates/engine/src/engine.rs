@@ -22,6 +22,7 @@ use crate::recovery;
 use crate::status::Status;
 use crate::table::TableStore;
 use crate::transaction::{Begin, Transaction};
+use crate::workers::Workers;
 
 /// How a thread that has to wait is told to whatever schedules it.
 pub(crate) type BlockingHook = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
@@ -58,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) progress: Arc<dyn Signal>,
     pub(crate) checkpointed: Mutex<Progress>,
     waker: RwLock<Option<Arc<dyn JobHandle>>>,
+    /// Encode the rows of bulk loads.
+    pub(crate) workers: Workers,
     _lock: Box<dyn Lock>,
 }
 
@@ -85,6 +88,7 @@ impl Engine {
         }
         *self.inner.waker.write() = None;
         self.inner.close_for_writes("the database is closed");
+        self.inner.workers.stop();
         Ok(self.inner.wal.close()?)
     }
 
@@ -155,6 +159,7 @@ impl Inner {
             progress: env.signal(),
             env,
             dir: dir.to_owned(),
+            workers: Workers::new(options.load_threads),
             options,
             txns: from.txns,
             wal: from.wal,

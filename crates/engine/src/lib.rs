@@ -36,6 +36,7 @@ mod redo;
 mod status;
 mod table;
 mod transaction;
+mod workers;
 
 pub use bulk::Bulk;
 pub use check::Finding;

@@ -25,6 +25,9 @@ pub struct Options {
     pub compact_dead_fraction: f64,
     /// Segments whose key ranges overlap at one point from which they are merged. Default 8: a key lookup probes at most so many.
     pub compact_overlap: usize,
+    /// Threads that encode the rows of bulk loads. Default: one more than there are cores, because one of them often waits for the
+    /// disk.
+    pub load_threads: usize,
     /// Size of a log file. Default 64 MiB.
     pub wal_file_bytes: u64,
     /// Bytes of commits waiting for the log writer; committers wait above it. Default 64 MiB.
@@ -45,6 +48,7 @@ impl Default for Options {
             segment_rows: 1 << 20,
             compact_dead_fraction: 0.3,
             compact_overlap: 8,
+            load_threads: std::thread::available_parallelism().map_or(2, usize::from) + 1,
             wal_file_bytes: 64 << 20,
             wal_buffer_bytes: 64 << 20,
             maintenance: true,

@@ -1,10 +1,13 @@
 //! One Arrow column, read a value at a time as SQL values, without copying.
 
+use std::ops::Range;
+
 use arrow::array::{
     Array, ArrayRef, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Float32Array,
     Float64Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, StringViewArray, Time64MicrosecondArray,
     TimestampMicrosecondArray,
 };
+use arrow::buffer::NullBuffer;
 use types::{DatumRef, Decimal, Interval, SqlType};
 
 /// An array that is known to be of its SQL type's Arrow form (`types::arrow_form::data_type`).
@@ -91,6 +94,16 @@ impl<'a> ColumnView<'a> {
     /// How many values are NULL.
     pub fn null_count(&self) -> usize {
         self.array().null_count()
+    }
+
+    /// Which values are NULL, if any are.
+    pub(crate) fn nulls(&self) -> Option<&'a NullBuffer> {
+        self.array().nulls().filter(|nulls| nulls.null_count() > 0)
+    }
+
+    /// How many of the values `rows` are NULL.
+    pub(crate) fn null_count_in(&self, rows: Range<usize>) -> usize {
+        self.nulls().map_or(0, |nulls| nulls.slice(rows.start, rows.len()).null_count())
     }
 
     /// The value at `row` (from 0). Panics beyond the end.

@@ -45,15 +45,15 @@ impl KeyList {
                 view.map(|view| (view, c)).ok_or_else(|| SegmentError::Misuse(format!("column {} is no key column", c.name)))
             })
             .collect::<Result<Vec<_>>>()?;
-        if let [(ColumnView::Int8(array), column)] = columns[..]
-            && !column.nullable
-        {
-            let values = &array.values()[rows];
-            list.bytes.reserve(values.len() * 8);
-            list.bytes.extend(values.iter().flat_map(|v| (*v as u64 ^ 1 << 63).to_be_bytes()));
+        if let Some(width) = list.width {
+            list.bytes = vec![0; rows.len() * width];
+            let mut at = 0;
+            for (view, column) in &columns {
+                at += put_column(*view, column.sql_type, rows.clone(), &mut list.bytes, width, at);
+            }
             return Ok(list);
         }
-        list.bytes.reserve(rows.len() * list.width.unwrap_or(16));
+        list.bytes.reserve(rows.len() * 16);
         for row in rows {
             for (view, column) in &columns {
                 if column.nullable {
@@ -129,6 +129,11 @@ impl KeyList {
         Err(low)
     }
 
+    /// True if every key is greater than the one before it.
+    pub fn ascends(&self) -> bool {
+        self.first_unsorted().is_none()
+    }
+
     /// The first row whose key is not greater than the one before it.
     pub(crate) fn first_unsorted(&self) -> Option<usize> {
         (1..self.len()).find(|i| self.get(*i) <= self.get(i - 1))
@@ -156,6 +161,29 @@ impl KeyList {
             list.push(key)?;
         }
         Ok(list)
+    }
+}
+
+/// Writes a column's part of keys of `width` bytes each, at byte `at` of every key; returns how many bytes that is.
+fn put_column(view: ColumnView<'_>, t: SqlType, rows: Range<usize>, keys: &mut [u8], width: usize, at: usize) -> usize {
+    fn put<const N: usize>(keys: &mut [u8], width: usize, at: usize, parts: impl Iterator<Item = [u8; N]>) -> usize {
+        for (key, part) in keys.chunks_exact_mut(width).zip(parts) {
+            key[at..at + N].copy_from_slice(&part);
+        }
+        N
+    }
+    match view {
+        ColumnView::Int8(a) => put(keys, width, at, a.values()[rows].iter().map(|v| (*v as u64 ^ 1 << 63).to_be_bytes())),
+        ColumnView::Int4(a) => put(keys, width, at, a.values()[rows].iter().map(|v| (*v as u32 ^ 1 << 31).to_be_bytes())),
+        _ => {
+            let mut part = Vec::new();
+            for (key, row) in keys.chunks_exact_mut(width).zip(rows) {
+                part.clear();
+                encode(view.value(row), t, &mut part);
+                key[at..at + part.len()].copy_from_slice(&part);
+            }
+            self::width(t).unwrap_or(0)
+        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, StructArray};
 use arrow::datatypes::{DataType, IntervalMonthDayNanoType};
 
+use crate::encode::encode_error;
 use crate::error::{Result, SegmentError};
 use crate::schema::interval_fields;
 use crate::sidecar::{ChunkEntry, PageEntry};
-use crate::writer::encode_error;
 
 /// Sizes of a chunk's pages, in file order.
 pub(crate) struct PageTable {

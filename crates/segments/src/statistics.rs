@@ -14,7 +14,6 @@ use crate::error::Result;
 use crate::filter::hash_bytes;
 use crate::keys::decode_value;
 use crate::sketch::{DistinctSketch, hash_u64};
-use crate::zone::{Zone, extremes};
 
 /// Longest key of a smallest or greatest value that is kept.
 pub(crate) const RANGE_BYTES_MAX: usize = 256;
@@ -81,23 +80,6 @@ impl KeyRange {
 }
 
 impl ColumnSummary {
-    /// The summary of a run of rows, whose zone is `zone`.
-    pub(crate) fn of_column(view: ColumnView<'_>, t: SqlType, zone: &Zone) -> ColumnSummary {
-        let mut summary = ColumnSummary {
-            rows: view.len() as u64,
-            nulls: view.null_count() as u64,
-            range: range(view, t, zone),
-            ..ColumnSummary::default()
-        };
-        let mut key = Vec::new();
-        for row in 0..view.len() {
-            if !view.is_null(row) {
-                summary.sketch.insert(hash_value(view, row, t, &mut key));
-            }
-        }
-        summary
-    }
-
     pub(crate) fn merge(&mut self, other: &ColumnSummary) {
         self.rows += other.rows;
         self.nulls += other.nulls;
@@ -145,12 +127,9 @@ impl ColumnSummary {
     }
 }
 
-fn range(view: ColumnView<'_>, t: SqlType, zone: &Zone) -> KeyRange {
-    let Some((min, max)) = zone.bounds() else { return KeyRange::Empty };
-    if !t.is_string() && t != SqlType::Bytea {
-        return KeyRange::Known(min.to_vec(), max.to_vec());
-    }
-    let Some((min, max)) = extremes(view, 0..view.len()) else { return KeyRange::Empty };
+/// The range of a column whose smallest and greatest values are in the rows `extremes`.
+pub(crate) fn range(view: ColumnView<'_>, t: SqlType, extremes: Option<(usize, usize)>) -> KeyRange {
+    let Some((min, max)) = extremes else { return KeyRange::Empty };
     let key = |row| {
         let mut key = Vec::new();
         encode(view.value(row), t, &mut key);
@@ -160,7 +139,8 @@ fn range(view: ColumnView<'_>, t: SqlType, zone: &Zone) -> KeyRange {
     if min.len().max(max.len()) <= RANGE_BYTES_MAX { KeyRange::Known(min, max) } else { KeyRange::Unknown }
 }
 
-fn hash_value(view: ColumnView<'_>, row: usize, t: SqlType, key: &mut Vec<u8>) -> u64 {
+/// The hash by which a value, not NULL, is known to sketches. `key` is scratch.
+pub(crate) fn hash_value(view: ColumnView<'_>, row: usize, t: SqlType, key: &mut Vec<u8>) -> u64 {
     match view {
         ColumnView::Bool(a) => hash_u64(u64::from(a.value(row))),
         ColumnView::Int2(a) => hash_u64(a.value(row) as u64),

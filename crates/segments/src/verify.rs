@@ -10,10 +10,10 @@ use crate::column::ColumnView;
 use crate::error::{Result, SegmentError};
 use crate::filter::{KeyFilter, hash_bytes};
 use crate::keys::KeyList;
+use crate::measure::measure;
 use crate::segment::{Segment, read_sidecar};
 use crate::sidecar::{GroupEntry, KEY_BLOCK_ROWS};
 use crate::statistics::ColumnSummary;
-use crate::zone::Zone;
 
 /// What a check looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,14 +85,12 @@ impl Segment {
             let column = &schema.columns()[c];
             let view = ColumnView::new(array, column.sql_type)
                 .ok_or_else(|| SegmentError::Misuse(format!("{} decoded as {}", column.name, array.data_type())))?;
-            let zones = Zone::of_column(view, column.sql_type, self.sidecar.rows_per_zone as usize)?;
-            let mut zone = Zone::empty();
-            zones.iter().for_each(|part| zone.merge(part));
-            if zones != entry.columns[c].zones || zone != entry.columns[c].zone {
+            let measured = measure(view, column.sql_type, self.sidecar.rows_per_zone as usize)?;
+            if measured.zones != entry.columns[c].zones || measured.zone != entry.columns[c].zone {
                 let what = format!("zone maps of column {} in row group {group} are not those of its values", column.name);
                 return Err(self.wrong(entry.columns[c].chunks[0].offset, what));
             }
-            state.columns[c].merge(&ColumnSummary::of_column(view, column.sql_type, &zone));
+            state.columns[c].merge(&measured.summary);
         }
         Ok(())
     }

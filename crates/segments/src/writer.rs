@@ -1,56 +1,41 @@
 //! Writing a segment: sorted batches in, a Parquet file and its sidecar out, both durable.
 //!
 //! ```text
-//! batches --> one row group in memory --> keys, zones, sketches --> sidecar   (kept until finish)
-//!                                     \-> pages, CRC of each    --> file      (written group by group)
+//! batches --> one row group in memory --encode--> keys, zones, sketches --> sidecar   (kept until finish)
+//!                                             \-> pages, CRC of each    --> file      (written group by group)
 //! finish: page indexes and footer, sync, sidecar, sync, sync of the directory, open
 //! ```
 //!
 //! 1. Keys ascend strictly over the whole segment; a row that breaks this is refused, nothing is sorted here.
 //! 2. A page's CRC is computed from the bytes in memory on their way to the file, never from what the disk gives back.
-//! 3. Pages are cut at the same rows in every column (a value of megabytes may cut its column's page earlier).
-//! 4. Until a manifest names the segment its two files are garbage: a crash, an error or a drop before `finish` loses nothing else.
+//! 3. Until a manifest names the segment its two files are garbage: a crash, an error or a drop before `finish` loses nothing else.
 //!
-//! A column is written with a dictionary if its first row group has few distinct values: a dictionary that does not pay makes every
-//! cold point read decode it. Memory: one row group of values, and 8 bytes a row for the filter.
+//! Memory: one row group of values, and 8 bytes a row for the filter. Who encodes groups elsewhere ([`GroupEncoder`]) only hands
+//! them over, in order.
 
 use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::concat;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use env::{Env, File, OpenMode};
-use parquet::arrow::arrow_writer::{ArrowRowGroupWriterFactory, compute_leaves};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::{KeyValue, SortingColumn};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::ColumnPath;
-use types::{SegmentId, SqlType};
+use types::SegmentId;
 
 use crate::cache::Cache;
 use crate::codec::trailing_crc;
-use crate::column::ColumnView;
+use crate::encode::{EncodedGroup, GroupEncoder, encode_error};
 use crate::error::{Result, SegmentError};
 use crate::files;
-use crate::filter::{KeyFilter, hash_bytes};
+use crate::filter::KeyFilter;
 use crate::info::SegmentFileInfo;
 use crate::keys::KeyList;
-use crate::pages::{PageTable, to_storage};
 use crate::schema::{SegmentSchema, check_batch};
 use crate::segment::Segment;
-use crate::sidecar::{ColumnEntry, GroupEntry, KEY_BLOCK_ROWS, KeyIndex, Sidecar};
+use crate::sidecar::{GroupEntry, KeyIndex, Sidecar};
 use crate::statistics::ColumnSummary;
-use crate::zone::Zone;
-
-/// A dictionary is used where a distinct value comes at least this often on average.
-const DICTIONARY_REPEATS_MIN: u64 = 16;
-/// Bounds a page whose values are huge; pages are otherwise cut by rows.
-const PAGE_BYTES_MAX: usize = 16 << 20;
 
 /// How pages are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +79,9 @@ pub struct SegmentWriter {
     pending: Vec<RecordBatch>,
     pending_rows: usize,
     pending_bytes: usize,
-    parquet: Option<Parquet>,
+    encoder: Option<Arc<GroupEncoder>>,
+    /// What it has encoded is taken out of its vector and written to the file.
+    parquet: Option<SerializedFileWriter<Vec<u8>>>,
     rows: u64,
     groups: Vec<GroupEntry>,
     columns: Vec<ColumnSummary>,
@@ -103,13 +90,6 @@ pub struct SegmentWriter {
     min_key: Box<[u8]>,
     max_key: Box<[u8]>,
     finished: bool,
-}
-
-/// The Parquet encoder; what it has encoded is taken out of its vector and written to the file.
-struct Parquet {
-    file: SerializedFileWriter<Vec<u8>>,
-    groups: ArrowRowGroupWriterFactory,
-    storage: SchemaRef,
 }
 
 impl SegmentWriter {
@@ -139,6 +119,7 @@ impl SegmentWriter {
             pending: Vec::new(),
             pending_rows: 0,
             pending_bytes: 0,
+            encoder: None,
             parquet: None,
             rows: 0,
             groups: Vec::new(),
@@ -176,7 +157,7 @@ impl SegmentWriter {
             let part = batch.slice(start, take);
             start += take;
             self.pending_rows += take;
-            self.pending_bytes += part.columns().iter().map(value_bytes).sum::<usize>();
+            self.pending_bytes += value_bytes(&part);
             self.pending.push(part);
             if self.pending_rows == self.options.rows_per_group || self.pending_bytes >= self.options.group_bytes_max {
                 self.write_group()?;
@@ -194,8 +175,8 @@ impl SegmentWriter {
         };
         let rows = u32::try_from(self.rows).map_err(|_| SegmentError::Misuse("more than 2^32 rows in a segment".into()))?;
         let tail_offset = self.written;
-        parquet.file.finish().map_err(encode_error)?;
-        let tail = take(parquet.file.inner_mut());
+        parquet.finish().map_err(encode_error)?;
+        let tail = take(parquet.inner_mut());
         self.write(&tail)?;
         self.file.sync_data().map_err(SegmentError::io("sync segment", &self.path))?;
 
@@ -243,90 +224,50 @@ impl SegmentWriter {
             return Ok(());
         }
         let batches = take(&mut self.pending);
-        let rows = take(&mut self.pending_rows);
+        self.pending_rows = 0;
         self.pending_bytes = 0;
-        let columns = (0..self.schema.columns().len())
-            .map(|c| {
-                let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(c).as_ref()).collect();
-                if parts.len() == 1 { Ok(Arc::clone(batches[0].column(c))) } else { concat(&parts) }
-            })
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .map_err(|e| encode_error(e.into()))?;
-        drop(batches);
-        self.take_keys(&columns, rows)?;
-        let mut entries = Vec::with_capacity(columns.len());
-        let mut summaries = Vec::with_capacity(columns.len());
-        for (column, array) in self.schema.columns().iter().zip(&columns) {
-            let t = column.sql_type;
-            let view = ColumnView::new(array, t).ok_or_else(|| SegmentError::Misuse(format!("{} is not {t}", column.name)))?;
-            let zones = Zone::of_column(view, t, self.options.rows_per_page)?;
-            let mut zone = Zone::empty();
-            zones.iter().for_each(|part| zone.merge(part));
-            summaries.push(ColumnSummary::of_column(view, t, &zone));
-            entries.push(ColumnEntry { zone, zones, chunks: Vec::new() });
-        }
-        for (all, summary) in self.columns.iter_mut().zip(&summaries) {
-            all.merge(summary);
-        }
-        self.write_pages(&columns, &summaries, &mut entries)?;
-        self.groups.push(GroupEntry { rows: rows as u32, columns: entries });
-        self.rows += rows as u64;
-        Ok(())
+        let (encoder, group) = match &self.encoder {
+            Some(encoder) => (Arc::clone(encoder), encoder.encode(self.groups.len(), &batches)?),
+            None => GroupEncoder::with_first(&self.schema, self.options, &batches)?,
+        };
+        self.encoder = Some(Arc::clone(&encoder));
+        self.append_group(&encoder, group)
     }
 
-    fn take_keys(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
-        let key_columns: Vec<ArrayRef> = self.schema.key().iter().map(|k| Arc::clone(&columns[*k])).collect();
-        let keys = KeyList::of_columns(&self.schema, &key_columns, 0..rows)?;
-        let unsorted = if self.rows > 0 && keys.get(0) <= &*self.max_key { Some(0) } else { keys.first_unsorted() };
-        if let Some(row) = unsorted {
-            let row = self.rows + row as u64;
+    /// Adds a row group whose keys are greater than all before, encoded by `encoder`, which is one of this segment's schema and
+    /// options. Errors: `Misuse` if its keys are not greater; `Io`. After an error the writer is of no more use.
+    pub fn append_group(&mut self, encoder: &GroupEncoder, group: EncodedGroup) -> Result<()> {
+        if self.rows > 0 && group.first_key <= self.max_key {
+            let row = self.rows;
             return Err(SegmentError::Misuse(format!("row {row} of segment {} is not in ascending key order", self.id)));
         }
         if self.rows == 0 {
-            self.min_key = keys.get(0).into();
+            self.min_key = group.first_key;
         }
-        self.max_key = keys.get(rows - 1).into();
-        self.hashes.extend(keys.iter().map(hash_bytes));
-        for row in (0..rows).step_by(KEY_BLOCK_ROWS) {
-            self.sparse.push(keys.get(row))?;
+        self.max_key = group.last_key;
+        self.hashes.extend(&group.hashes);
+        for key in group.sparse.iter() {
+            self.sparse.push(key)?;
         }
-        Ok(())
-    }
+        for (all, summary) in self.columns.iter_mut().zip(&group.summaries) {
+            all.merge(summary);
+        }
 
-    /// Encodes a row group, writes it and notes where its pages are.
-    fn write_pages(&mut self, columns: &[ArrayRef], summaries: &[ColumnSummary], entries: &mut [ColumnEntry]) -> Result<()> {
         let mut parquet = match self.parquet.take() {
             Some(parquet) => parquet,
-            None => self.start_parquet(summaries)?,
+            None => encoder.start_file()?,
         };
-        let rows_per_page = self.options.rows_per_page;
-        let mut writers = parquet.groups.create_column_writers(self.groups.len()).map_err(encode_error)?.into_iter();
-        let mut chunks = Vec::new();
-        let mut page_tables = Vec::new();
-        for (column, (field, array)) in parquet.storage.fields().iter().zip(columns).enumerate() {
-            let array = to_storage(array)?;
-            let mut column_writers: Vec<_> = writers.by_ref().take(self.schema.leaves(column)).collect();
-            for start in (0..array.len()).step_by(rows_per_page) {
-                let page = array.slice(start, rows_per_page.min(array.len() - start));
-                for (writer, leaf) in column_writers.iter_mut().zip(compute_leaves(field, &page).map_err(encode_error)?) {
-                    writer.write(&leaf).map_err(encode_error)?;
-                }
-            }
-            for writer in column_writers {
-                let chunk = writer.close().map_err(encode_error)?;
-                let table = PageTable::of(chunk.close(), array.len());
-                page_tables.push((column, table.ok_or_else(|| SegmentError::Misuse("Parquet kept no page index".into()))?));
-                chunks.push(chunk);
-            }
+        let mut page_tables = Vec::with_capacity(group.chunks.len());
+        let mut row_group = parquet.next_row_group().map_err(encode_error)?;
+        for (column, chunk, table) in group.chunks {
+            chunk.append_to_row_group(&mut row_group).map_err(encode_error)?;
+            page_tables.push((column, table));
         }
-        let mut group = parquet.file.next_row_group().map_err(encode_error)?;
-        for chunk in chunks {
-            chunk.append_to_row_group(&mut group).map_err(encode_error)?;
-        }
-        group.close().map_err(encode_error)?;
-        parquet.file.flush().map_err(|e| encode_error(e.into()))?;
-        let bytes = take(parquet.file.inner_mut());
+        row_group.close().map_err(encode_error)?;
+        parquet.flush().map_err(|e| encode_error(e.into()))?;
+        let bytes = take(parquet.inner_mut());
 
+        let mut entries = group.entries;
         let mut at = if self.written == 0 { 4 } else { 0 };
         for (column, table) in page_tables {
             entries[column].chunks.push(table.locate(&bytes, &mut at, self.written)?);
@@ -336,58 +277,9 @@ impl SegmentWriter {
         }
         self.write(&bytes)?;
         self.parquet = Some(parquet);
+        self.groups.push(GroupEntry { rows: group.rows as u32, columns: entries });
+        self.rows += group.rows as u64;
         Ok(())
-    }
-
-    fn start_parquet(&self, summaries: &[ColumnSummary]) -> Result<Parquet> {
-        let schema = self.schema.parquet().map_err(encode_error)?;
-        let compression = match self.options.codec {
-            Codec::Lz4 => Compression::LZ4_RAW,
-            Codec::Zstd1 => Compression::ZSTD(ZstdLevel::try_new(1).map_err(encode_error)?),
-        };
-        let mut properties = WriterProperties::builder()
-            .set_created_by(concat!("colonnade ", env!("CARGO_PKG_VERSION")).into())
-            .set_compression(compression)
-            .set_statistics_enabled(EnabledStatistics::Page)
-            .set_data_page_row_count_limit(self.options.rows_per_page)
-            .set_write_batch_size(self.options.rows_per_page)
-            .set_data_page_size_limit(PAGE_BYTES_MAX)
-            .set_sorting_columns(self.sorting())
-            .set_key_value_metadata(Some(self.describe()));
-        let mut leaves = schema.columns().iter();
-        for (column, summary) in summaries.iter().enumerate() {
-            let values = summary.rows - summary.nulls;
-            let repeats = summary.sketch.estimate().saturating_mul(DICTIONARY_REPEATS_MIN) <= values;
-            for leaf in leaves.by_ref().take(self.schema.leaves(column)) {
-                let path: ColumnPath = leaf.path().clone();
-                properties = properties.set_column_dictionary_enabled(path, repeats);
-            }
-        }
-        let storage = self.schema.storage();
-        let file = SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), Arc::new(properties.build()));
-        let file = file.map_err(encode_error)?;
-        let groups = ArrowRowGroupWriterFactory::new(&file, Arc::clone(&storage));
-        Ok(Parquet { file, groups, storage })
-    }
-
-    /// The order of rows as Parquet can say it: only for types whose order is the same there.
-    fn sorting(&self) -> Option<Vec<SortingColumn>> {
-        let sorting: Vec<_> = self
-            .schema
-            .key()
-            .iter()
-            .take_while(|k| !matches!(self.schema.columns()[**k].sql_type, SqlType::Interval | SqlType::Float4 | SqlType::Float8))
-            .map(|k| SortingColumn { column_idx: self.schema.first_leaf(*k) as i32, descending: false, nulls_first: false })
-            .collect();
-        (!sorting.is_empty()).then_some(sorting)
-    }
-
-    /// For readers that do not know us: each column's SQL type, and the key.
-    fn describe(&self) -> Vec<KeyValue> {
-        let columns = self.schema.columns().iter();
-        let types = columns.map(|c| KeyValue::new(format!("colonnade.type.{}", c.name), c.sql_type.to_string()));
-        let keys = self.schema.key_columns().enumerate();
-        types.chain(keys.map(|(i, c)| KeyValue::new(format!("colonnade.key.{i}"), c.name.clone()))).collect()
     }
 }
 
@@ -405,15 +297,12 @@ impl Drop for SegmentWriter {
     }
 }
 
-/// Bytes of the array's values, without those of its buffers that it does not refer to.
-fn value_bytes(array: &ArrayRef) -> usize {
-    match array.data_type() {
+/// Bytes of the rows' values, without those of the arrays' buffers that they do not refer to.
+pub fn value_bytes(batch: &RecordBatch) -> usize {
+    let of_column = |array: &ArrayRef| match array.data_type() {
         DataType::Utf8View => array.len() * 16 + array.as_string_view().total_buffer_bytes_used(),
         DataType::BinaryView => array.len() * 16 + array.as_binary_view().total_buffer_bytes_used(),
         t => array.len() * t.primitive_width().unwrap_or(16),
-    }
-}
-
-pub(crate) fn encode_error(error: ParquetError) -> SegmentError {
-    SegmentError::Misuse(format!("rows cannot be encoded as Parquet: {error}"))
+    };
+    batch.columns().iter().map(of_column).sum()
 }

@@ -12,7 +12,6 @@
 //!
 //! Not here: which rows a query asks for; that is evaluated on the values themselves.
 
-use arrow::array::Array;
 use types::key::encode;
 use types::{Datum, DatumRef, Decimal, SqlType};
 
@@ -64,8 +63,9 @@ pub struct Probe {
     bound: Option<Bound>,
 }
 
+/// The beginning of a value's key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Bound {
+pub(crate) struct Bound {
     len: u8,
     bytes: [u8; BOUND_BYTES],
 }
@@ -172,11 +172,6 @@ impl Zone {
         }
     }
 
-    /// The first 16 bytes of the keys of the smallest and the greatest value.
-    pub(crate) fn bounds(&self) -> Option<(&[u8], &[u8])> {
-        self.range.as_ref().map(|(min, max)| (min.as_slice(), max.as_slice()))
-    }
-
     /// The zone of both runs together.
     pub(crate) fn merge(&mut self, other: &Zone) {
         self.rows += other.rows;
@@ -189,25 +184,14 @@ impl Zone {
         };
     }
 
+    /// The zone of `rows` rows, `nulls` of them NULL, between these bounds.
+    pub(crate) fn new(rows: usize, nulls: usize, range: Option<(Bound, Bound)>) -> Zone {
+        Zone { rows: rows as u32, nulls: nulls as u32, range }
+    }
+
     /// The zone of no rows.
     pub(crate) fn empty() -> Zone {
         Zone { rows: 0, nulls: 0, range: None }
-    }
-
-    /// The zones of each run of `rows_per_zone` rows. Errors: a numeric beyond its column's precision ([`SegmentError::Misuse`]).
-    pub(crate) fn of_column(view: ColumnView<'_>, t: SqlType, rows_per_zone: usize) -> Result<Vec<Zone>> {
-        let starts = (0..view.len()).step_by(rows_per_zone);
-        starts
-            .map(|start| {
-                let rows = start..(start + rows_per_zone).min(view.len());
-                let nulls = rows.clone().filter(|row| view.is_null(*row)).count() as u32;
-                let range = match extremes(view, rows.clone()) {
-                    Some((min, max)) => Some((bound_of_row(view, min, t)?, bound_of_row(view, max, t)?)),
-                    None => None,
-                };
-                Ok(Zone { rows: rows.len() as u32, nulls, range })
-            })
-            .collect()
     }
 
     pub(crate) fn encode(&self, out: &mut Encoder) {
@@ -252,7 +236,7 @@ fn width_is_fixed(t: SqlType) -> bool {
     !(t.is_string() || t == SqlType::Bytea)
 }
 
-fn bound_of_row(view: ColumnView<'_>, row: usize, t: SqlType) -> Result<Bound> {
+pub(crate) fn bound_of_row(view: ColumnView<'_>, row: usize, t: SqlType) -> Result<Bound> {
     let value = view.value(row);
     if let (DatumRef::Numeric(v), SqlType::Numeric { precision, .. }) = (value, t)
         && v.unscaled.unsigned_abs() >= 10u128.pow(u32::from(precision))
@@ -260,55 +244,6 @@ fn bound_of_row(view: ColumnView<'_>, row: usize, t: SqlType) -> Result<Bound> {
         return Err(SegmentError::Misuse(format!("a value of {t} has more digits than that")));
     }
     Ok(Bound::of(value, t))
-}
-
-/// Rows of the smallest and the greatest value among `rows`; None if all are NULL.
-pub(crate) fn extremes(view: ColumnView<'_>, rows: std::ops::Range<usize>) -> Option<(usize, usize)> {
-    fn by<T: Copy>(
-        rows: std::ops::Range<usize>,
-        nulls: Option<&arrow::buffer::NullBuffer>,
-        value: impl Fn(usize) -> T,
-        less: impl Fn(T, T) -> bool,
-    ) -> Option<(usize, usize)> {
-        let mut valid = rows.filter(|row| nulls.is_none_or(|nulls| nulls.is_valid(*row)));
-        let first = valid.next()?;
-        let (mut min, mut max) = ((first, value(first)), (first, value(first)));
-        for row in valid {
-            let v = value(row);
-            if less(v, min.1) {
-                min = (row, v);
-            } else if less(max.1, v) {
-                max = (row, v);
-            }
-        }
-        Some((min.0, max.0))
-    }
-    // PostgreSQL's order of floats: NaN last.
-    fn float_less(a: f64, b: f64) -> bool {
-        if b.is_nan() { !a.is_nan() } else { a < b }
-    }
-    match view {
-        ColumnView::Bool(a) => by(rows, a.nulls(), |i| a.value(i), |x, y| !x & y),
-        ColumnView::Int2(a) => by(rows, a.nulls(), |i| a.value(i), |x, y| x < y),
-        ColumnView::Int4(a) => by(rows, a.nulls(), |i| a.value(i), |x, y| x < y),
-        ColumnView::Int8(a) => by(rows, a.nulls(), |i| a.value(i), |x, y| x < y),
-        ColumnView::Float4(a) => by(rows, a.nulls(), |i| f64::from(a.value(i)), float_less),
-        ColumnView::Float8(a) => by(rows, a.nulls(), |i| a.value(i), float_less),
-        ColumnView::Numeric(a, _) => by(rows, a.nulls(), |i| a.value(i), |x, y| x < y),
-        ColumnView::Text(a) => by(rows, a.nulls(), |i| a.value(i), |x, y| x < y),
-        ColumnView::Bytea(a) => by(rows, a.nulls(), |i| a.value(i), |x, y| x < y),
-        ColumnView::Date(a) => by(rows, a.nulls(), |i| a.value(i), |x, y| x < y),
-        ColumnView::Time(a) => by(rows, a.nulls(), |i| a.value(i), |x, y| x < y),
-        ColumnView::Timestamp(a) | ColumnView::TimestampTz(a) => by(rows, a.nulls(), |i| a.value(i), |x, y| x < y),
-        ColumnView::Interval(a) => {
-            let micros = |i| match view.value(i) {
-                DatumRef::Interval(v) => types::key::interval_micros(v),
-                _ => 0,
-            };
-            by(rows, a.nulls(), micros, |x, y| x < y)
-        }
-        ColumnView::Uuid(a) => by(rows, a.nulls(), |i| a.value(i), |x, y| x < y),
-    }
 }
 
 /// The condition with its value in the column's type; None if it cannot be told apart soundly there.

@@ -63,6 +63,7 @@ fn options() -> Options {
         freeze_rows_min: 16,
         segment_rows: 48,
         compact_overlap: 3,
+        load_threads: 3,
         wal_file_bytes: 64 << 10,
         wal_buffer_bytes: 1 << 20,
         ..Options::default()
