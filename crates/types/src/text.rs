@@ -161,6 +161,13 @@ fn parse_bool(s: &str) -> Result<bool, SqlError> {
 }
 
 fn parse_int<T: TryFrom<i64>>(t: SqlType, s: &str) -> Result<T, SqlError> {
+    // The usual case: digits that cannot overflow.
+    if (1..=18).contains(&s.len()) {
+        let plain = s.bytes().try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')));
+        if let Some(value) = plain.and_then(|v| T::try_from(v).ok()) {
+            return Ok(value);
+        }
+    }
     let digits = trim(s).as_bytes();
     let (negative, digits) = match digits {
         [b'-', rest @ ..] => (true, rest),

@@ -5,6 +5,7 @@
 //! a newline",""            the third field is NULL, the last an empty string
 //! ```
 
+use memchr::{memchr, memchr2, memchr3};
 use types::SqlError;
 
 use crate::copy::decode::{LineEnd, Record, Step, bad_format};
@@ -55,14 +56,27 @@ impl Decoder {
         if line == b"\\." {
             return Ok(Step::End);
         }
-        record.raw.extend_from_slice(line);
-        self.split(line, record)?;
+        if memchr(self.quote, line).is_none() && record.split_plain(line, self.delimiter, &self.null) {
+            record.quoted.resize(record.fields.len(), false);
+        } else {
+            record.raw.extend_from_slice(line);
+            self.split(line, record)?;
+        }
         Ok(Step::Record(length))
     }
 
     fn find_end(&mut self, rest: &[u8], last: bool) -> Result<Option<(usize, usize)>, SqlError> {
         let mut scan = self.scan;
-        while let Some(&byte) = rest.get(scan.at) {
+        // From one byte that has a meaning to the next.
+        let next = |scan: &Scan| {
+            let tail = rest.get(scan.at..)?;
+            let at =
+                if scan.in_quotes { memchr2(self.quote, self.escape, tail) } else { memchr3(self.quote, b'\n', b'\r', tail) };
+            Some(scan.at + at.unwrap_or(tail.len()))
+        };
+        while let Some(at) = next(&scan) {
+            scan.at = at;
+            let Some(&byte) = rest.get(at) else { break };
             if scan.in_quotes {
                 if byte == self.escape && self.escape != self.quote {
                     match rest.get(scan.at + 1) {

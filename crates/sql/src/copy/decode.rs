@@ -10,19 +10,25 @@ use crate::copy::{binary, csv, text};
 /// Bytes of one record, at most: a row's values have to fit into memory several times over.
 const RECORD_BYTES_MAX: usize = 256 << 20;
 
-/// One field: `None` is NULL, else its bytes in [`Record::bytes`].
+/// One field: `None` is NULL, else where its value is ([`Record::value`]).
 pub(crate) type Field = Option<Range<usize>>;
 
 /// One record, taken apart. Reused from record to record.
+///
+/// A plain one has nothing to be undone and is UTF-8 as a whole: its fields lie in it as they were sent.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    /// The fields' values, escapes undone.
+    /// The fields' values, escapes undone; empty in a plain record.
     pub(crate) bytes: Vec<u8>,
     pub(crate) fields: Vec<Field>,
     /// True where the field was quoted (CSV).
     pub(crate) quoted: Vec<bool>,
-    /// The record as it was sent, for messages.
+    /// The record as it was sent; empty in a plain record.
     pub(crate) raw: Vec<u8>,
+    /// A plain record as it was sent.
+    plain: Option<String>,
+    /// What was in the last plain record, for its memory.
+    spare: String,
 }
 
 impl Record {
@@ -31,11 +37,45 @@ impl Record {
         self.fields.clear();
         self.quoted.clear();
         self.raw.clear();
+        if let Some(line) = self.plain.take() {
+            self.spare = line;
+        }
+    }
+
+    /// Takes a line that has nothing to be undone apart at every `delimiter`; fields that are `null` are NULL. False, with nothing
+    /// done, if it is not UTF-8.
+    pub(crate) fn split_plain(&mut self, line: &[u8], delimiter: u8, null: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(line) else { return false };
+        let mut plain = std::mem::take(&mut self.spare);
+        plain.clear();
+        plain.push_str(text);
+        self.plain = Some(plain);
+        let mut start = 0;
+        for end in memchr::memchr_iter(delimiter, line).chain([line.len()]) {
+            let is_null = line.get(start..end).unwrap_or_default() == null;
+            self.fields.push((!is_null).then_some(start..end));
+            start = end + 1;
+        }
+        true
     }
 
     /// The bytes of a field that is not NULL.
     pub(crate) fn value(&self, field: &Range<usize>) -> &[u8] {
-        self.bytes.get(field.clone()).unwrap_or_default()
+        let bytes = self.plain.as_ref().map_or(&*self.bytes, String::as_bytes);
+        bytes.get(field.clone()).unwrap_or_default()
+    }
+
+    /// The text of a field that is not NULL. Errors: it is not UTF-8.
+    pub(crate) fn text(&self, field: &Range<usize>) -> Result<&str, std::str::Utf8Error> {
+        match self.plain.as_ref().and_then(|plain| plain.get(field.clone())) {
+            Some(text) => Ok(text),
+            None => std::str::from_utf8(self.value(field)),
+        }
+    }
+
+    /// The record as it was sent, for messages.
+    pub(crate) fn sent(&self) -> &[u8] {
+        self.plain.as_ref().map_or(&*self.raw, String::as_bytes)
     }
 }
 

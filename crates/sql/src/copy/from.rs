@@ -1,5 +1,6 @@
 //! COPY FROM STDIN: the client's bytes into a table.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -127,17 +128,24 @@ impl CopyFrom {
             let column = &target.table.columns[columns[at]];
             let field = match options.format {
                 Format::Csv => csv_field(record, options, at, &column.name),
-                Format::Text | Format::Binary => record.fields[at].as_ref().map(|range| record.value(range)),
+                Format::Text | Format::Binary => record.fields[at].as_ref().map(FieldText::Of),
             };
             let outcome = match field {
                 None => {
                     builders[at].append(DatumRef::Null);
                     Ok(())
                 }
-                Some(bytes) if options.format == Format::Binary => {
-                    binary::parse(column.data_type, bytes).map(|value| builders[at].append(value.as_ref()))
+                Some(FieldText::Of(range)) if options.format == Format::Binary => {
+                    binary::parse(column.data_type, record.value(range)).map(|value| builders[at].append(value.as_ref()))
                 }
-                Some(bytes) => append_text(column.data_type, bytes, dates, &mut builders[at]),
+                Some(FieldText::Of(range)) => match record.text(range) {
+                    Ok(text) => append_text(column.data_type, text, dates, &mut builders[at]),
+                    Err(error) => Err(invalid_utf8(record.value(range), error)),
+                },
+                Some(FieldText::Null(null)) => match std::str::from_utf8(null) {
+                    Ok(text) => append_text(column.data_type, text, dates, &mut builders[at]),
+                    Err(error) => Err(invalid_utf8(null, error)),
+                },
             };
             outcome.map_err(|error| self.located(error, Some(at)))?;
         }
@@ -174,7 +182,7 @@ impl CopyFrom {
             return error.context(place + &column.unwrap_or_default());
         }
         match field {
-            None => error.context(format!("{place}: \"{}\"", cut(&self.record.raw))),
+            None => error.context(format!("{place}: \"{}\"", cut(self.record.sent()))),
             Some(at) => {
                 let column = &self.target.table.columns[self.columns[at]].name;
                 match &self.record.fields[at] {
@@ -186,23 +194,28 @@ impl CopyFrom {
     }
 }
 
+/// What a field that is not NULL says.
+enum FieldText<'r> {
+    Of(&'r Range<usize>),
+    /// The text that otherwise means NULL.
+    Null(&'r [u8]),
+}
+
 /// A CSV field after FORCE_NULL and FORCE_NOT_NULL.
-fn csv_field<'r>(record: &'r Record, options: &'r Options, at: usize, name: &str) -> Option<&'r [u8]> {
+fn csv_field<'r>(record: &'r Record, options: &'r Options, at: usize, name: &str) -> Option<FieldText<'r>> {
     let quoted = record.quoted.get(at).copied().unwrap_or(false);
     match &record.fields[at] {
-        None if options.force_not_null.has(name) => Some(&options.null),
+        None if options.force_not_null.has(name) => Some(FieldText::Null(&options.null)),
         None => None,
         Some(range) => {
-            let value = record.value(range);
-            let is_null = quoted && value == options.null && options.force_null.has(name);
-            (!is_null).then_some(value)
+            let is_null = quoted && record.value(range) == options.null && options.force_null.has(name);
+            (!is_null).then_some(FieldText::Of(range))
         }
     }
 }
 
 /// A value of a text or CSV field. Strings go from the client's bytes to the column without a copy between.
-fn append_text(t: SqlType, bytes: &[u8], dates: &Dates, builder: &mut ColumnBuilder) -> Result<(), SqlError> {
-    let s = std::str::from_utf8(bytes).map_err(|error| invalid_utf8(bytes, error))?;
+fn append_text(t: SqlType, s: &str, dates: &Dates, builder: &mut ColumnBuilder) -> Result<(), SqlError> {
     match t {
         SqlType::Text => builder.append(DatumRef::Text(text::no_zero_byte(s)?)),
         SqlType::Varchar(_) | SqlType::Char(_) => builder.append(DatumRef::Text(&text::fit_string(t, text::no_zero_byte(s)?)?)),

@@ -5,7 +5,7 @@
 //! \.                                                                           end of data
 //! ```
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 use types::SqlError;
 
 use crate::copy::decode::{LineEnd, Record, Step, bad_format, end_at};
@@ -35,8 +35,10 @@ impl Decoder {
         if line == b"\\." {
             return Ok(Step::End);
         }
-        record.raw.extend_from_slice(line);
-        self.split(line, record);
+        if memchr(b'\\', line).is_some() || !record.split_plain(line, self.delimiter, &self.null) {
+            record.raw.extend_from_slice(line);
+            self.split(line, record);
+        }
         Ok(Step::Record(length))
     }
 

@@ -81,15 +81,32 @@ pub fn parse_any(s: &str) -> Result<Decimal, SqlError> {
 /// A number brought to `scale`, half away from zero, if it has at most `precision` digits then.
 /// Errors: 22003 with PostgreSQL's detail.
 pub fn fit(v: Decimal, precision: u8, scale: u8) -> Result<Decimal, SqlError> {
-    let unscaled = rescale(v, scale).filter(|v| v.unsigned_abs() < 10u128.pow(precision.into()));
+    let unscaled = rescale(v, scale).filter(|v| v.unsigned_abs() < power_of_ten(precision).unsigned_abs());
     unscaled.map(|unscaled| Decimal { unscaled, scale }).ok_or_else(|| too_large(precision, scale))
 }
 
+/// 10 to the power `n`, which is at most 38.
+fn power_of_ten(n: u8) -> i128 {
+    const POWERS: [i128; 39] = {
+        let mut powers = [1; 39];
+        let mut n = 1;
+        while n < 39 {
+            powers[n] = powers[n - 1] * 10;
+            n += 1;
+        }
+        powers
+    };
+    POWERS[usize::from(n)]
+}
+
 fn rescale(v: Decimal, scale: u8) -> Option<i128> {
-    if scale >= v.scale {
-        return v.unscaled.checked_mul(10i128.pow(u32::from(scale - v.scale)));
+    if scale == v.scale {
+        return Some(v.unscaled);
     }
-    let factor = 10i128.pow(u32::from(v.scale - scale));
+    if scale > v.scale {
+        return v.unscaled.checked_mul(power_of_ten(scale - v.scale));
+    }
+    let factor = power_of_ten(v.scale - scale);
     let (quotient, rest) = (v.unscaled / factor, v.unscaled % factor);
     let away = if rest.unsigned_abs() >= factor.unsigned_abs().div_ceil(2) { v.unscaled.signum() } else { 0 };
     Some(quotient + away)
