@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringViewArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::util::display::array_value_to_string;
 use bench::Progress;
 use parquet::arrow::ProjectionMask;
@@ -21,6 +23,8 @@ use crate::import::rejects::{Rejects, line_of};
 pub(super) struct ParquetSource {
     input: Input,
     metadata: ArrowReaderMetadata,
+    /// The same with the Arrow types that the database has: the reader gives text and bytes in its form, without a copy.
+    reading: ArrowReaderMetadata,
     columns: Vec<Column>,
     /// The file's column for each of `columns`, and its SQL type.
     places: Vec<(usize, SqlType)>,
@@ -30,7 +34,9 @@ impl ParquetSource {
     pub(super) fn open(input: Input) -> Result<ParquetSource, Failure> {
         let metadata = ArrowReaderMetadata::load(&input.file, ArrowReaderOptions::new())
             .map_err(|error| Failure::during(format!("read {}", input.path.display()), error))?;
-        Ok(ParquetSource { input, metadata, columns: Vec::new(), places: Vec::new() })
+        let options = ArrowReaderOptions::new().with_schema(with_views(metadata.schema()));
+        let reading = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).unwrap_or_else(|_| metadata.clone());
+        Ok(ParquetSource { input, metadata, reading, columns: Vec::new(), places: Vec::new() })
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -81,7 +87,7 @@ impl ParquetSource {
     ) -> Result<(), Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::during(format!("read {}", self.input.path.display()), error);
         let file = self.input.reopen().map_err(|error| failed(&error))?;
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.reading.clone());
         let roots: Vec<usize> = self.places.iter().map(|(at, _)| *at).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
         let reader = builder.with_projection(mask).with_batch_size(ROWS_PER_BATCH).build().map_err(|error| failed(&error))?;
@@ -130,9 +136,8 @@ fn convert(array: &ArrayRef, from: SqlType, column: &Column, faults: &mut Faults
         (0..array.len()).filter(|row| array.is_null(*row)).for_each(|row| faults.add(row, &column.name, null_refused(column)));
     }
     let to = column.data_type;
-    let has_form = *array.data_type() == arrow_form::data_type(to);
-    if has_form && (from == to || (from.is_string() && to == SqlType::Text)) {
-        return Arc::clone(array);
+    if let Some(converted) = without_values(array, from, to) {
+        return converted;
     }
     let mut builder = ColumnBuilder::new(to, array.len());
     let mut refuse = |row: usize, reason: String, builder: &mut ColumnBuilder| {
@@ -140,9 +145,11 @@ fn convert(array: &ArrayRef, from: SqlType, column: &Column, faults: &mut Faults
         builder.append(DatumRef::Null);
     };
     if let (true, Some(strings)) = (to.is_string(), Strings::of(array)) {
+        let mut padded = String::new();
         for row in 0..array.len() {
             match strings.get(row) {
                 None => builder.append(DatumRef::Null),
+                Some(value) if pad(value, to, &mut padded) => builder.append(DatumRef::Text(&padded)),
                 Some(value) => match text::fit_string(to, value) {
                     Ok(fitted) => builder.append(DatumRef::Text(&fitted)),
                     Err(error) => refuse(row, error.message, &mut builder),
@@ -158,6 +165,54 @@ fn convert(array: &ArrayRef, from: SqlType, column: &Column, faults: &mut Faults
         }
     }
     builder.finish()
+}
+
+/// The column where all of its values can be told to fit at once; None if each has to be looked at.
+fn without_values(array: &ArrayRef, from: SqlType, to: SqlType) -> Option<ArrayRef> {
+    let form = arrow_form::data_type(to);
+    if *array.data_type() == form {
+        let fits = match (from, to) {
+            _ if from == to => true,
+            (_, SqlType::Text) => from.is_string(),
+            (_, SqlType::Varchar(n)) if from.is_string() => {
+                // The length in bytes is the view's lowest four; fewer bytes than characters allowed cannot be too many characters.
+                array.as_string_view().views().iter().all(|view| *view as u32 <= n)
+            }
+            (_, SqlType::Char(n)) if from.is_string() => {
+                array.as_string_view().iter().flatten().all(|value| value.len() == n as usize && value.is_ascii())
+            }
+            _ => false,
+        };
+        return fits.then(|| Arc::clone(array));
+    }
+    let is_integer = |t: SqlType| matches!(t, SqlType::Int2 | SqlType::Int4 | SqlType::Int8);
+    if is_integer(from) && is_integer(to) && array.data_type().is_integer() {
+        // A value out of range becomes NULL in the cast.
+        return cast(array, &form).ok().filter(|cast| cast.null_count() == array.null_count());
+    }
+    None
+}
+
+/// Puts a value into `padded` with the blanks that make it a `char(n)`; false if it is none that only lacks those.
+fn pad(value: &str, to: SqlType, padded: &mut String) -> bool {
+    const BLANKS: &str = "                                ";
+    let SqlType::Char(n) = to else { return false };
+    let missing = (n as usize).checked_sub(value.len()).and_then(|missing| BLANKS.get(..missing));
+    let Some(blanks) = missing.filter(|_| value.is_ascii()) else { return false };
+    padded.clear();
+    padded.push_str(value);
+    padded.push_str(blanks);
+    true
+}
+
+/// The schema with text and bytes as views.
+fn with_views(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 => field.as_ref().clone().with_data_type(DataType::Utf8View),
+        DataType::Binary | DataType::LargeBinary => field.as_ref().clone().with_data_type(DataType::BinaryView),
+        _ => field.as_ref().clone(),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
 /// The arrays that Parquet readers give for text.
@@ -177,5 +232,41 @@ impl<'a> Strings<'a> {
             Strings::View(array) => array.is_valid(row).then(|| array.value(row)),
             Strings::Plain(array) => array.is_valid(row).then(|| array.value(row)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int16Array, Int64Array};
+
+    use super::*;
+
+    fn converted(array: ArrayRef, from: SqlType, to: SqlType) -> (ArrayRef, Vec<(usize, crate::import::rejects::Fault)>) {
+        let column = Column { name: "c".into(), data_type: to, not_null: false };
+        let mut faults = Faults::default();
+        (convert(&array, from, &column, &mut faults), faults.take())
+    }
+
+    #[test]
+    fn text_that_fits_goes_through_and_text_that_does_not_is_told() {
+        let text = |values: &[&str]| -> ArrayRef { Arc::new(StringViewArray::from(values.to_vec())) };
+        let (array, faults) = converted(text(&["ab", "abc", "\u{e9}\u{e9}\u{e9}"]), SqlType::Text, SqlType::Varchar(3));
+        assert_eq!((array.as_string_view().value(2), faults.len()), ("\u{e9}\u{e9}\u{e9}", 0));
+        let (_, faults) = converted(text(&["ab", "abcd", "abc "]), SqlType::Text, SqlType::Varchar(3));
+        assert_eq!(faults.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [1]);
+        let (array, faults) = converted(text(&["ab", "", "abc  ", "\u{e9}"]), SqlType::Text, SqlType::Char(3));
+        assert_eq!(array.as_string_view().iter().flatten().collect::<Vec<_>>(), ["ab ", "   ", "abc", "\u{e9}  "]);
+        assert!(faults.is_empty());
+        let (array, _) = converted(text(&["\u{e9}a", "abc"]), SqlType::Text, SqlType::Char(3));
+        assert_eq!(array.as_string_view().value(0), "\u{e9}a ");
+    }
+
+    #[test]
+    fn integers_that_fit_are_cast_and_those_that_do_not_are_told() {
+        let numbers = |values: &[i64]| -> ArrayRef { Arc::new(Int64Array::from(values.to_vec())) };
+        let (array, faults) = converted(numbers(&[1, -32768]), SqlType::Int8, SqlType::Int2);
+        assert_eq!((array.as_any().downcast_ref::<Int16Array>().unwrap().value(1), faults.len()), (-32768, 0));
+        let (_, faults) = converted(numbers(&[1, 32768]), SqlType::Int8, SqlType::Int2);
+        assert_eq!(faults[0].0, 1);
     }
 }
