@@ -1,0 +1,139 @@
+"""Imports TPC-H Parquet files with Colonnade and with DuckDB, in turns, on the same cores.
+
+    cargo build --release -p cli -p tpch
+    scripts/python scripts/bench/import_duckdb.py --scale 1 --rounds 3
+
+Each round starts from nothing. Both make the eight tables with their primary keys (tpch/schema.sql), fill them from the same files and
+end with everything durable: DuckDB with INSERT .. SELECT and CHECKPOINT, in one process; Colonnade with one `colonnade import` a
+table into a data directory, processes and their starts included. `duckdb, no keys` is CREATE TABLE AS and CHECKPOINT, which checks and
+indexes nothing. `over the wire` is `colonnade import --url` into a running server, whose resident memory is read when the load is
+done and after it has been idle. Times are medians of the rounds.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import duckdb
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TABLES = ["region", "nation", "supplier", "customer", "part", "partsupp", "orders", "lineitem"]
+
+
+def run(*command, **options):
+    return subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL, **options)
+
+
+def size(path):
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def memory(pid, what="VmRSS"):
+    return int(re.search(what + r":\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+
+
+def import_duckdb(files, folder, threads, keys):
+    path = folder / "duck.db"
+    connection = duckdb.connect(str(path), config={"threads": threads})
+    started = time.perf_counter()
+    if keys:
+        connection.execute((ROOT / "tpch/schema.sql").read_text())
+    for table in TABLES:
+        source = f"select * from read_parquet('{files / table}.parquet')"
+        connection.execute(f"insert into {table} {source}" if keys else f"create table {table} as {source}")
+    connection.execute("checkpoint")
+    seconds = time.perf_counter() - started
+    connection.close()
+    return seconds, size(path)
+
+
+def tables_of(files, colonnade, place):
+    for table in TABLES:
+        run(colonnade, "import", *place, table, files / f"{table}.parquet", stderr=subprocess.DEVNULL)
+
+
+def import_embedded(files, folder, colonnade):
+    data = folder / "data"
+    started = time.perf_counter()
+    run(colonnade, "sql", "--data", data, "-f", ROOT / "tpch/schema.sql")
+    tables_of(files, colonnade, ["--data", data])
+    return time.perf_counter() - started, size(data)
+
+
+def import_remote(files, folder, colonnade, idle):
+    command = [colonnade, "serve", "--data", folder / "data", "--listen", "127.0.0.1:0", "--auth", "trust"]
+    server = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        for line in server.stdout:
+            if match := re.match(r"listening on .*:(\d+)", line):
+                break
+        url = f"postgres://postgres@127.0.0.1:{match[1]}/postgres"
+        started = time.perf_counter()
+        run(colonnade, "sql", "--url", url, "-f", ROOT / "tpch/schema.sql")
+        tables_of(files, colonnade, ["--url", url])
+        seconds = time.perf_counter() - started
+        loaded = memory(server.pid)
+        time.sleep(idle)
+        return seconds, loaded, memory(server.pid), memory(server.pid, "VmHWM")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", default="1")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of DuckDB")
+    parser.add_argument("--idle", type=float, default=30, help="seconds before the server's memory is read again")
+    parser.add_argument("--binaries", type=pathlib.Path, default=ROOT / "target/release", help="folder of colonnade and tpch")
+    parser.add_argument("--files", type=pathlib.Path, help="folder of TABLE.parquet files; made if missing")
+    arguments = parser.parse_args()
+    colonnade = arguments.binaries / "colonnade"
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="import-"))
+    try:
+        files = arguments.files or scratch / "files"
+        if not (files / "lineitem.parquet").exists():
+            run(arguments.binaries / "tpch", "generate", "--scale", arguments.scale, "--out", files)
+        ways = {
+            "duckdb": lambda folder: import_duckdb(files, folder, arguments.threads, keys=True),
+            "duckdb, no keys": lambda folder: import_duckdb(files, folder, arguments.threads, keys=False),
+            "colonnade": lambda folder: import_embedded(files, folder, colonnade),
+            "colonnade, over the wire": lambda folder: import_remote(files, folder, colonnade, arguments.idle),
+        }
+        results = {way: [] for way in ways}
+        for round_number in range(arguments.rounds):
+            for way, load in ways.items():
+                folder = scratch / "load"
+                folder.mkdir()
+                subprocess.run(["sync"], check=True)
+                results[way].append(load(folder))
+                shutil.rmtree(folder)
+                print(f"round {round_number + 1}: {way}: {results[way][-1][0]:.2f} s", file=sys.stderr)
+        report(results, arguments)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def report(results, arguments):
+    seconds = {way: statistics.median(row[0] for row in rows) for way, rows in results.items()}
+    print(f"TPC-H scale {arguments.scale}, DuckDB {duckdb.__version__} on {arguments.threads} threads, median of {arguments.rounds}")
+    print(f"{'':26}{'seconds':>9}{'x duckdb':>10}{'x no keys':>11}{'MB on disk':>12}")
+    for way, rows in results.items():
+        on_disk = f"{rows[-1][1] / 1e6:12.0f}" if len(rows[-1]) == 2 else ""
+        ratios = f"{seconds[way] / seconds['duckdb']:10.2f}{seconds[way] / seconds['duckdb, no keys']:11.2f}"
+        print(f"{way:26}{seconds[way]:9.2f}{ratios}{on_disk}")
+    loaded, idle, most = (max(row[at] for row in results["colonnade, over the wire"]) / 1e6 for at in (1, 2, 3))
+    print(f"server's resident memory, MB: {loaded:.0f} after the load, {idle:.0f} idle for {arguments.idle:.0f} s, {most:.0f} at most")
+
+
+if __name__ == "__main__":
+    main()
