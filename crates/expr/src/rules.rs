@@ -116,7 +116,7 @@ pub(crate) fn common_of_two(a: SqlType, b: SqlType) -> Option<SqlType> {
         (Char(_) | Varchar(_) | Text, Char(_) | Varchar(_) | Text) => Text,
         (Date, Timestamp) | (Timestamp, Date) => Timestamp,
         (Date | Timestamp, TimestampTz) | (TimestampTz, Date | Timestamp) => TimestampTz,
-        (Numeric { .. }, b) | (b, Numeric { .. }) if as_numeric(b).is_some() => {
+        (Numeric { .. }, other) | (other, Numeric { .. }) if as_numeric(other).is_some() => {
             let (a, b) = (as_numeric(a)?, as_numeric(b)?);
             let scale = a.1.max(b.1);
             let whole = (a.0 - a.1).max(b.0 - b.1);
