@@ -18,7 +18,14 @@ use crate::watch::Watch;
 pub(crate) enum QueryPlan {
     Analytic(AnalyticPlan),
     /// `SELECT set_config(name, value, is_local), ...`: it changes the session, so the session runs it.
-    SetConfig(Vec<[Simple; 3]>),
+    SetConfig(Vec<SettingCall>),
+}
+
+/// A call of `set_config`, or of `current_setting` beside one, in the order of the list.
+pub(crate) struct SettingCall {
+    title: String,
+    sets: bool,
+    arguments: Vec<Simple>,
 }
 
 impl Session {
@@ -30,9 +37,9 @@ impl Session {
     ) -> Result<Planned, SqlError> {
         let catalog = self.catalog();
         let planning = Arc::clone(&self.settings.active().planning);
-        if let Some(calls) = set_config(query, &self.dates())? {
-            let columns = calls.iter().map(|_| OutputColumn::plain("set_config", SqlType::Text)).collect();
-            let parameters = calls.iter().flatten().filter_map(|s| match s {
+        if let Some(calls) = setting_calls(query, &self.dates())? {
+            let columns = calls.iter().map(|call| OutputColumn::plain(call.title.as_str(), SqlType::Text)).collect();
+            let parameters = calls.iter().flat_map(|call| &call.arguments).filter_map(|s| match s {
                 Simple::Parameter(at) => Some(at + 1),
                 _ => None,
             });
@@ -71,14 +78,20 @@ impl Session {
             }
             QueryPlan::SetConfig(calls) => {
                 let mut row = Vec::with_capacity(calls.len());
-                for [name, value, local] in calls {
-                    let text = |simple: &Simple| argument(simple, params);
-                    let is_local = text(local)?.and_then(|t| crate::settings::value::boolean(&t)).unwrap_or(false);
-                    let Some(name) = text(name)? else {
-                        return Err(SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "SET requires parameter name"));
+                for call in calls {
+                    let text = |at: usize| call.arguments.get(at).map_or(Ok(None), |simple| argument(simple, params));
+                    let shown = match text(0)? {
+                        None if call.sets => {
+                            return Err(SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "SET requires parameter name"));
+                        }
+                        None => None,
+                        Some(name) if call.sets => {
+                            let is_local = text(2)?.and_then(|t| crate::settings::value::boolean(&t)).unwrap_or(false);
+                            Some(self.set_config(&name, &text(1)?.unwrap_or_default(), is_local)?)
+                        }
+                        Some(name) => Some(self.setting(&name)?),
                     };
-                    let shown = self.set_config(&name, &text(value)?.unwrap_or_default(), is_local)?;
-                    row.push(Datum::Text(shown.into()));
+                    row.push(shown.map_or(Datum::Null, |shown| Datum::Text(shown.into())));
                 }
                 Ok(Answer::Rows(Rows::ready(columns, "SELECT", vec![row])))
             }
@@ -127,34 +140,38 @@ fn argument(simple: &Simple, params: &[Datum]) -> Result<Option<String>, SqlErro
     Ok((!value.is_null()).then(|| types::text::to_string(value.as_ref())))
 }
 
-/// The calls of a query that consists of `set_config` calls with simple arguments and nothing else.
-fn set_config(query: &Query, dates: &types::text::Session) -> Result<Option<Vec<[Simple; 3]>>, SqlError> {
+/// The calls of a query that consists of `set_config` calls with simple arguments, and maybe of `current_setting` ones.
+fn setting_calls(query: &Query, dates: &types::text::Session) -> Result<Option<Vec<SettingCall>>, SqlError> {
     let SetExpr::Select(select) = query.body.as_ref() else { return Ok(None) };
     if !select.from.is_empty() || select.selection.is_some() || query.with.is_some() || select.projection.is_empty() {
         return Ok(None);
     }
     let mut calls = Vec::new();
     for item in &select.projection {
-        let (SelectItem::UnnamedExpr(Expr::Function(function))
-        | SelectItem::ExprWithAlias { expr: Expr::Function(function), .. }) = item
-        else {
-            return Ok(None);
+        let (function, alias) = match item {
+            SelectItem::UnnamedExpr(Expr::Function(function)) => (function, None),
+            SelectItem::ExprWithAlias { expr: Expr::Function(function), alias } => (function, Some(alias.value.clone())),
+            _ => return Ok(None),
         };
-        let name = function.name.to_string();
-        if name.strip_prefix("pg_catalog.").unwrap_or(&name) != "set_config" {
-            return Ok(None);
-        }
+        let written = function.name.to_string();
+        let name = written.strip_prefix("pg_catalog.").unwrap_or(&written);
         let FunctionArguments::List(list) = &function.args else { return Ok(None) };
+        let sets = match (name, list.args.len()) {
+            ("set_config", 3) => true,
+            ("current_setting", 1) => false,
+            _ => return Ok(None),
+        };
         let mut arguments = Vec::new();
         for argument in &list.args {
             let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = argument else { return Ok(None) };
             match Simple::of(expr, dates)? {
                 Some(simple) if !matches!(simple, Simple::Clock(_)) => arguments.push(simple),
+                _ if !sets => return Ok(None),
                 _ => return Err(SqlError::unsupported("set_config with arguments that are neither constants nor parameters")),
             }
         }
-        let Ok(arguments) = <[Simple; 3]>::try_from(arguments) else { return Ok(None) };
-        calls.push(arguments);
+        calls.push(SettingCall { title: alias.unwrap_or_else(|| name.to_owned()), sets, arguments });
     }
-    Ok(Some(calls))
+    // What only asks is for the system's functions.
+    Ok(calls.iter().any(|call| call.sets).then_some(calls))
 }
