@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use types::{SqlError, SqlState, SqlType};
 
 use crate::context::PlanContext;
+use crate::optimize::JoinOrder;
 use crate::plan::{self, AnalyticPlan};
 use crate::runtime;
 use crate::session::Shared;
@@ -31,6 +32,8 @@ pub struct AnalyticOptions {
     pub temp_dir: PathBuf,
     /// Bytes of spilled data; beyond them a query fails with 53100.
     pub temp_bytes_max: u64,
+    /// What decides the order of joins.
+    pub joins: JoinOrder,
 }
 
 /// Plans and runs queries.
@@ -54,7 +57,7 @@ impl Analytic {
             )?;
         let runtime = runtime::build(options.threads)
             .map_err(|error| SqlError::new(SqlState::INSUFFICIENT_RESOURCES, format!("start query threads: {error}")))?;
-        let shared = Arc::new(Shared::new(options.threads, environment));
+        let shared = Arc::new(Shared::new(options.threads, options.joins, environment));
         Ok(Arc::new(Analytic { shared, pool, runtime: Some(runtime) }))
     }
 

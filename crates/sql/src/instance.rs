@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use analytic::{Analytic, AnalyticOptions};
+use analytic::{Analytic, AnalyticOptions, JoinOrder};
 use engine::Engine;
 use env::Env;
 use types::SqlError;
@@ -62,6 +62,7 @@ impl Instance {
             memory_bytes_max: options.query_memory_bytes_max,
             temp_dir: dir.join("temp"),
             temp_bytes_max: options.temp_bytes_max,
+            joins: JoinOrder::default(),
         })?;
         let opened_micros = env.now_micros();
         let plans = PlanCache::default();

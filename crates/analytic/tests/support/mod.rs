@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use analytic::{
-    Analytic, AnalyticOptions, AnalyticPlan, Execution, PlanContext, QueryStats, SessionInfo, SystemTables, TableSource, Tables,
+    Analytic, AnalyticOptions, AnalyticPlan, Execution, JoinOrder, PlanContext, QueryStats, SessionInfo, SystemTables, TableSource, Tables,
     Unit,
 };
 use arrow::array::{Array, ArrayRef, BinaryViewBuilder, RecordBatch, StringViewArray};
@@ -184,6 +184,17 @@ pub(crate) fn stored_schema(table: &Table) -> SchemaRef {
     ))
 }
 
+fn analytic(joins: JoinOrder) -> Arc<Analytic> {
+    let options = AnalyticOptions {
+        threads: 2,
+        memory_bytes_max: 1 << 30,
+        temp_dir: std::env::temp_dir().join("analytic-tests"),
+        temp_bytes_max: 1 << 30,
+        joins,
+    };
+    Analytic::new(options).unwrap()
+}
+
 impl Database {
     /// Tables from CREATE TABLE statements, without rows.
     pub(crate) fn new(ddl: &str) -> Database {
@@ -192,13 +203,13 @@ impl Database {
             let Statement::CreateTable(create) = statement else { panic!("{statement} is no CREATE TABLE") };
             catalog = catalog.apply(&Edit::CreateTable(table_of(&create, catalog.next_oid()))).unwrap();
         }
-        let options = AnalyticOptions {
-            threads: 2,
-            memory_bytes_max: 1 << 30,
-            temp_dir: std::env::temp_dir().join("analytic-tests"),
-            temp_bytes_max: 1 << 30,
-        };
-        Database { analytic: Analytic::new(options).unwrap(), catalog: Arc::new(catalog), memory: Arc::default() }
+        Database { analytic: analytic(JoinOrder::default()), catalog: Arc::new(catalog), memory: Arc::default() }
+    }
+
+    /// The same rows, with joins in the order of the text.
+    pub(crate) fn as_written(&self) -> Database {
+        let (catalog, memory) = (Arc::clone(&self.catalog), Arc::clone(&self.memory));
+        Database { analytic: analytic(JoinOrder::AsWritten), catalog, memory }
     }
 
     pub(crate) fn definition(&self, name: &str) -> Arc<Table> {
