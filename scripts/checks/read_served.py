@@ -3,9 +3,9 @@
 segments, deletion vectors and dump make up the table; the Parquet files are read as they are, dead positions left out, and the dump's
 rows added. The result must be what SELECT answered.
 
-  scripts/python scripts/checks/read_served.py DIRECTORY TABLE_OID SELECTED.csv
+  scripts/python scripts/checks/read_served.py DIRECTORY SELECTED.csv
 
-The table is: id bigint primary key, v integer, amount numeric(15,2), note text. SELECTED.csv has its rows in key order (COPY .. CSV).
+The directory's one table is: id bigint primary key, v integer, amount numeric(15,2), note text. SELECTED.csv has its rows in key order (COPY .. CSV).
 """
 
 import csv
@@ -120,9 +120,9 @@ def selected(path):
 
 
 def main():
-    directory, table, path = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    directory, path = pathlib.Path(sys.argv[1]), sys.argv[2]
     found = manifest(directory)
-    segments, dump = found["tables"][table]
+    [(table, (segments, dump))] = found["tables"].items()
     folder = directory / "data" / str(table)
     connection = duckdb.connect()
     by_duckdb, by_pyarrow, left_out = [], [], 0
