@@ -147,6 +147,8 @@ pub struct Transaction {
     begin: Begin,
     id: Option<TxnId>,
     snapshot: Option<Arc<SnapshotGuard>>,
+    /// A statement has begun.
+    begun: bool,
     pub(crate) tables: Vec<TouchedTable>,
     /// The catalog with this transaction's edits.
     pub(crate) edited: Option<Arc<Catalog>>,
@@ -161,6 +163,7 @@ impl Transaction {
             begin,
             id: None,
             snapshot: None,
+            begun: false,
             tables: Vec::new(),
             edited: None,
             steps: Vec::new(),
@@ -170,8 +173,17 @@ impl Transaction {
 
     /// Starts a statement: READ COMMITTED takes a fresh snapshot, REPEATABLE READ keeps its first.
     pub fn begin_statement(&mut self) {
+        self.begun = true;
         if self.snapshot.is_none() || self.begin.isolation == Isolation::ReadCommitted {
             self.snapshot = Some(Arc::new(self.engine.txns.snapshot(None)));
+        }
+    }
+
+    /// Ends a statement: READ COMMITTED gives its snapshot back, so that a transaction that only waits for its client keeps no old
+    /// versions. Views that were taken stay valid. The next access needs [`Transaction::begin_statement`].
+    pub fn end_statement(&mut self) {
+        if self.begin.isolation == Isolation::ReadCommitted {
+            self.snapshot = None;
         }
     }
 
@@ -221,9 +233,9 @@ impl Transaction {
         self.begin.lock_timeout = timeout;
     }
 
-    /// True once a statement has taken a snapshot.
+    /// True once a statement has begun.
     pub fn has_begun(&self) -> bool {
-        self.snapshot.is_some()
+        self.begun
     }
 
     /// True once something was changed.
@@ -243,11 +255,12 @@ impl Transaction {
         Snapshot { ts: self.guard().ts, own: self.id }
     }
 
-    /// The catalog at the snapshot, with this transaction's own changes.
+    /// The catalog at the snapshot (between statements: the newest), with this transaction's own changes.
     pub fn catalog(&self) -> Arc<Catalog> {
-        match &self.edited {
-            Some(edited) => Arc::clone(edited),
-            None => self.engine.catalog_at(self.guard().ts),
+        match (&self.edited, &self.snapshot) {
+            (Some(edited), _) => Arc::clone(edited),
+            (None, Some(guard)) => self.engine.catalog_at(guard.ts),
+            (None, None) => self.engine.catalog_at(self.engine.txns.visible()),
         }
     }
 

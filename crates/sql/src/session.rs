@@ -163,6 +163,9 @@ impl Session {
         });
         let mut watch = Some(Watch::start(&self.cancel, self.settings.active().statement_timeout));
         let result = self.run(prepared, &params, &mut watch).await;
+        if !matches!(result, Ok(Answer::CopyIn(_))) {
+            self.transaction.end_statement();
+        }
         result.map_err(|error| {
             self.fail();
             match &watch {

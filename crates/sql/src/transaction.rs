@@ -141,6 +141,13 @@ impl State {
         transaction
     }
 
+    /// A statement is over; what it streams has a view of its own.
+    pub(crate) fn end_statement(&mut self) {
+        if let Some(transaction) = &mut self.inner {
+            transaction.end_statement();
+        }
+    }
+
     /// As [`State::begin_statement`] for INSERT, UPDATE and DELETE. Errors: 53200 if the store of recent changes stays full, 57014.
     pub(crate) fn begin_writing_statement(
         &mut self,

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Client, instance, login, open};
-use sql::{Answer, RowBatch, Session, TransactionStatus};
+use env::RealEnv;
+use sql::{Answer, Instance, Options, RowBatch, Session, TransactionStatus};
 use types::{Datum, SqlState, SqlType};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -395,4 +396,50 @@ async fn clients_are_told_of_settings_they_care_about() {
     let mut wrong = login("postgres");
     wrong.settings = vec![("nonsense".into(), "1".into())];
     assert_eq!(Session::new(instance, wrong).err().unwrap().state, SqlState::UNDEFINED_OBJECT);
+}
+
+/// A transaction at READ COMMITTED that waited for its client held its last snapshot, and with it every version since.
+#[tokio::test(flavor = "multi_thread")]
+async fn between_statements_read_committed_holds_no_snapshot() {
+    let (instance, _dir) = instance();
+    let (mut idle, mut writer) = (Client::new(&instance), Client::new(&instance));
+    writer.ok("CREATE TABLE t (k int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    idle.ok("BEGIN; SELECT count(*) FROM t; INSERT INTO t VALUES (2); SELECT k FROM t WHERE k = 1").await;
+    writer.ok("INSERT INTO t VALUES (3)").await;
+    let status = instance.engine().status();
+    assert_eq!(status.oldest, status.visible);
+    assert_eq!(idle.value("SELECT count(*) FROM t").await, "3");
+    idle.ok("COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t").await;
+    writer.ok("INSERT INTO t VALUES (4)").await;
+    let status = instance.engine().status();
+    assert!(status.oldest < status.visible, "this one must be able to read again what it has read");
+    assert_eq!(idle.value("SELECT count(*) FROM t").await, "3");
+}
+
+/// A restart had put more into the delta than it may have; the first statement took its snapshot and waited for room, which the merge
+/// could not make: what it had moved was still seen by that snapshot. After ten seconds the statement was refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_waits_for_room_holds_no_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = Options { query_threads: 2, ..Options::default() };
+    options.engine.delta_bytes_max = 1 << 20;
+    options.engine.freeze_rows_min = usize::MAX; // room never comes
+    let instance = Instance::open(RealEnv::new(), dir.path(), options).unwrap();
+    let mut writer = Client::new(&instance);
+    writer.ok("CREATE TABLE t (k int PRIMARY KEY, v text)").await;
+    let mut k = 0;
+    while instance.engine().status().delta_bytes <= 3 << 19 {
+        writer.ok(&format!("INSERT INTO t VALUES ({k}, '{}')", "x".repeat(8_000))).await;
+        k += 1;
+    }
+    // The store's own count is taken every 200 ms.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    writer.ok("SET statement_timeout = 1500").await;
+    let waiting = tokio::spawn(async move { writer.error("INSERT INTO t VALUES (-1, 'late')").await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    Client::new(&instance).ok("CREATE TABLE other (k int PRIMARY KEY)").await;
+    let status = instance.engine().status();
+    assert!(!waiting.is_finished());
+    assert_eq!(status.oldest, status.visible);
+    assert_eq!(waiting.await.unwrap().state, SqlState::QUERY_CANCELED);
 }
