@@ -6,8 +6,8 @@
 Each round starts from nothing. Both make the eight tables with their primary keys (tpch/schema.sql), fill them from the same files and
 end with everything durable: DuckDB with INSERT .. SELECT and CHECKPOINT, in one process; Colonnade with one `colonnade import` a
 table into a data directory, processes and their starts included. `duckdb, no keys` is CREATE TABLE AS and CHECKPOINT, which checks and
-indexes nothing. `over the wire` is `colonnade import --url` into a running server, whose resident memory is read when the load is
-done and after it has been idle. Times are medians of the rounds.
+indexes nothing. `over the wire` is `tpch load` into a running server: COPY in text, of rows that are generated meanwhile on the same
+cores; the server's resident memory is read when the load is done and after it has been idle. Times are medians of the rounds.
 """
 
 import argparse
@@ -55,20 +55,16 @@ def import_duckdb(files, folder, threads, keys):
     return seconds, size(path)
 
 
-def tables_of(files, colonnade, place):
-    for table in TABLES:
-        run(colonnade, "import", *place, table, files / f"{table}.parquet", stderr=subprocess.DEVNULL)
-
-
 def import_embedded(files, folder, colonnade):
     data = folder / "data"
     started = time.perf_counter()
     run(colonnade, "sql", "--data", data, "-f", ROOT / "tpch/schema.sql")
-    tables_of(files, colonnade, ["--data", data])
+    for table in TABLES:
+        run(colonnade, "import", "--data", data, table, files / f"{table}.parquet", stderr=subprocess.DEVNULL)
     return time.perf_counter() - started, size(data)
 
 
-def import_remote(files, folder, colonnade, idle):
+def load_remote(folder, colonnade, tpch, scale, idle):
     command = [colonnade, "serve", "--data", folder / "data", "--listen", "127.0.0.1:0", "--auth", "trust"]
     server = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
@@ -77,8 +73,7 @@ def import_remote(files, folder, colonnade, idle):
                 break
         url = f"postgres://postgres@127.0.0.1:{match[1]}/postgres"
         started = time.perf_counter()
-        run(colonnade, "sql", "--url", url, "-f", ROOT / "tpch/schema.sql")
-        tables_of(files, colonnade, ["--url", url])
+        run(tpch, "load", "--url", url, "--scale", scale, stderr=subprocess.DEVNULL)
         seconds = time.perf_counter() - started
         loaded = memory(server.pid)
         time.sleep(idle)
@@ -97,17 +92,17 @@ def main():
     parser.add_argument("--binaries", type=pathlib.Path, default=ROOT / "target/release", help="folder of colonnade and tpch")
     parser.add_argument("--files", type=pathlib.Path, help="folder of TABLE.parquet files; made if missing")
     arguments = parser.parse_args()
-    colonnade = arguments.binaries / "colonnade"
+    colonnade, tpch = arguments.binaries / "colonnade", arguments.binaries / "tpch"
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="import-"))
     try:
         files = arguments.files or scratch / "files"
         if not (files / "lineitem.parquet").exists():
-            run(arguments.binaries / "tpch", "generate", "--scale", arguments.scale, "--out", files)
+            run(tpch, "generate", "--scale", arguments.scale, "--out", files)
         ways = {
             "duckdb": lambda folder: import_duckdb(files, folder, arguments.threads, keys=True),
             "duckdb, no keys": lambda folder: import_duckdb(files, folder, arguments.threads, keys=False),
             "colonnade": lambda folder: import_embedded(files, folder, colonnade),
-            "colonnade, over the wire": lambda folder: import_remote(files, folder, colonnade, arguments.idle),
+            "colonnade, over the wire": lambda folder: load_remote(folder, colonnade, tpch, arguments.scale, arguments.idle),
         }
         results = {way: [] for way in ways}
         for round_number in range(arguments.rounds):

@@ -39,8 +39,9 @@ pub struct CopyChunk {
 /// Large enough that a chunk's send costs little beside making it, small enough that a few in flight are nothing.
 const COPY_CHUNK_BYTES: usize = 256 * 1024;
 
-/// At most this many rows of the largest table in one part, so that a load has something to do in parallel from scale 0.1 on.
-const ROWS_PER_PART: u64 = 250_000;
+/// At most this many rows of the largest table in one part: a load has something to do in parallel from scale 1 on, and a column
+/// store gets batches of a size it can keep.
+const ROWS_PER_PART: u64 = 1_000_000;
 
 impl Table {
     /// Every table, small ones first.

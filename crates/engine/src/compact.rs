@@ -111,7 +111,9 @@ impl Input<'_> {
                 }
                 let columns: Vec<usize> = (0..self.segment.schema().columns().len()).collect();
                 self.keys = Some(self.segment.group_keys(self.group)?);
-                self.columns = self.segment.read_group(self.group, &columns)?;
+                // Past the cache: the inputs are read once more and never again, and would push out what queries use.
+                let rows = self.segment.group(self.group).rows() as usize;
+                self.columns = self.segment.read_rows(self.group, &columns, 0..rows)?;
                 self.row = 0;
                 continue;
             };
