@@ -333,9 +333,21 @@ impl Figures {
             "{} rows in {} transactions by {} clients (seed {}) in {:.1} s: p50 {:.2} ms, p99 {:.1} ms, longest {:.0} ms\n\
              {} rolled back, {} statements failed as they must, {} conflicts run again\n\
              meanwhile {} TPC-H queries; sums checked {} times by statement, {} times by transaction, {} couples by key: none broken",
-            self.rows, self.committed, self.clients, self.seed, self.seconds, self.p50_ms, self.p99_ms, self.max_ms,
-            self.rolled_back, self.statements_failed_as_expected, self.conflicts_retried,
-            self.queries, self.sums_by_statement, self.sums_by_transaction, self.couples_by_key,
+            self.rows,
+            self.committed,
+            self.clients,
+            self.seed,
+            self.seconds,
+            self.p50_ms,
+            self.p99_ms,
+            self.max_ms,
+            self.rolled_back,
+            self.statements_failed_as_expected,
+            self.conflicts_retried,
+            self.queries,
+            self.sums_by_statement,
+            self.sums_by_transaction,
+            self.couples_by_key,
         );
         if self.freezes + self.compactions + self.checkpoints > 0 {
             text.push_str(&format!(
@@ -347,8 +359,13 @@ impl Figures {
             text.push_str(&format!(
                 "\n{} kills, {} of them during background work; {} commits that were not answered are there, {} are not; \
                  {} offline checks clean; restart median {:.0} ms, longest {:.0} ms",
-                self.kills, self.kills_during_background_work, self.commits_unanswered_there, self.commits_unanswered_gone,
-                self.checks, self.restart_median_ms, self.restart_max_ms,
+                self.kills,
+                self.kills_during_background_work,
+                self.commits_unanswered_there,
+                self.commits_unanswered_gone,
+                self.checks,
+                self.restart_median_ms,
+                self.restart_max_ms,
             ));
         }
         text

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
+use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
@@ -29,7 +29,8 @@ impl PhysicalOptimizerRule for JoinMode {
             if *join.partition_mode() != PartitionMode::Auto {
                 return Ok(Transformed::no(node));
             }
-            let mode = if join.null_aware || one_table(join, threads) { PartitionMode::CollectLeft } else { PartitionMode::Partitioned };
+            let mode =
+                if join.null_aware || one_table(join, threads) { PartitionMode::CollectLeft } else { PartitionMode::Partitioned };
             Ok(Transformed::yes(join.builder().with_partition_mode(mode).build_exec()?))
         })
         .data()

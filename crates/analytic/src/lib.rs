@@ -40,6 +40,7 @@ mod session;
 mod source;
 mod statistics;
 mod stream;
+mod yielding;
 
 pub use analytic::{Analytic, AnalyticOptions};
 pub use context::{PlanContext, SessionInfo, SystemTables};

@@ -20,11 +20,17 @@ pub struct OutputColumn {
     pub arrow_type: DataType,
     /// The table and the column whose values it holds unchanged, if there is one.
     pub origin: Option<(TableId, ColumnId)>,
+    /// Whether the query says its length or precision itself, by a cast.
+    pub cast: bool,
 }
 
 /// The columns of a plan whose output types are all types of SQL.
 pub(crate) fn columns(plan: &LogicalPlan) -> Result<Vec<OutputColumn>, SqlError> {
     let origins = origins(plan);
+    let casts = match plan {
+        LogicalPlan::Projection(projection) => projection.expr.iter().map(is_cast).collect(),
+        _ => vec![],
+    };
     plan.schema()
         .fields()
         .iter()
@@ -37,9 +43,17 @@ pub(crate) fn columns(plan: &LogicalPlan) -> Result<Vec<OutputColumn>, SqlError>
                 data_type,
                 arrow_type: arrow_form::data_type(data_type),
                 origin: origins.get(at).copied().flatten(),
+                cast: casts.get(at).copied().unwrap_or_default(),
             })
         })
         .collect()
+}
+
+fn is_cast(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => is_cast(&alias.expr),
+        expr => matches!(expr, Expr::Cast(_)),
+    }
 }
 
 type Origin = Option<(TableId, ColumnId)>;

@@ -32,6 +32,7 @@ use datafusion::prelude::SessionConfig;
 
 use crate::join_mode::JoinMode;
 use crate::optimize::{JoinOrder, Rewrites};
+use crate::yielding::YieldingJoins;
 
 /// Rows of a batch.
 pub(crate) const ROWS_PER_BATCH: usize = 8192;
@@ -60,6 +61,7 @@ impl Shared {
             state.physical_optimizers().iter().filter(|rule| rule.name() != "aggregate_statistics").cloned().collect();
         let selection = physical_rules.iter().position(|rule| rule.name() == "join_selection").unwrap_or_default();
         physical_rules.insert(selection, Arc::new(JoinMode));
+        physical_rules.push(Arc::new(YieldingJoins));
         Shared {
             task,
             joins,

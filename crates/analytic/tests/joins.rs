@@ -1,5 +1,7 @@
 //! The order of joins changes no answer, and is the one wanted where that is known.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use analytic::ExplainOptions;
@@ -170,9 +172,15 @@ fn plans_have_the_shapes_wanted() {
         ("SELECT * FROM fact, d1 WHERE fact.d1 = d1.id", "(d1 fact)"),
         ("SELECT * FROM d1, fact WHERE fact.d1 = d1.id", "(d1 fact)"),
         // The text begins with tables that have nothing in common.
-        ("SELECT * FROM r, d1, fact, d2 WHERE fact.d1 = d1.id AND fact.d2 = d2.id AND d2.r = r.id AND d1.id = 7", "((r d2) (d1 fact))"),
+        (
+            "SELECT * FROM r, d1, fact, d2 WHERE fact.d1 = d1.id AND fact.d2 = d2.id AND d2.r = r.id AND d1.id = 7",
+            "((r d2) (d1 fact))",
+        ),
         // A semi join by few rows comes before the join with many.
-        ("SELECT * FROM fact, d1 WHERE fact.d1 = d1.id AND EXISTS (SELECT 1 FROM r WHERE r.id = fact.id)", "((RightSemi: r fact) d1)"),
+        (
+            "SELECT * FROM fact, d1 WHERE fact.d1 = d1.id AND EXISTS (SELECT 1 FROM r WHERE r.id = fact.id)",
+            "((RightSemi: r fact) d1)",
+        ),
         ("SELECT * FROM d1 LEFT JOIN fact ON fact.d1 = d1.id", "(Left: d1 fact)"),
         ("SELECT * FROM fact LEFT JOIN d1 ON fact.d1 = d1.id", "(Right: d1 fact)"),
     ];

@@ -14,7 +14,7 @@
 
 use bytes::BytesMut;
 use sql::{Notice, OutputColumn, TransactionStatus};
-use types::{SqlError, SqlState, SqlType};
+use types::{SqlError, SqlState};
 
 use crate::encode::Format;
 use crate::error::Severity;
@@ -153,7 +153,7 @@ impl Output {
                 out.extend_from_slice(&column.attnum.to_be_bytes());
                 out.extend_from_slice(&column.type_oid.to_be_bytes());
                 out.extend_from_slice(&column.wire_len().to_be_bytes());
-                out.extend_from_slice(&typmod(column).to_be_bytes());
+                out.extend_from_slice(&column.type_modifier.to_be_bytes());
                 out.extend_from_slice(&formats.get(i).copied().unwrap_or(Format::Text).code().to_be_bytes());
             }
         });
@@ -221,14 +221,6 @@ impl Output {
     }
 }
 
-/// PostgreSQL's modifier of a result column: a column has its own, an expression of numbers has none.
-fn typmod(column: &OutputColumn) -> i32 {
-    match column.data_type {
-        SqlType::Numeric { .. } if column.table_oid == 0 => -1,
-        data_type => data_type.typmod(),
-    }
-}
-
 /// A zero-terminated string. Our texts hold no zero byte; one that did would shift everything behind it, so it ends there.
 fn string(out: &mut Vec<u8>, text: &str) {
     let text = text.as_bytes();
@@ -245,6 +237,8 @@ fn count(count: usize, of: &str) -> Result<[u8; 2], SqlError> {
 
 #[cfg(test)]
 mod tests {
+    use types::SqlType;
+
     use super::*;
 
     #[test]
@@ -288,6 +282,7 @@ mod tests {
             name: name.into(),
             data_type,
             type_oid: data_type.oid(),
+            type_modifier: if table_oid == 0 { -1 } else { data_type.typmod() },
             table_oid,
             attnum,
         };

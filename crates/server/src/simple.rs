@@ -11,7 +11,6 @@
 //! Source: PostgreSQL 15, `exec_simple_query`.
 
 use sql::Answer;
-use types::{SqlError, SqlState};
 
 use crate::connection::{Connection, Io};
 use crate::error::Failure;
@@ -30,7 +29,7 @@ impl Connection {
         for (i, statement) in statements.into_iter().enumerate() {
             let prepared = self.session.prepare(&statement, &[])?;
             if !prepared.params.is_empty() {
-                return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1").into());
+                return Err(statement.parameter_error().into());
             }
             let answer = io.to_its_end(self.session.execute(&prepared, vec![])).await?;
             let tag = match answer {

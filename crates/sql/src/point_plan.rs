@@ -48,6 +48,7 @@ impl Session {
                 name: c.name.clone(),
                 data_type: c.data_type,
                 type_oid: c.data_type.oid(),
+                type_modifier: c.data_type.typmod(),
                 table_oid: table.id.0,
                 attnum: i16::try_from(table.columns[at].id.0).unwrap_or(0),
             },

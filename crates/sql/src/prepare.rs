@@ -27,6 +27,8 @@ pub struct OutputColumn {
     pub data_type: SqlType,
     /// The type clients are told: another one than `data_type`'s for what only system relations have (`oid`, `name`, arrays).
     pub type_oid: u32,
+    /// PostgreSQL's type modifier, -1 if there is none: a column has its own, an expression of numbers has none.
+    pub type_modifier: i32,
     /// The table the column comes from unchanged, or 0.
     pub table_oid: u32,
     /// The column's number in that table, or 0.
@@ -36,7 +38,8 @@ pub struct OutputColumn {
 impl OutputColumn {
     /// A column that comes from no table.
     pub(crate) fn plain(name: impl Into<String>, data_type: SqlType) -> OutputColumn {
-        OutputColumn { name: name.into(), data_type, type_oid: data_type.oid(), table_oid: 0, attnum: 0 }
+        let type_modifier = if matches!(data_type, SqlType::Numeric { .. }) { -1 } else { data_type.typmod() };
+        OutputColumn { name: name.into(), data_type, type_oid: data_type.oid(), type_modifier, table_oid: 0, attnum: 0 }
     }
 
     /// What RowDescription says of the type's length: bytes, -1 for what varies.

@@ -120,11 +120,13 @@ impl Session {
 /// The columns of a plan's result, for clients.
 pub(crate) fn output_columns(plan: &AnalyticPlan) -> Arc<[OutputColumn]> {
     let column = |c: &analytic::OutputColumn| OutputColumn {
-        name: c.name.clone(),
-        data_type: c.data_type,
-        type_oid: c.data_type.oid(),
+        type_modifier: match c.data_type {
+            SqlType::Numeric { .. } if c.origin.is_none() && !c.cast => -1,
+            data_type => data_type.typmod(),
+        },
         table_oid: c.origin.map_or(0, |(table, _)| table.0),
         attnum: c.origin.map_or(0, |(_, column)| i16::try_from(column.0).unwrap_or(0)),
+        ..OutputColumn::plain(c.name.clone(), c.data_type)
     };
     plan.columns().iter().map(column).collect()
 }

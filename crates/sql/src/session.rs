@@ -177,7 +177,7 @@ impl Session {
 
     async fn run(&mut self, prepared: &Prepared, params: &[Datum], watch: &mut Option<Watch>) -> Result<Answer, SqlError> {
         if params.is_empty() && !prepared.params.is_empty() {
-            return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
+            return Err(prepared.statement.parameter_error());
         }
         if params.len() != prepared.params.len() {
             let message = format!("the statement has {} parameters and was given {}", prepared.params.len(), params.len());

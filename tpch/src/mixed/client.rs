@@ -200,11 +200,12 @@ impl Client {
     async fn attempt(&mut self, session: &mut Sender, plan: &Plan, reached: &mut Reached) -> Result<(), Stopped> {
         let wrong = |what: String| Stopped::Wrong(format!("{}: {what}", plan.kind).into());
         if plan.end != End::NoBlock {
-            session.send(match plan.isolation {
-                Isolation::ReadCommitted => "begin",
-                Isolation::RepeatableRead => "begin isolation level repeatable read",
-            })
-            .await?;
+            session
+                .send(match plan.isolation {
+                    Isolation::ReadCommitted => "begin",
+                    Isolation::RepeatableRead => "begin isolation level repeatable read",
+                })
+                .await?;
         }
         let mut rows_at_savepoint = 0;
         for step in &plan.steps {

@@ -239,7 +239,11 @@ impl Draw {
         let Some(order) = self.own_order() else { return self.new_order(plan) };
         let line = self.random.random_range(1..=order.lines) as i32;
         let comment = Arg::Text(format!("edited as {}", plan.sequence));
-        plan.run("update orders set o_comment = ?, o_orderstatus = 'P' where o_orderkey = ?", vec![comment.clone(), Arg::Int(order.key)], 1);
+        plan.run(
+            "update orders set o_comment = ?, o_orderstatus = 'P' where o_orderkey = ?",
+            vec![comment.clone(), Arg::Int(order.key)],
+            1,
+        );
         plan.run(
             "update lineitem set l_comment = ?, l_quantity = l_quantity + 1 where l_orderkey = ? and l_linenumber = ?",
             vec![comment, Arg::Int(order.key), Arg::Int4(line)],

@@ -63,17 +63,17 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Adds a statement; `rows` if known.
-    pub(super) fn run(&mut self, template: impl Into<std::borrow::Cow<'static, str>>, args: Vec<Arg>, rows: impl Into<Option<u64>>) {
+    pub(super) fn run(
+        &mut self,
+        template: impl Into<std::borrow::Cow<'static, str>>,
+        args: Vec<Arg>,
+        rows: impl Into<Option<u64>>,
+    ) {
         self.steps.push(Step::Run(Statement::new(template, args), rows.into()));
     }
 
     /// Adds a statement that must fail.
-    pub(super) fn fails(
-        &mut self,
-        template: impl Into<std::borrow::Cow<'static, str>>,
-        args: Vec<Arg>,
-        state: &'static str,
-    ) {
+    pub(super) fn fails(&mut self, template: impl Into<std::borrow::Cow<'static, str>>, args: Vec<Arg>, state: &'static str) {
         self.steps.push(Step::Fails(Statement::new(template, args), state));
     }
 

@@ -26,7 +26,14 @@ pub(super) struct Read {
 }
 
 /// Runs one reader until told to stop or the server is killed. Errors: a broken sum, or a query that fails.
-pub(super) async fn run(kind: usize, target: Target, books: Books, seed: u64, shared: Arc<Shared>, read: Arc<Read>) -> Result<(), Failure> {
+pub(super) async fn run(
+    kind: usize,
+    target: Target,
+    books: Books,
+    seed: u64,
+    shared: Arc<Shared>,
+    read: Arc<Read>,
+) -> Result<(), Failure> {
     let done = match target.connect().await {
         Err(error) => Err(error.into()),
         Ok(session) => match kind {

@@ -180,8 +180,12 @@ fn of_aggregate(aggregate: &Aggregate) -> Estimate {
     let key = input.keys.iter().any(|(key, _)| key.iter().all(|column| groups.contains(&column)));
     let rows = if key { input.rows } else { aggregate.group_expr.iter().map(distinct).product::<f64>().min(input.rows) };
     let outputs = aggregate.schema.columns();
-    let names: Vec<(Column, Column)> =
-        aggregate.group_expr.iter().zip(&outputs).filter_map(|(expr, output)| Some((source(expr)?.clone(), output.clone()))).collect();
+    let names: Vec<(Column, Column)> = aggregate
+        .group_expr
+        .iter()
+        .zip(&outputs)
+        .filter_map(|(expr, output)| Some((source(expr)?.clone(), output.clone())))
+        .collect();
     let all = names.len() == aggregate.group_expr.len();
     let key: Vec<Column> = names.iter().map(|(_, output)| output.clone()).collect();
     let mut grouped = input.renamed(names);

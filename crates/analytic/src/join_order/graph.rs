@@ -107,7 +107,8 @@ impl Graph {
         };
         if let (Expr::Column(a), Expr::Column(b)) = (left.as_ref(), right.as_ref()) {
             let (a, b) = (member(relations, a)?, member(relations, b)?);
-            let data_type = |m: &Member| relations[m.relation].schema().field_from_column(&m.column).ok().map(|f| f.data_type().clone());
+            let data_type =
+                |m: &Member| relations[m.relation].schema().field_from_column(&m.column).ok().map(|f| f.data_type().clone());
             if a.relation != b.relation && data_type(&a) == data_type(&b) {
                 self.equal(a, b);
                 return Some(());

@@ -146,9 +146,7 @@ impl Problem {
         let by_class = |class: &Class| {
             class.members.iter().any(|(at, _)| a & (1 << at) != 0) && class.members.iter().any(|(at, _)| b & (1 << at) != 0)
         };
-        let by_edge = |edge: &Edge| {
-            edge.sides.is_some_and(|(x, y)| (x & !a == 0 && y & !b == 0) || (x & !b == 0 && y & !a == 0))
-        };
+        let by_edge = |edge: &Edge| edge.sides.is_some_and(|(x, y)| (x & !a == 0 && y & !b == 0) || (x & !b == 0 && y & !a == 0));
         self.classes.iter().any(by_class) || self.edges.iter().any(by_edge)
     }
 

@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use analytic::{
-    Analytic, AnalyticOptions, AnalyticPlan, Execution, JoinOrder, PlanContext, QueryStats, SessionInfo, SystemTables, TableSource, Tables,
-    Unit,
+    Analytic, AnalyticOptions, AnalyticPlan, Execution, JoinOrder, PlanContext, QueryStats, SessionInfo, SystemTables,
+    TableSource, Tables, Unit,
 };
 use arrow::array::{Array, ArrayRef, BinaryViewBuilder, RecordBatch, StringViewArray};
 use arrow::compute::cast;

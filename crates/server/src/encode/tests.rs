@@ -9,6 +9,7 @@ fn columns(types: &[SqlType]) -> Arc<[OutputColumn]> {
         name: "c".into(),
         data_type: *data_type,
         type_oid: data_type.oid(),
+        type_modifier: -1,
         table_oid: 0,
         attnum: 0,
     };

@@ -65,6 +65,7 @@ impl Returning {
             name: name.unwrap_or(&definition.name).to_owned(),
             data_type: definition.data_type,
             type_oid: definition.data_type.oid(),
+            type_modifier: definition.data_type.typmod(),
             table_oid: table.id.0,
             attnum: i16::try_from(definition.id.0).unwrap_or(0),
         });

@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sqlparser::ast::{self, Query, SetExpr};
-use sqlparser::tokenizer::Token;
-use types::SqlError;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::tokenizer::{Token, Tokenizer};
+use types::{SqlError, SqlState};
 
 use crate::parse::command::{Command, CreateTableAs};
 use crate::parse::cursor::Cursor;
@@ -42,6 +43,20 @@ impl Statement {
 
     pub(crate) fn source(&self) -> &Source {
         &self.inner.source
+    }
+
+    /// The error for parameters where none are given, at the first one.
+    pub fn parameter_error(&self) -> SqlError {
+        let error = |name: &str| SqlError::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {name}"));
+        let tokens = Tokenizer::new(&PostgreSqlDialect {}, self.source().text()).tokenize_with_location().unwrap_or_default();
+        let mut parameters = tokens.iter().filter_map(|found| match &found.token {
+            Token::Placeholder(name) => Some((self.source().byte(found.span.start), name)),
+            _ => None,
+        });
+        match parameters.find(|(byte, _)| self.inner.range.contains(byte)) {
+            Some((byte, name)) => error(name).position(self.source().position(byte)),
+            None => error("$1"),
+        }
     }
 
     /// False if other statements were sent in the same text.
