@@ -80,6 +80,11 @@ impl RowExpr {
         RowExpr { node: Node::And(Box::new([self, other])), data_type: SqlType::Bool }
     }
 
+    /// True if the precision of its type is that of its values: a cast's or a parameter's, not one worked out for arithmetic.
+    pub fn has_precision(&self) -> bool {
+        matches!(self.node, Node::Cast(_) | Node::Param(_))
+    }
+
     /// True if it reads no column, so that it has one value for all rows.
     pub fn is_constant(&self) -> bool {
         match &self.node {

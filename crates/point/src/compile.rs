@@ -113,7 +113,7 @@ fn output(
     };
     // Arithmetic has no precision of its own.
     let data_type = match (value.data_type, source) {
-        (SqlType::Numeric { .. }, None) => return None,
+        (SqlType::Numeric { .. }, None) if !value.has_precision() => return None,
         (data_type, _) => data_type,
     };
     columns.push(Column { name, data_type, source });

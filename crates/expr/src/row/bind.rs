@@ -313,5 +313,12 @@ fn comparable(a: SqlType, b: SqlType) -> bool {
 
 /// Casts that mean the same explicitly as in an assignment, and that do not depend on the time zone.
 fn casts_alike(from: SqlType, to: SqlType) -> bool {
-    from == to || integer_rank(from).is_some() && (integer_rank(to).is_some() || to == SqlType::Float8)
+    let integer = integer_rank(from).is_some();
+    match to {
+        _ if from == to => true,
+        // Without a precision the value keeps its own digits.
+        SqlType::NUMERIC => false,
+        SqlType::Numeric { .. } => integer || matches!(from, SqlType::Numeric { .. }),
+        _ => integer && (integer_rank(to).is_some() || to == SqlType::Float8),
+    }
 }
