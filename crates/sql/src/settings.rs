@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     active: Arc<Active>,
     /// What clients were last told.
     reported: BTreeMap<&'static str, String>,
+    /// The values that was found in: the same ones have nothing new to tell, and this is asked after every statement.
+    reported_of: Option<[Values; 3]>,
 }
 
 /// Which settings a change is made to.
@@ -79,7 +81,14 @@ impl Settings {
         }
         let defaults = Arc::new(values);
         let active = Arc::new(Active::of(&|name| effective(name, &[&defaults]))?);
-        Ok(Settings { defaults, session: Arc::default(), local: Arc::default(), active, reported: BTreeMap::new() })
+        Ok(Settings {
+            defaults,
+            session: Arc::default(),
+            local: Arc::default(),
+            active,
+            reported: BTreeMap::new(),
+            reported_of: None,
+        })
     }
 
     /// What the crate reads.
@@ -211,6 +220,11 @@ impl Settings {
 
     /// Reported settings whose value a client does not know yet.
     pub(crate) fn changes_to_report(&mut self) -> Vec<(String, String)> {
+        let now = [&self.local, &self.session, &self.defaults];
+        if self.reported_of.as_ref().is_some_and(|then| then.iter().zip(now).all(|(then, now)| Arc::ptr_eq(then, now))) {
+            return Vec::new();
+        }
+        self.reported_of = Some(now.map(Arc::clone));
         let mut changes = Vec::new();
         for d in definition::all().iter().filter(|d| d.report) {
             let shown = value::shown(d, &self.kept(d.name).unwrap_or_default());
@@ -328,6 +342,10 @@ mod tests {
         assert!(first.contains(&("session_authorization".into(), "ada".into())));
         assert_eq!(s.changes_to_report(), vec![]);
         s.set("timezone", "europe/berlin", Reach::Session).unwrap();
+        assert_eq!(s.changes_to_report(), vec![("TimeZone".into(), "Europe/Berlin".into())]);
+        s.set("timezone", "UTC", Reach::Local).unwrap();
+        assert_eq!(s.changes_to_report(), vec![("TimeZone".into(), "UTC".into())]);
+        s.end_transaction();
         assert_eq!(s.changes_to_report(), vec![("TimeZone".into(), "Europe/Berlin".into())]);
     }
 
