@@ -7,13 +7,15 @@ Each round starts from nothing. Both make the eight tables with their primary ke
 end with everything durable: DuckDB with INSERT .. SELECT and CHECKPOINT, in one process; Colonnade with one `colonnade import` a
 table into a data directory, processes and their starts included. `duckdb, no keys` is CREATE TABLE AS and CHECKPOINT, which checks and
 indexes nothing. `over the wire` is `tpch load` into a running server: COPY in text, of rows that are generated meanwhile on the same
-cores; the server's resident memory is read when the load is done and after it has been idle. Times are medians of the rounds.
+cores; the server's resident memory is read when the load is done and after it has been idle. Times are medians of the rounds. `CPU s`
+is user and system time of all processes of a load (over the wire the server's is not in it): less moved by what else the machine does.
 """
 
 import argparse
 import os
 import pathlib
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -38,6 +40,12 @@ def size(path):
 
 def memory(pid, what="VmRSS"):
     return int(re.search(what + r":\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+
+
+def cpu_seconds():
+    """Of this process and of those it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def import_duckdb(files, folder, threads, keys):
@@ -110,7 +118,9 @@ def main():
                 folder = scratch / "load"
                 folder.mkdir()
                 subprocess.run(["sync"], check=True)
-                results[way].append(load(folder))
+                before = cpu_seconds()
+                loaded = load(folder)
+                results[way].append((*loaded[:1], cpu_seconds() - before, *loaded[1:]))
                 shutil.rmtree(folder)
                 print(f"round {round_number + 1}: {way}: {results[way][-1][0]:.2f} s", file=sys.stderr)
         report(results, arguments)
@@ -121,12 +131,13 @@ def main():
 def report(results, arguments):
     seconds = {way: statistics.median(row[0] for row in rows) for way, rows in results.items()}
     print(f"TPC-H scale {arguments.scale}, DuckDB {duckdb.__version__} on {arguments.threads} threads, median of {arguments.rounds}")
-    print(f"{'':26}{'seconds':>9}{'x duckdb':>10}{'x no keys':>11}{'MB on disk':>12}")
+    print(f"{'':26}{'seconds':>9}{'CPU s':>8}{'x duckdb':>10}{'x no keys':>11}{'MB on disk':>12}")
     for way, rows in results.items():
-        on_disk = f"{rows[-1][1] / 1e6:12.0f}" if len(rows[-1]) == 2 else ""
+        on_disk = f"{rows[-1][2] / 1e6:12.0f}" if len(rows[-1]) == 3 else ""
+        cpu = f"{statistics.median(row[1] for row in rows):8.2f}" if len(rows[-1]) == 3 else " " * 8
         ratios = f"{seconds[way] / seconds['duckdb']:10.2f}{seconds[way] / seconds['duckdb, no keys']:11.2f}"
-        print(f"{way:26}{seconds[way]:9.2f}{ratios}{on_disk}")
-    loaded, idle, most = (max(row[at] for row in results["colonnade, over the wire"]) / 1e6 for at in (1, 2, 3))
+        print(f"{way:26}{seconds[way]:9.2f}{cpu}{ratios}{on_disk}")
+    loaded, idle, most = (max(row[at] for row in results["colonnade, over the wire"]) / 1e6 for at in (2, 3, 4))
     print(f"server's resident memory, MB: {loaded:.0f} after the load, {idle:.0f} idle for {arguments.idle:.0f} s, {most:.0f} at most")
 
 
