@@ -174,7 +174,7 @@ fn plans_have_the_shapes_wanted() {
         // The text begins with tables that have nothing in common.
         (
             "SELECT * FROM r, d1, fact, d2 WHERE fact.d1 = d1.id AND fact.d2 = d2.id AND d2.r = r.id AND d1.id = 7",
-            "((r d2) (d1 fact))",
+            "(r ((d1 fact) d2))",
         ),
         // A semi join by few rows comes before the join with many.
         (

@@ -52,10 +52,7 @@ impl Session {
                 table_oid: table.id.0,
                 attnum: i16::try_from(table.columns[at].id.0).unwrap_or(0),
             },
-            None => OutputColumn {
-                type_modifier: c.data_type.typmod(),
-                ..OutputColumn::plain(c.name.clone(), c.data_type)
-            },
+            None => OutputColumn { type_modifier: c.data_type.typmod(), ..OutputColumn::plain(c.name.clone(), c.data_type) },
         };
         let columns = (program.verb == Verb::Select).then(|| program.columns.iter().map(column).collect::<Arc<[_]>>());
         Some(Planned {

@@ -39,9 +39,9 @@ fn shapes() {
             "(((3 2) 1) 0)",
         ),
         (
-            "equality carries on: 0 = 1 = 2 joins 0 with 2",
+            "equality carries on: of 0 = 1 = 2 the smallest two meet first",
             problem(&[1e6, 1e5, 5.0], &[&[(0, 1e5), (1, 1e5), (2, 1e5)]]),
-            "((2 0) 1)",
+            "((2 1) 0)",
         ),
         ("nothing links 2: it waits", problem(&[1e4, 1e3, 1e2], &[&[(0, 1e3), (1, 1e3)]]), "(2 (1 0))"),
         ("one relation", problem(&[5.0], &[]), "0"),
