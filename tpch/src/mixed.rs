@@ -162,9 +162,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(Target, Figures), Fail
         running.alive()?;
     }
     run.report(&mut figures);
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    figures.restart_median_ms = ms(restarts.median());
-    figures.restart_max_ms = restarts.rounds().iter().max().copied().map_or(0.0, ms);
+    figures.restart_median_ms = milliseconds(restarts.median());
+    figures.restart_max_ms = restarts.rounds().iter().max().copied().map_or(0.0, milliseconds);
     for client in &mut run.clients {
         client.flush()?;
     }
@@ -178,6 +177,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(Target, Figures), Fail
         running.stop().await?;
     }
     Ok((target, figures))
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 fn at_kill(number: u32, error: Failure) -> Failure {

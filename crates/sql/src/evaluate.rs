@@ -131,6 +131,10 @@ fn number(digits: &str, negative: bool) -> Result<Option<Datum>, SqlError> {
         return Ok(Some(i32::try_from(v).map_or(Datum::Int8(v), Datum::Int4)));
     }
     match text::parse_decimal(&signed) {
+        // So small that none of its digits are left here.
+        Ok(value) if value.unscaled == 0 && digits.bytes().any(|b| matches!(b, b'1'..=b'9')) => {
+            Ok(signed.parse().ok().map(Datum::Float8))
+        }
         Ok(value) => Ok(Some(Datum::Numeric(value))),
         // PostgreSQL's numeric has room for it; what it is assigned to decides.
         Err(_) => Ok(signed.parse().ok().map(Datum::Float8)),
