@@ -189,7 +189,7 @@ def run_psycopg(port, out):
         # Cancel.
         timer = threading.Timer(0.5, conn.cancel_safe)
         timer.start()
-        out.fails("cancel", conn.execute, "select count(*) from generate_series(1, 10000000) as a (x), generate_series(1, 100000) as b (y)")
+        out.fails("cancel", conn.execute, "select count(*) from generate_series(1, 1000000) as a (x), generate_series(1, 1000000) as b (y)")
         timer.join()
         out.say("after cancel", conn.execute("select 1 as a").fetchone())
         # Notices, tags, several statements.
@@ -323,7 +323,7 @@ async def asyncpg_steps(conn, out):
     target = io.BytesIO()
     out.say("copy out", await conn.copy_from_query("select id, c8, c6 from ap where id between 3000 and 3002 order by id", output=target), target.getvalue())
     try:
-        await conn.execute("select count(*) from generate_series(1, 10000000) as a (x), generate_series(1, 100000) as b (y)", timeout=0.5)
+        await conn.execute("select count(*) from generate_series(1, 1000000) as a (x), generate_series(1, 1000000) as b (y)", timeout=0.5)
     except asyncio.TimeoutError:
         out.say("timeout")
     out.say("after timeout", await conn.fetchval("select 1 as a"))
