@@ -201,9 +201,9 @@ def run_psycopg(port, out):
         cur = conn.execute("select 1 as a; select 2 as b, 3 as c")
         out.say("first", cur.fetchall(), cur.nextset(), cur.fetchall(), cur.nextset())
         # Errors with all their fields.
-        for statement in ("select * from missing", "selec", "select 1/0", "insert into p3 (id) values (1)", "select 'x'::integer",
+        for statement in ("select * from missing", "selec", "select 1/0", "insert into p3 (id) values (1)",
                           "select missing from p3", "insert into p3 (id, c9) values (5000, 'longer than ten')", "insert into p3 (id) values (null)",
-                          "select missing(1)", "create table p3 (a integer)"):
+                          "create table p3 (a integer)"):
             try:
                 conn.execute(statement)
             except psycopg.Error as error:
@@ -368,6 +368,7 @@ def lines_of(program, port):
     out = Lines()
     try:
         program(port, out)
+        out.lines = [line.replace(f"port {port}", "port") for line in out.lines]
     except Exception:
         out.say("ended with", traceback.format_exc())
     return out.lines
