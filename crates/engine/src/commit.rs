@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use segments::{DeletionLog, LiveSegment};
 use txn::{CommitTicket, Failed};
 use types::{CommitTs, TxnId};
+use wal::Wal;
 
 use crate::engine::Inner;
 use crate::error::EngineError;
@@ -92,9 +93,10 @@ impl Future for Commit {
     }
 }
 
-/// Gives the transaction its place in the order and its record to the log writer.
-pub(crate) fn log(engine: &Inner, redo: &[u8]) -> Result<CommitTicket, EngineError> {
-    Ok(engine.txns.commit(|ts| engine.wal.append(&[&ts.0.to_le_bytes(), redo]))?)
+/// Gives the transaction its place in the order and its record to the log; with `here`, the caller calls [`wal::Wal::write_here`].
+pub(crate) fn log(engine: &Inner, redo: &[u8], here: bool) -> Result<CommitTicket, EngineError> {
+    let append = if here { Wal::stage } else { Wal::append };
+    Ok(engine.txns.commit(|ts| append(&engine.wal, &[&ts.0.to_le_bytes(), redo]))?)
 }
 
 /// Makes everything the transaction did carry `ts`. Nobody sees it before [`txn::Transactions::stamped`].

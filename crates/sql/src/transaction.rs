@@ -226,7 +226,7 @@ impl State {
         let before = self.settings.take();
         self.leave();
         settings.end_transaction();
-        match inner.map(Transaction::commit).transpose() {
+        match inner.map(Transaction::commit_here).transpose() {
             Ok(Some(commit)) => Ok(Ending::Committed(commit)),
             Ok(None) => Ok(Ending::RolledBack),
             Err(error) => {

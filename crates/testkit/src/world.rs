@@ -177,7 +177,8 @@ impl World {
         match self.random.random_range(0..20) {
             0..2 => {
                 let changes = state.changes;
-                let commit = state.transaction.commit()?;
+                let here = self.random.random_bool(0.5);
+                let commit = if here { state.transaction.commit_here()? } else { state.transaction.commit()? };
                 match commit.ts() {
                     Some(ts) => {
                         self.model.commit(ts, &changes);

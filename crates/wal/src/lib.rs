@@ -43,7 +43,7 @@ mod tests;
 pub use error::{ReplayStop, WalError};
 use prepare::Preparer;
 use shared::Shared;
-use writer::Writer;
+use writer::{Writer, WriterJob};
 
 /// The longest record, in bytes.
 pub const RECORD_BYTES_MAX: usize = 2 << 30;
@@ -93,11 +93,11 @@ impl Wal {
         let options = Options { file_bytes, ..options };
         let recovered = replay::recover(&*env, &options, from, replay)?;
         let end = recovered.end;
-        let shared = Arc::new(Shared::new(env.clone(), options, recovered.files, end));
-        let writer = Writer::new(shared.clone(), recovered.tail, end, recovered.restart);
+        let writer = Writer::new(recovered.tail, end, recovered.restart);
+        let shared = Arc::new(Shared::new(env.clone(), options, recovered.files, writer, end));
         let preparer = Preparer::new(shared.clone());
         shared.set_jobs(
-            env.spawn("wal-writer", Priority::Normal, Box::new(writer)),
+            env.spawn("wal-writer", Priority::Normal, Box::new(WriterJob::new(shared.clone()))),
             env.spawn("wal-files", Priority::Normal, Box::new(preparer)),
         );
         Ok(Wal { shared })
@@ -110,7 +110,24 @@ impl Wal {
     /// same time may be ordered in any way. Errors: [`WalError::DiskFull`] (nothing was appended; try again when there is space),
     /// [`WalError::TooLong`], [`WalError::Closed`].
     pub fn append(&self, record: &[&[u8]]) -> Result<Lsn, WalError> {
-        self.shared.append(record)
+        let (end, was_empty) = self.shared.stage(record)?;
+        if was_empty {
+            self.shared.wake_writer();
+        }
+        Ok(end)
+    }
+
+    /// As [`Wal::append`], for a caller that calls [`Wal::write_here`] next and waits for nothing before: until then, nobody may
+    /// write the record.
+    pub fn stage(&self, record: &[&[u8]]) -> Result<Lsn, WalError> {
+        Ok(self.shared.stage(record)?.0)
+    }
+
+    /// Has what waits written: in this thread, if nobody writes just now, it is little and the disk answers fast; the callbacks of
+    /// [`Wal::on_durable`] are then called in it. Otherwise the log's own thread does it, and this returns at once. What fails
+    /// closes the log, see [`Wal::wait_durable`].
+    pub fn write_here(&self) {
+        writer::write_here(&self.shared);
     }
 
     /// Everything before this position is on disk.
@@ -128,7 +145,7 @@ impl Wal {
         self.shared.wait_durable(lsn.0)
     }
 
-    /// Has `f` called in the log writer's thread, with the new durable position after each group, and once with the error if the log
+    /// Has `f` called in the thread that writes, with the new durable position after each group, and once with the error if the log
     /// fails for good (at once if it has failed already). `f` must be short, as no group is written meanwhile, and must not take a
     /// lock that is held while appending: the append may be waiting for the writer.
     pub fn on_durable(&self, f: Box<dyn Fn(Result<Lsn, WalError>) + Send + Sync>) {

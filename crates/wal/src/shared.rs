@@ -15,6 +15,7 @@ use types::Lsn;
 use crate::error::WalError;
 use crate::file::{LogFile, cost};
 use crate::frame::RECORD_HEADER;
+use crate::writer::Writer;
 use crate::{Options, RECORD_BYTES_MAX};
 
 /// Spare files kept when the log is truncated, 1 GiB at the default size: what usually comes back from one checkpoint.
@@ -55,6 +56,8 @@ pub(crate) struct Buffer {
     /// Why no more files can be made; the writer will close the log for it.
     pub(crate) broken: Option<Arc<str>>,
     pub(crate) closing: bool,
+    /// While nobody is writing.
+    pub(crate) idle_writer: Option<Box<Writer>>,
 }
 
 impl Buffer {
@@ -88,17 +91,18 @@ struct Jobs {
 }
 
 impl Shared {
-    pub(crate) fn new(env: Arc<dyn Env>, options: Options, files: FileSet, end: u64) -> Shared {
+    pub(crate) fn new(env: Arc<dyn Env>, options: Options, files: FileSet, writer: Writer, end: u64) -> Shared {
         let buffer = Buffer {
             bytes: Vec::new(),
             end,
             in_flight: 0,
             wanted: 0,
-            tail_room: 0, // the writer says
+            tail_room: writer.tail_room(),
             files,
             full_since: None,
             broken: None,
             closing: false,
+            idle_writer: Some(Box::new(writer)),
         };
         Shared {
             changed: env.signal(),
@@ -135,7 +139,8 @@ impl Shared {
         });
     }
 
-    pub(crate) fn append(&self, record: &[&[u8]]) -> Result<Lsn, WalError> {
+    /// Appends without waking anybody; returns the end and whether nothing waited before.
+    pub(crate) fn stage(&self, record: &[&[u8]]) -> Result<(Lsn, bool), WalError> {
         let len = record.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
         if len > RECORD_BYTES_MAX {
             return Err(WalError::TooLong { bytes: len });
@@ -153,7 +158,7 @@ impl Shared {
     }
 
     /// `None`: something must change first.
-    fn try_append(&self, record: &[&[u8]], bytes: u64) -> Result<Option<Lsn>, WalError> {
+    fn try_append(&self, record: &[&[u8]], bytes: u64) -> Result<Option<(Lsn, bool)>, WalError> {
         let mut buffer = self.buffer.lock();
         self.check_open(&buffer)?;
         let waiting = buffer.end - self.durable.load(Ordering::Acquire);
@@ -177,11 +182,7 @@ impl Shared {
         }
         buffer.end += bytes;
         let end = buffer.end;
-        drop(buffer);
-        if was_empty {
-            self.wake_writer();
-        }
-        Ok(Some(Lsn(end)))
+        Ok(Some((Lsn(end), was_empty)))
     }
 
     fn check_open(&self, buffer: &Buffer) -> Result<(), WalError> {

@@ -46,6 +46,55 @@ fn a_group_is_everything_that_waits_and_costs_one_write_and_one_sync() {
 }
 
 #[test]
+fn a_record_is_written_in_the_thread_that_asks_and_marked_by_the_job() {
+    let env = SimEnv::new(1);
+    let (wal, _) = open(&env);
+    let first = wal.append(&[b"first"]).unwrap();
+    env.run_jobs(100);
+    env.advance(Duration::from_millis(60));
+    env.run_jobs(100);
+    let before = env.mutations();
+    let end = wal.stage(&[b"own"]).unwrap();
+    env.run_jobs(100);
+    assert_eq!((wal.durable(), env.mutations() - before), (first, 0), "nobody was told of it");
+    wal.write_here();
+    assert_eq!((wal.durable(), env.mutations() - before), (end, 2));
+    let written = env.monotonic();
+    env.run_jobs(100);
+    assert_eq!(env.mutations() - before, 3, "the mark");
+    assert!(env.monotonic() - written >= Duration::from_millis(50), "only at rest");
+    let long = wal.stage(&[&[1; 100_000]]).unwrap();
+    wal.write_here();
+    assert!(wal.durable() < long, "a long one is the job's");
+    wal.wait_durable(long).unwrap();
+}
+
+/// Nobody's record is left behind when the one who writes is not the one who was woken.
+#[test]
+fn many_threads_write_for_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = Wal::open(RealEnv::new(), Options::new(dir.path().join("log")), Lsn(0), &mut |_, _| Ok(())).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let wal = &wal;
+            scope.spawn(move || {
+                for n in 0..500 {
+                    let here = (n + thread) % 3 != 0;
+                    let append = if here { Wal::stage } else { Wal::append };
+                    let end = append(wal, &[&[n as u8; 50]]).unwrap();
+                    if here {
+                        wal.write_here();
+                    }
+                    wal.wait_durable(end).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(wal.durable(), Lsn(4 * 500 * 54));
+    wal.close().unwrap();
+}
+
+#[test]
 fn records_longer_than_files_and_buffer_go_through() {
     let env = SimEnv::new(1);
     let (wal, _) = open(&env);

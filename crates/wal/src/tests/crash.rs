@@ -56,9 +56,14 @@ fn work(env: &Arc<SimEnv>, wal: &Wal, history: &mut History, random: &mut SmallR
                 _ => random.random_range(0..600),
             };
             let record = bytes(random, len);
-            match wal.append(&[&record[..len / 3], &record[len / 3..]]) {
+            let here = random.random_bool(0.3);
+            let append = if here { Wal::stage } else { Wal::append };
+            match append(wal, &[&record[..len / 3], &record[len / 3..]]) {
                 Ok(end) => history.records.push((end, record)),
                 Err(_) => return false,
+            }
+            if here {
+                wal.write_here();
             }
         }
         6..8 => drop(env.run_jobs(random.random_range(1..6))),
