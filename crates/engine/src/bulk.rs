@@ -264,7 +264,7 @@ impl Bulk {
     fn duplicate(&self, segment: &Segment, key: &[u8]) -> Result<EngineError, EngineError> {
         let definition = &self.store.definition;
         let row = match segment.find(key)? {
-            Some(position) => segment.row(position, &self.store.layout)?,
+            Some(position) => segment.row(position, &self.store.layout, None)?,
             None => return Err(EngineError::Bug("a key of a segment is not found in it".into())),
         };
         let row = self.store.layout.read(&row);

@@ -87,18 +87,25 @@ impl TableStore {
     }
 
     /// The row of a key at a snapshot, looked up in the delta first.
-    pub(crate) fn get(&self, key: &[u8], snapshot: &Snapshot, own: &[Arc<LiveSegment>]) -> Result<Option<Row>, EngineError> {
+    /// The row with this key; of `wanted`, see [`segments::Segment::row`].
+    pub(crate) fn get(
+        &self,
+        key: &[u8],
+        wanted: Option<&[usize]>,
+        snapshot: &Snapshot,
+        own: &[Arc<LiveSegment>],
+    ) -> Result<Option<Row>, EngineError> {
         match self.delta.get(key, snapshot) {
             Found::Row(row) => return Ok(Some(row)),
             Found::Deleted => return Ok(None),
             Found::InSegment | Found::NoSlot => {}
         }
         if let Some((live, position)) = self.segments().find(key, snapshot.ts)? {
-            return Ok(Some(live.segment.row(position, &self.layout)?));
+            return Ok(Some(live.segment.row(position, &self.layout, wanted)?));
         }
         for live in own {
             if let Some(position) = live.segment.find(key)? {
-                return Ok(Some(live.segment.row(position, &self.layout)?));
+                return Ok(Some(live.segment.row(position, &self.layout, wanted)?));
             }
         }
         Ok(None)

@@ -266,9 +266,18 @@ impl Transaction {
 
     /// The row with this key at the statement's snapshot, with own changes. Key and row are of the stored columns.
     pub fn get(&self, table: TableId, key: &[u8]) -> Result<Option<Row>, EngineError> {
+        self.look_up(table, key, None)
+    }
+
+    /// As [`Transaction::get`], for a caller that reads only the columns `wanted`, which is in order: others may be NULL.
+    pub fn get_columns(&self, table: TableId, key: &[u8], wanted: &[usize]) -> Result<Option<Row>, EngineError> {
+        self.look_up(table, key, Some(wanted))
+    }
+
+    fn look_up(&self, table: TableId, key: &[u8], wanted: Option<&[usize]>) -> Result<Option<Row>, EngineError> {
         match self.tables.iter().find(|t| t.store.id() == table) {
-            Some(touched) => touched.store.get(key, &self.snapshot(), &touched.own.ingested),
-            None => self.engine.store(table)?.get(key, &self.snapshot(), &[]),
+            Some(touched) => touched.store.get(key, wanted, &self.snapshot(), &touched.own.ingested),
+            None => self.engine.store(table)?.get(key, wanted, &self.snapshot(), &[]),
         }
     }
 
@@ -281,7 +290,7 @@ impl Transaction {
         Ok(match store.delta.get(key, &self.snapshot()) {
             Found::Row(_) => Place::Delta,
             Found::Deleted => Place::Nowhere,
-            Found::InSegment | Found::NoSlot if self.get(table, key)?.is_some() => Place::Segment,
+            Found::InSegment | Found::NoSlot if self.get_columns(table, key, &[])?.is_some() => Place::Segment,
             Found::InSegment | Found::NoSlot => Place::Nowhere,
         })
     }
@@ -436,11 +445,13 @@ impl Transaction {
                 }
                 Newest::InSegment { version } => match self.find_newest(at, &key)? {
                     None => return Err(EngineError::Bug(format!("a slot of table {table} names a row that no segment has"))),
-                    Some(found) => (Expect::Version(version), found.0.segment.row(found.1, &store.layout)?, Some(found)),
+                    Some(found) => (Expect::Version(version), found.0.segment.row(found.1, &store.layout, None)?, Some(found)),
                 },
                 Newest::NoSlot => match self.find_newest(at, &key)? {
                     None => return Ok(Modified::NotFound),
-                    Some(found) => (Expect::NoSlot(Base::InSegment), found.0.segment.row(found.1, &store.layout)?, Some(found)),
+                    Some(found) => {
+                        (Expect::NoSlot(Base::InSegment), found.0.segment.row(found.1, &store.layout, None)?, Some(found))
+                    }
                 },
             };
             if base.is_some() && !self.sees_in_segment(at, &key)? {
@@ -493,7 +504,7 @@ impl Transaction {
         if self.begin.isolation == Isolation::ReadCommitted || self.snapshot().sees(version) {
             return Ok(());
         }
-        match store.get(key, &self.snapshot(), &[])? {
+        match store.get(key, Some(&[]), &self.snapshot(), &[])? {
             Some(_) => Err(EngineError::Conflict(what)),
             None => Ok(()),
         }
@@ -506,7 +517,7 @@ impl Transaction {
             return Ok(true);
         }
         let touched = &self.tables[at];
-        Ok(touched.store.get(key, &self.snapshot(), &touched.own.ingested)?.is_some())
+        Ok(touched.store.get(key, Some(&[]), &self.snapshot(), &touched.own.ingested)?.is_some())
     }
 
     /// A change on top of a version that the snapshot does not see (a commit that is not durable yet, or a deletion after it): what

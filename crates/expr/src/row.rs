@@ -15,6 +15,8 @@ mod evaluate;
 
 pub use bind::{Binder, Bound};
 
+use std::collections::BTreeSet;
+
 use types::{Datum, SqlType};
 
 /// A compiled expression.
@@ -87,14 +89,19 @@ impl RowExpr {
 
     /// True if it reads no column, so that it has one value for all rows.
     pub fn is_constant(&self) -> bool {
+        self.columns().is_empty()
+    }
+
+    /// The stored columns it reads, in order.
+    pub fn columns(&self) -> BTreeSet<usize> {
         match &self.node {
-            Node::Column(_) => false,
-            Node::Param(_) | Node::Literal(_) => true,
+            Node::Column(column) => BTreeSet::from([*column]),
+            Node::Param(_) | Node::Literal(_) => BTreeSet::new(),
             Node::Arithmetic(_, pair) | Node::Compare(_, pair) | Node::And(pair) | Node::Or(pair) | Node::Concat(pair) => {
-                pair.iter().all(RowExpr::is_constant)
+                pair.iter().flat_map(RowExpr::columns).collect()
             }
-            Node::Not(inner) | Node::IsNull(inner) | Node::Cast(inner) => inner.is_constant(),
-            Node::Coalesce(list) => list.iter().all(RowExpr::is_constant),
+            Node::Not(inner) | Node::IsNull(inner) | Node::Cast(inner) => inner.columns(),
+            Node::Coalesce(list) => list.iter().flat_map(RowExpr::columns).collect(),
         }
     }
 

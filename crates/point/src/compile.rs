@@ -1,5 +1,6 @@
 //! From syntax to a program.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use catalog::Table;
@@ -91,7 +92,9 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
         }
     }
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Program { params, columns, verb: Verb::Select, access, outputs, assignments: vec![], rows: vec![] })
+    let read = outputs.iter().chain(access.as_ref().and_then(|access| access.condition.as_ref())).flat_map(RowExpr::columns);
+    let reads = read.collect::<BTreeSet<_>>().into_iter().collect();
+    Some(Program { params, columns, verb: Verb::Select, access, outputs, reads, assignments: vec![], rows: vec![] })
 }
 
 fn output(
@@ -162,6 +165,7 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
         verb: Verb::Update,
         access: Some(access),
         outputs: vec![],
+        reads: vec![],
         assignments,
         rows: vec![],
     })
@@ -188,6 +192,7 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
         verb: Verb::Delete,
         access: Some(access),
         outputs: vec![],
+        reads: vec![],
         assignments: vec![],
         rows: vec![],
     })

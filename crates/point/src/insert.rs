@@ -48,7 +48,16 @@ pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlTy
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     let layout = RowLayout::new(&table.stored_types());
     let access = Some(Access { table, layout, key: vec![], condition: None });
-    Some(Program { params, columns: vec![], verb: Verb::Insert, access, outputs: vec![], assignments: vec![], rows })
+    Some(Program {
+        params,
+        columns: vec![],
+        verb: Verb::Insert,
+        access,
+        outputs: vec![],
+        reads: vec![],
+        assignments: vec![],
+        rows,
+    })
 }
 
 /// The columns a statement names, by position; all of them if it names none.

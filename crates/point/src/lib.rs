@@ -48,6 +48,8 @@ pub struct Program {
     pub verb: Verb,
     access: Option<Access>,
     outputs: Vec<RowExpr>,
+    /// Of a SELECT: the stored columns that outputs and condition read, in order.
+    reads: Vec<usize>,
     /// SQL column, value.
     assignments: Vec<(usize, RowExpr)>,
     /// Of an INSERT: the values of all SQL columns, row by row.

@@ -51,7 +51,7 @@ impl Program {
     }
 
     fn select(&self, access: &Access, transaction: &Transaction, key: &Key, params: &[Datum]) -> Result<Outcome, SqlError> {
-        let Some(row) = transaction.get(access.table.id, key)? else { return Ok(Outcome::Row(None)) };
+        let Some(row) = transaction.get_columns(access.table.id, key, &self.reads)? else { return Ok(Outcome::Row(None)) };
         let row = access.layout.read(&row);
         if let Some(condition) = &access.condition
             && !condition.holds(Some(row), params)?

@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let groups = segment.groups().len();
     per("row by key, from the file", 10, &mut |i| {
         let position = segment.find(&key(random(i) * 3))?.unwrap_or_default();
-        black_box(segment.row(position, &layout)?);
+        black_box(segment.row(position, &layout, None)?);
         Ok(())
     })?;
     let all: Vec<usize> = (0..COLUMNS.len()).collect();
@@ -85,12 +85,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok(())
     })?;
     per("row by position, cached", 300_000, &mut |i| {
-        black_box(segment.row(random(i) as u32, &layout)?);
+        black_box(segment.row(random(i) as u32, &layout, None)?);
         Ok(())
     })?;
     per("row by key, cached", 300_000, &mut |i| {
         let position = segment.find(&key(random(i) * 3))?.unwrap_or_default();
-        black_box(segment.row(position, &layout)?);
+        black_box(segment.row(position, &layout, None)?);
         Ok(())
     })?;
     Ok(())

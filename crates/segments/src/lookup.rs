@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use types::{Datum, Key, Row, RowLayout};
+use types::{Datum, DatumRef, Key, Row, RowLayout};
 
 use crate::cache::Block;
 use crate::column::ColumnView;
@@ -134,14 +134,19 @@ impl Segment {
         ColumnView::new(array, t).expect("the reader gives only arrays of their column's type")
     }
 
-    /// The row at `position` in the form of `layout`, which must be that of the schema's types. Panics for a position beyond the
-    /// last. Errors: as [`Segment::read_group`].
-    pub fn row(&self, position: u32, layout: &RowLayout) -> Result<Row> {
+    /// The row at `position` in the form of `layout`, which must be that of the schema's types; with `wanted`, which is in order,
+    /// only those columns are read and the others are NULL. Panics for a position beyond the last. Errors: as
+    /// [`Segment::read_group`].
+    pub fn row(&self, position: u32, layout: &RowLayout, wanted: Option<&[usize]>) -> Result<Row> {
         let (group, row) = self.locate(position);
+        let is_wanted = |column: &usize| wanted.is_none_or(|wanted| wanted.binary_search(column).is_ok());
         let columns = (0..self.sidecar.schema.columns().len())
-            .map(|column| self.column_at(group, row, column))
+            .map(|column| Some(column).filter(is_wanted).map(|column| self.column_at(group, row, column)).transpose())
             .collect::<Result<Vec<_>>>()?;
-        let values = columns.iter().enumerate().map(|(c, (array, row))| self.view(array, c).get(*row));
+        let values = columns.iter().enumerate().map(|(column, read)| match read {
+            Some((array, row)) => self.view(array, column).get(*row),
+            None => DatumRef::Null,
+        });
         Ok(layout.encode_refs(values))
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct FileSet {
 pub(crate) struct Buffer {
     pub(crate) bytes: Vec<u8>,
     pub(crate) end: u64,
+    /// Records in `bytes`.
+    pub(crate) records: usize,
     /// The [`cost`] of what the writer has taken and not yet written.
     pub(crate) in_flight: u64,
     /// What an append waits for.
@@ -95,6 +97,7 @@ impl Shared {
         let buffer = Buffer {
             bytes: Vec::new(),
             end,
+            records: 0,
             in_flight: 0,
             wanted: 0,
             tail_room: writer.tail_room(),
@@ -181,6 +184,7 @@ impl Shared {
             buffer.bytes.extend_from_slice(part);
         }
         buffer.end += bytes;
+        buffer.records += 1;
         let end = buffer.end;
         Ok(Some((Lsn(end), was_empty)))
     }

@@ -55,6 +55,8 @@ pub(crate) struct Writer {
     /// When the last part was on disk, by the monotonic clock, and how long that took.
     written_at: Duration,
     took: Duration,
+    /// The last group was more than one record: more committers than one are at work.
+    shared_group: bool,
 }
 
 /// The right to write, until it is dropped.
@@ -104,11 +106,13 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Writes what waits in this thread, if that is short and nobody else does; else sees to it that the job does.
+/// Writes what waits in this thread, if that is short and nobody else does; else sees to it that the job does. Where committers
+/// are many, the job makes larger groups: by the time it has woken up, more of them have come.
 pub(crate) fn write_here(shared: &Shared) {
     let mut buffer = shared.buffer.lock();
     let Some(writer) = &buffer.idle_writer else { return };
-    let short = writer.took <= HERE_MAX && writer.group.is_empty() && buffer.bytes.len() <= HERE_BYTES_MAX;
+    let short =
+        writer.took <= HERE_MAX && !writer.shared_group && writer.group.is_empty() && buffer.bytes.len() <= HERE_BYTES_MAX;
     if !short || buffer.closing || buffer.broken.is_some() {
         drop(buffer);
         return shared.wake_writer();
@@ -124,7 +128,7 @@ impl Writer {
     /// A writer after a recovery that left a mark at the end.
     pub(crate) fn new(tail: Option<Tail>, end: u64, restart: bool) -> Writer {
         let (written_at, took) = (Duration::ZERO, Duration::ZERO);
-        Writer { tail, end, restart, marked: true, group: Vec::new(), done: 0, framed: Vec::new(), written_at, took }
+        Writer { tail, end, restart, marked: true, group: vec![], done: 0, framed: vec![], written_at, took, shared_group: false }
     }
 
     pub(crate) fn tail_room(&self) -> u64 {
@@ -137,9 +141,10 @@ impl Writer {
             if let Some(cause) = &buffer.broken {
                 return Err(WalError::Closed { cause: cause.clone() });
             }
-            if self.group.is_empty() {
+            if self.group.is_empty() && !buffer.bytes.is_empty() {
                 std::mem::swap(&mut buffer.bytes, &mut self.group);
                 buffer.in_flight = cost(self.group.len() as u64);
+                self.shared_group = std::mem::take(&mut buffer.records) > 1;
             }
             buffer.closing
         };

@@ -67,7 +67,7 @@ fn any_changed_byte_of_a_segment_file_is_noticed_or_does_not_matter() {
             }
             // What can still be read of single rows is right, and keys are found or refused.
             for position in [0, 70, 130, 209] {
-                match segment.row(position, &layout) {
+                match segment.row(position, &layout, None) {
                     Ok(row) => assert_same(&[layout.read(&row).to_datums()], &[rows[position as usize].clone()]),
                     Err(error) => is_corrupt(&error),
                 }

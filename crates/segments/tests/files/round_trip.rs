@@ -49,8 +49,13 @@ fn single_rows_are_read_the_same_cold_and_warm() {
         let segment = write(&env, &schema, &rows, small(Codec::Lz4), &Cache::new(cache_bytes)).unwrap();
         for round in 0..2 {
             for (position, row) in rows.iter().enumerate() {
-                let found = segment.row(position as u32, &layout).unwrap();
+                let found = segment.row(position as u32, &layout, None).unwrap();
                 assert_same(&[layout.read(&found).to_datums()], std::slice::from_ref(row));
+                let part = layout.read(&segment.row(position as u32, &layout, Some(&[1, 18])).unwrap()).to_datums();
+                assert!(
+                    same(&part[1], &row[1]) && same(&part[18], &row[18]) && part[0].is_null(),
+                    "row {position} in round {round}"
+                );
                 let some = segment.datums(position as u32, &[18, 0]).unwrap();
                 assert!(same(&some[0], &row[18]) && same(&some[1], &row[0]), "row {position} in round {round}");
             }
