@@ -76,8 +76,17 @@ enum Command {
     Check(check::Arguments),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// For statements, which are walked by recursion; only what is touched takes memory.
+const STACK_BYTES: usize = 16 << 20;
+
+fn main() -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build() {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => Failure::during("start threads", error).report(),
+    }
+}
+
+async fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Serve(arguments) => serve::run(arguments).await,

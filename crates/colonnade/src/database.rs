@@ -49,6 +49,7 @@ impl Database {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("colonnade")
+            .thread_stack_size(16 << 20)
             .enable_all()
             .build()
             .map_err(|error| SqlError::new(SqlState::INSUFFICIENT_RESOURCES, format!("start threads: {error}")))?;

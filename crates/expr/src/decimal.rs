@@ -108,7 +108,7 @@ pub(crate) fn round(v: Decimal, digits: i32, scale: u8, rounding: Rounding) -> R
     let kept = if digits >= i32::from(v.scale) {
         i256::from_i128(v.unscaled)
     } else {
-        let drop = i32::from(v.scale) - digits;
+        let drop = i32::from(v.scale).saturating_sub(digits);
         if drop > 76 {
             return Ok(Decimal { unscaled: 0, scale });
         }

@@ -103,9 +103,12 @@ pub(crate) fn remainder_of(a: (u8, u8), b: (u8, u8)) -> SqlType {
 ///
 /// `None` if they have none in common. All open: text.
 pub(crate) fn common(args: impl IntoIterator<Item = Arg>) -> Option<SqlType> {
-    let mut known = args.into_iter().flatten();
+    let mut open = false;
+    let mut known = args.into_iter().inspect(|arg| open |= arg.is_none()).flatten();
     let Some(first) = known.next() else { return Some(SqlType::Text) };
-    known.try_fold(first, common_of_two)
+    let common = known.try_fold(first, common_of_two)?;
+    // An open one may be longer than what it stands beside.
+    Some(if open && matches!(common, SqlType::Char(_) | SqlType::Varchar(_)) { SqlType::Text } else { common })
 }
 
 /// As [`common`], of two.

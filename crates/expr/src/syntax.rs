@@ -325,12 +325,18 @@ fn is_bare_numeric(data_type: &DataType) -> bool {
 /// `CAST(x AS numeric)` keeps the digits x has: a constant those it was written with, a number those of its type.
 fn numeric_cast(expr: Expr) -> Expr {
     match string_of(&expr).map(str::trim) {
-        Some(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && text != "." => {
+        Some(text) if is_plain_number(text) => {
             let text = if text.contains('.') { text.to_owned() } else { format!("{text}.") };
             Expr::value(Value::Number(text, false))
         }
         _ => call("numeric", vec![expr]),
     }
+}
+
+/// Digits with at most one point.
+fn is_plain_number(text: &str) -> bool {
+    let digits = text.replacen('.', "", 1);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Result<Expr, SqlError> {
@@ -407,15 +413,20 @@ fn rows_compare(left: Vec<Expr>, op: BinaryOperator, right: Vec<Expr>) -> Result
 }
 
 fn row_in_list(expr: &Expr, list: Vec<Expr>, negated: bool) -> Result<Expr, SqlError> {
-    let mut any: Option<Expr> = None;
-    for item in list {
-        let test = binary(expr.clone(), BinaryOperator::Eq, item)?;
-        any = Some(match any {
-            None => test,
-            Some(any) => operation(any, BinaryOperator::Or, test),
-        });
+    let mut tests = list.into_iter().map(|item| binary(expr.clone(), BinaryOperator::Eq, item)).collect::<Result<Vec<_>, _>>()?;
+    // Pairs of pairs: a list may be long, its tree must not be deep.
+    while tests.len() > 1 {
+        let mut pairs = tests.into_iter();
+        tests = std::iter::from_fn(|| {
+            let left = pairs.next()?;
+            Some(match pairs.next() {
+                Some(right) => operation(left, BinaryOperator::Or, right),
+                None => left,
+            })
+        })
+        .collect();
     }
-    let any = any.ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "IN needs at least one value"))?;
+    let any = tests.pop().ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "IN needs at least one value"))?;
     Ok(if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) } } else { any })
 }
 

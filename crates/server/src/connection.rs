@@ -168,7 +168,11 @@ impl Connection {
         let extended = message::is_extended(frame.tag);
         self.in_pipeline |= extended;
         let served = match message::decode(&frame) {
-            Ok(message) => self.answer(io, message).await,
+            Ok(message) => match self.answer(io, message).await {
+                // A pipeline asks for much with little, e.g. for descriptions.
+                Ok(()) if extended && frame.tag != b'S' && io.wire.is_full() => io.flush().await,
+                answered => answered,
+            },
             Err(error) => Err(Failure::Statement(error)),
         };
         let error = match served {

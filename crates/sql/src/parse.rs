@@ -16,6 +16,7 @@ mod command;
 mod copy;
 mod cursor;
 mod ddl;
+mod depth;
 mod session;
 mod source;
 mod statement;
@@ -40,6 +41,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
         let Some(first) = ends.next() else { continue };
         let last = ends.next_back().unwrap_or(first);
         let (start, end) = (source.byte(first.span.start), source.byte(last.span.end));
+        depth::check(tokens, &source)?;
         let mut cursor = Cursor::new(tokens.to_vec(), &source);
         let command = statement::command(&mut cursor)?;
         cursor.expect_end()?;
@@ -54,7 +56,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
 /// An expression that was stored as text, e.g. a column's DEFAULT.
 pub(crate) fn parse_expr(text: &str) -> Result<sqlparser::ast::Expr, SqlError> {
     let source = Source::new(text);
-    let mut cursor = Cursor::new(cursor::tokens(&source)?, &source);
+    let tokens = cursor::tokens(&source)?;
+    depth::check(&tokens, &source)?;
+    let mut cursor = Cursor::new(tokens, &source);
     let expr = cursor.expr()?;
     cursor.expect_end()?;
     Ok(expr)

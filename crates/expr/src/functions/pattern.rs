@@ -2,11 +2,14 @@
 //!
 //! `%` any text, `_` one character, `|` one or the other, `*` `+` `?` `{m}` `{m,}` `{m,n}` repeat what is before them, `( )` groups,
 //! `[..]` one of a set. The whole text must match. Patterns are compiled to nodes and matched with the sets of positions they can end
-//! at, so that no pattern takes more than pattern times text squared.
+//! at; a repetition ends when it leads nowhere new.
 
 use std::collections::BTreeSet;
 
 use types::{SqlError, SqlState};
+
+/// Groups in groups.
+const NESTING_MAX: usize = 100;
 
 enum Node {
     Char(char),
@@ -26,7 +29,7 @@ pub(super) fn similar(text: &str, pattern: &str, escape: &str) -> Result<bool, S
             SqlError::new(SqlState(*b"22025"), "invalid escape string").detail("Escape string must be empty or one character.")
         );
     };
-    let mut parser = Parser { rest: pattern.chars().collect::<Vec<_>>().into_iter().peekable(), escape };
+    let mut parser = Parser { rest: pattern.chars().collect::<Vec<_>>().into_iter().peekable(), escape, depth: 0 };
     let node = parser.either()?;
     if parser.rest.peek().is_some() {
         return Err(invalid("parentheses () not balanced"));
@@ -66,6 +69,8 @@ fn invalid(why: &str) -> SqlError {
 struct Parser {
     rest: std::iter::Peekable<std::vec::IntoIter<char>>,
     escape: Option<char>,
+    /// Open parentheses.
+    depth: usize,
 }
 
 impl Parser {
@@ -85,7 +90,12 @@ impl Parser {
                 '%' => Node::AnyText,
                 '_' => Node::Any,
                 '(' => {
+                    self.depth += 1;
+                    if self.depth > NESTING_MAX {
+                        return Err(invalid("parentheses nest too deep"));
+                    }
                     let inner = self.either()?;
+                    self.depth -= 1;
                     if self.rest.next() != Some(')') {
                         return Err(invalid("parentheses () not balanced"));
                     }
@@ -169,7 +179,11 @@ fn ends(node: &Node, text: &[char], starts: &BTreeSet<usize>) -> BTreeSet<usize>
         Node::Repeat { node, least, most } => {
             let mut at = starts.clone();
             for _ in 0..*least {
-                at = ends(node, text, &at);
+                let next = ends(node, text, &at);
+                if next == at {
+                    break;
+                }
+                at = next;
             }
             let mut all = at.clone();
             let mut times = *least;
@@ -187,6 +201,13 @@ fn ends(node: &Node, text: &[char], starts: &BTreeSet<usize>) -> BTreeSet<usize>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_pattern_takes_the_stack_or_for_ever() {
+        assert!(similar("a", &"(".repeat(20_000), "\\").is_err());
+        assert!(!similar("b", "(((a{255}){255}){255}){255}", "\\").unwrap());
+        assert!(similar(&"a".repeat(300), "((((a?){255}){255}){255}){255}", "\\").unwrap());
+    }
 
     #[test]
     fn patterns_match_as_sql_says() {

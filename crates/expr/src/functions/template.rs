@@ -398,6 +398,9 @@ impl Reader<'_> {
     }
 }
 
+/// What a numeric can have.
+const DIGITS_BEHIND_MAX: usize = 38;
+
 /// A number by a template of `9`, `0`, `.`, `,` and signs.
 pub(super) fn format_number(v: Decimal, template: &str) -> Result<String, SqlError> {
     let upper = template.to_ascii_uppercase();
@@ -415,6 +418,9 @@ pub(super) fn format_number(v: Decimal, template: &str) -> Result<String, SqlErr
     };
     let places = |part: &str| part.chars().filter(|c| matches!(c, '9' | '0')).count();
     let behind = places(fraction);
+    if behind > DIGITS_BEHIND_MAX {
+        return Err(SqlError::unsupported(format!("more than {DIGITS_BEHIND_MAX} digits behind the point in a number template")));
+    }
     let rounded = decimal::round(v, behind as i32, behind as u8, Rounding::Nearest)?;
     let negative = rounded.unscaled < 0;
     let unit = 10u128.pow(behind as u32);

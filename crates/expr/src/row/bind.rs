@@ -211,7 +211,12 @@ impl Binder<'_> {
         };
         let [left, right] = self.pair(left, right)?;
         let common = common_number(left.data_type, right.data_type)?;
-        if matches!(common, SqlType::Numeric { .. }) && matches!(arithmetic, Arithmetic::Divide | Arithmetic::Modulo) {
+        let general = match common {
+            SqlType::Numeric { .. } => matches!(arithmetic, Arithmetic::Divide | Arithmetic::Modulo),
+            SqlType::Float4 | SqlType::Float8 => arithmetic == Arithmetic::Modulo,
+            _ => false,
+        };
+        if general {
             return None;
         }
         let scale = |t: SqlType| match t {

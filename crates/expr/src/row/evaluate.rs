@@ -109,6 +109,14 @@ fn arithmetic(op: Arithmetic, a: Datum, b: Datum, data_type: SqlType) -> Result<
             if v.is_infinite() && a.is_finite() && b.is_finite() {
                 return Err(out_of_range(data_type));
             }
+            let vanishes = match op {
+                Arithmetic::Multiply => v == 0.0 && a != 0.0 && b != 0.0,
+                Arithmetic::Divide => v == 0.0 && a != 0.0 && b.is_finite(),
+                _ => false,
+            };
+            if vanishes {
+                return Err(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: underflow"));
+            }
             Ok(Datum::Float8(v))
         }
     }

@@ -4,15 +4,16 @@
 use sqlparser::ast::{DataType, Expr, ObjectName, Query};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
 use types::{SqlError, SqlState};
 
 use crate::names::Name;
+use crate::parse::depth::balance;
 use crate::parse::source::Source;
 
 static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
 
-/// How deep expressions and subqueries may nest. sqlparser grows its stack as needed; what comes after it is what this protects.
+/// How deep expressions and subqueries may nest; `depth` bounds what gets deep without nesting.
 const NESTING_MAX: usize = 200;
 
 /// The tokens of one statement, read once from left to right.
@@ -187,17 +188,17 @@ impl<'s> Cursor<'s> {
             return self.source.syntax_error(self.end(), "").detail(format!("{what}."));
         };
         let start = self.source.byte(location);
-        let near = self.text_of_token_at(start);
+        let near = self.text_of_token_at(location, start);
         self.source.syntax_error(start, near).detail(format!("{what}."))
     }
 
-    fn text_of_token_at(&self, start: usize) -> &'s str {
+    fn text_of_token_at(&self, location: Location, start: usize) -> &'s str {
         for index in 0.. {
             let token = self.parser.token_at(index);
             if token.token == Token::EOF {
                 break;
             }
-            if self.source.byte(token.span.start) == start && !matches!(token.token, Token::Whitespace(_)) {
+            if token.span.start == location && !matches!(token.token, Token::Whitespace(_)) {
                 return &self.source.text()[start..self.source.byte(token.span.end).max(start)];
             }
         }
@@ -268,16 +269,16 @@ impl<'s> Cursor<'s> {
     }
 
     pub(crate) fn query(&mut self) -> Result<Box<Query>, SqlError> {
-        self.parse(|p| p.parse_query())
+        self.parse(|p| p.parse_query()).map(balance)
     }
 
     pub(crate) fn expr(&mut self) -> Result<Expr, SqlError> {
-        self.parse(|p| p.parse_expr())
+        self.parse(|p| p.parse_expr()).map(balance)
     }
 
     /// A DEFAULT expression: one that ends before NOT NULL and other column constraints.
     pub(crate) fn column_option(&mut self) -> Result<Option<sqlparser::ast::ColumnOption>, SqlError> {
-        self.parse(|p| p.parse_optional_column_option())
+        self.parse(|p| p.parse_optional_column_option()).map(balance)
     }
 
     pub(crate) fn data_type(&mut self) -> Result<DataType, SqlError> {
@@ -286,7 +287,7 @@ impl<'s> Cursor<'s> {
 
     /// A whole statement of sqlparser's grammar.
     pub(crate) fn statement(&mut self) -> Result<sqlparser::ast::Statement, SqlError> {
-        self.parse(|p| p.parse_statement())
+        self.parse(|p| p.parse_statement()).map(balance)
     }
 
     /// The part of the text between two bytes, trimmed.
@@ -295,9 +296,9 @@ impl<'s> Cursor<'s> {
     }
 }
 
-fn parse_location(text: &str) -> Option<sqlparser::tokenizer::Location> {
+fn parse_location(text: &str) -> Option<Location> {
     let (line, column) = text.split_once(", Column: ")?;
-    Some(sqlparser::tokenizer::Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+    Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
 }
 
 /// PostgreSQL's fully reserved keywords, as far as sqlparser knows them as keywords.

@@ -280,19 +280,44 @@ pub(crate) fn exact(digits: &str) -> Result<Value, SqlError> {
 
 /// LIKE, with `\` as escape.
 pub(crate) fn like(text: &str, pattern: &str) -> bool {
-    fn matches(text: &[char], pattern: &[char]) -> bool {
-        match pattern.split_first() {
-            None => text.is_empty(),
-            Some(('%', rest)) => (0..=text.len()).any(|skip| text.get(skip..).is_some_and(|tail| matches(tail, rest))),
-            Some(('_', rest)) => text.split_first().is_some_and(|(_, tail)| matches(tail, rest)),
-            Some(('\\', rest)) => match (rest.split_first(), text.split_first()) {
-                (Some((escaped, rest)), Some((c, tail))) => escaped == c && matches(tail, rest),
-                _ => false,
+    enum Piece {
+        Any,
+        One,
+        Char(char),
+    }
+    let mut pieces = Vec::new();
+    let mut rest = pattern.chars();
+    while let Some(c) = rest.next() {
+        pieces.push(match c {
+            '%' => Piece::Any,
+            '_' => Piece::One,
+            '\\' => match rest.next() {
+                Some(escaped) => Piece::Char(escaped),
+                None => return false,
             },
-            Some((p, rest)) => text.split_first().is_some_and(|(c, tail)| c == p && matches(tail, rest)),
+            c => Piece::Char(c),
+        });
+    }
+    let text: Vec<char> = text.chars().collect();
+    let (mut at, mut piece) = (0, 0);
+    // After the last `%`: its place in the pattern, and how far it reaches. Earlier ones need never reach further.
+    let mut last = None;
+    while at < text.len() {
+        match pieces.get(piece) {
+            Some(Piece::Any) => {
+                piece += 1;
+                last = Some((piece, at));
+            }
+            Some(Piece::One) => (at, piece) = (at + 1, piece + 1),
+            Some(Piece::Char(c)) if *c == text[at] => (at, piece) = (at + 1, piece + 1),
+            _ => {
+                let Some((after, reach)) = last else { return false };
+                last = Some((after, reach + 1));
+                (at, piece) = (reach + 1, after);
+            }
         }
     }
-    matches(&text.chars().collect::<Vec<_>>(), &pattern.chars().collect::<Vec<_>>())
+    pieces[piece..].iter().all(|piece| matches!(piece, Piece::Any))
 }
 
 #[cfg(test)]
@@ -303,6 +328,8 @@ mod tests {
     fn like_knows_its_wildcards() {
         assert!(like("pg_class", "pg\\_%"));
         assert!(!like("pgxclass", "pg\\_%"));
+        assert!(like("abcabd", "%ab_%d") && like("aab", "%ab") && !like("aab", "%aab_") && like("a%", "a\\%"));
+        assert!(!like(&"a".repeat(2000), &("%a".repeat(500) + "b")));
         assert!(like("abc", "a_c") && like("", "%") && !like("abc", "ab"));
     }
 }

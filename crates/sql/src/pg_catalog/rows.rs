@@ -184,7 +184,7 @@ fn array_text(bytes: &[u8]) -> Result<String, SqlError> {
         Ok(i32::from_be_bytes(*head))
     };
     let (dimensions, _, element) = (number()?, number()?, number()?);
-    let element = Kind::try_from(element).map_err(|_| malformed())?;
+    let element = Kind::try_from(element).ok().filter(|element| !kind::is_array(*element)).ok_or_else(malformed)?;
     let length = match dimensions {
         0 => 0,
         1 => {

@@ -137,6 +137,10 @@ impl<'a> Run<'a> {
                 rows.extend(fresh.iter().cloned());
                 self.bounded(rows.len())?;
             }
+            if !fresh.is_empty() {
+                let message = format!("a recursive query of the system relations takes more than {REPEATS_MAX} rounds");
+                return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+            }
         }
         self.ctes.borrow_mut().insert(cte.id, Rc::new(Relation::new(rows)));
         Ok(())

@@ -172,7 +172,8 @@ fn offset_seconds(text: &str) -> Option<i32> {
         None => (1, text.strip_prefix('+')?),
     };
     let (hours, minutes) = clock.split_once(':')?;
-    Some(sign * (hours.parse::<i32>().ok()? * 3600 + minutes.parse::<i32>().ok()? * 60))
+    let seconds = i32::from(hours.parse::<u8>().ok()?) * 3600 + i32::from(minutes.parse::<u8>().ok()?) * 60;
+    Some(sign * seconds)
 }
 
 /// The error for a setting that has to be given before the transaction's first query.
