@@ -54,10 +54,13 @@ pub(crate) fn run(engine: &Inner, store: &TableStore) -> Result<bool, EngineErro
     Ok(true)
 }
 
-/// The segments to merge, judged by what can be left out at `at`: first those with too many dead rows (with their small neighbours), else the deepest overlap.
+/// The segments to merge, of those live at `at` and judged by what can be left out then: first those with too many dead rows (with
+/// their small neighbours), else the deepest overlap.
 fn choose(engine: &Inner, set: &segments::SegmentSet, at: CommitTs) -> Vec<Arc<LiveSegment>> {
     let options = &engine.options;
-    let mut live: Vec<&Arc<LiveSegment>> = set.segments().iter().filter(|l| l.until() == CommitTs::MAX).collect();
+    // One that is live only from later on may have rows whose predecessors are alive at `at` in another input.
+    let is_input = |l: &&Arc<LiveSegment>| l.from <= at && l.until() == CommitTs::MAX;
+    let mut live: Vec<&Arc<LiveSegment>> = set.segments().iter().filter(is_input).collect();
     live.sort_by(|a, b| a.segment.min_key().cmp(b.segment.min_key()));
     let alive = |l: &LiveSegment| u64::from(l.segment.rows()).saturating_sub(l.dead.count_at(at));
     let dead_heavy =
