@@ -230,6 +230,8 @@ impl Loading {
                     {
                         store.raise_rowid(last + 1);
                     }
+                    // A slot that says of one of its keys that it is deleted would be taken for newer. Nobody else reads yet.
+                    store.delta.reclaim(ts);
                     store.change_segments(|list| list.push(Arc::new(LiveSegment::new(segment, ts, DeletionLog::default()))));
                 }
                 Op::Catalog(edit) => {

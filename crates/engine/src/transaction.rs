@@ -113,6 +113,20 @@ pub(crate) struct Own {
     pub(crate) ingested: Vec<Arc<LiveSegment>>,
 }
 
+impl Own {
+    /// Where this transaction has loaded the row with this key, unless it has replaced or deleted that since.
+    pub(crate) fn find_loaded(&self, key: &[u8]) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
+        for live in &self.ingested {
+            if let Some(position) = live.segment.find(key)?
+                && !self.dead.iter().any(|(l, dead)| Arc::ptr_eq(l, live) && dead.contains(position))
+            {
+                return Ok(Some((Arc::clone(live), position)));
+            }
+        }
+        Ok(None)
+    }
+}
+
 pub(crate) struct TouchedTable {
     pub(crate) store: Arc<TableStore>,
     pub(crate) own: Arc<Own>,
@@ -276,8 +290,8 @@ impl Transaction {
 
     fn look_up(&self, table: TableId, key: &[u8], wanted: Option<&[usize]>) -> Result<Option<Row>, EngineError> {
         match self.tables.iter().find(|t| t.store.id() == table) {
-            Some(touched) => touched.store.get(key, wanted, &self.snapshot(), &touched.own.ingested),
-            None => self.engine.store(table)?.get(key, wanted, &self.snapshot(), &[]),
+            Some(touched) => touched.store.get(key, wanted, &self.snapshot(), &touched.own),
+            None => self.engine.store(table)?.get(key, wanted, &self.snapshot(), &Own::default()),
         }
     }
 
@@ -402,15 +416,10 @@ impl Transaction {
 
     fn find_newest(&self, at: usize, key: &[u8]) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
         let touched = &self.tables[at];
-        if let Some(found) = touched.store.find_newest(key)? {
-            return Ok(Some(found));
+        match touched.own.find_loaded(key)? {
+            None => touched.store.find_newest(key),
+            loaded => Ok(loaded),
         }
-        for live in &touched.own.ingested {
-            if let Some(position) = live.segment.find(key)? {
-                return Ok(Some((Arc::clone(live), position)));
-            }
-        }
-        Ok(None)
     }
 
     /// Lets `change` decide what becomes of the row with this key (both of the stored columns). READ COMMITTED gives it the newest
@@ -454,7 +463,7 @@ impl Transaction {
                     }
                 },
             };
-            if base.is_some() && !self.sees_in_segment(at, &key)? {
+            if base.is_some() && !self.sees_in_segment(at, &key, expect, &row)? {
                 return Ok(Modified::NotFound);
             }
             let changed = change(store.layout.read(&row))?;
@@ -504,20 +513,27 @@ impl Transaction {
         if self.begin.isolation == Isolation::ReadCommitted || self.snapshot().sees(version) {
             return Ok(());
         }
-        match store.get(key, Some(&[]), &self.snapshot(), &[])? {
+        match store.get(key, Some(&[]), &self.snapshot(), &Own::default())? {
             Some(_) => Err(EngineError::Conflict(what)),
             None => Ok(()),
         }
     }
 
-    /// Whether a row whose newest version is in a segment is there for this transaction. A row loaded after the snapshot is not,
-    /// under REPEATABLE READ; freeze and compaction do not change what a snapshot sees.
-    fn sees_in_segment(&self, at: usize, key: &[u8]) -> Result<bool, EngineError> {
+    /// Whether `newest`, a row whose newest version is in a segment, is there for this transaction. Under REPEATABLE READ a row
+    /// loaded after the snapshot is not, and one loaded in the place of another is a conflict (40001); freeze and compaction do not
+    /// change what a snapshot sees.
+    fn sees_in_segment(&self, at: usize, key: &[u8], expect: Expect, newest: &Row) -> Result<bool, EngineError> {
         if self.begin.isolation == Isolation::ReadCommitted {
             return Ok(true);
         }
-        let touched = &self.tables[at];
-        Ok(touched.store.get(key, Some(&[]), &self.snapshot(), &touched.own.ingested)?.is_some())
+        let (touched, snapshot) = (&self.tables[at], self.snapshot());
+        // Came to the segment after the snapshot: by freeze, the same row, or by a load.
+        let may_differ = matches!(expect, Expect::Version(version) if !snapshot.sees(version));
+        let wanted: Option<&[usize]> = if may_differ { None } else { Some(&[]) };
+        match touched.store.get(key, wanted, &snapshot, &touched.own)? {
+            Some(seen) if may_differ && seen != *newest => Err(EngineError::Conflict("update")),
+            seen => Ok(seen.is_some()),
+        }
     }
 
     /// A change on top of a version that the snapshot does not see (a commit that is not durable yet, or a deletion after it): what
@@ -543,6 +559,27 @@ impl Transaction {
             }
             None => own.dead.push((Arc::clone(live), RoaringBitmap::from_iter([position]))),
         }
+    }
+
+    /// Lets the slot of a deleted row say that its key is in a segment again, one that is about to be ingested. The table is locked,
+    /// so that only reclaim can change the slot: it may free it.
+    pub(crate) fn revive(&mut self, at: usize, key: &Key) -> Result<(), EngineError> {
+        let me = self.write_id()?;
+        let store = Arc::clone(&self.tables[at].store);
+        while let Newest::Deleted { version } = store.delta.newest(key, me) {
+            let expect = Expect::Version(version);
+            match store.delta.put(key, me, expect, Write::InSegment) {
+                PutOutcome::Changed => {}
+                PutOutcome::TooBig => return Err(EngineError::RowTooBig),
+                PutOutcome::Done(slot) => {
+                    let hidden = self.hide_replaced(at, key, expect)?;
+                    let redo_len = self.redo.len();
+                    self.steps.push(Step::Row { table: at, slot, base: None, hidden, redo_len });
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Adds a segment whose files are durable; seen by others from the commit on.
