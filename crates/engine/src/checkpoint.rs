@@ -128,15 +128,27 @@ fn list(engine: &Inner, dir: &std::path::Path) -> Result<Vec<String>, EngineErro
 /// Removes the files of discarded segments that nobody reads and that neither the manifest nor the log can name any more.
 pub(crate) fn collect(engine: &Inner) -> Result<(), EngineError> {
     let checkpointed = engine.checkpointed.lock().at;
-    let gone: Vec<Arc<Segment>> = {
+    let gone: Vec<(CommitTs, Arc<Segment>)> = {
         let mut discarded = engine.discarded.lock();
         let unneeded = |(at, segment): &mut (CommitTs, Arc<Segment>)| *at <= checkpointed && Arc::strong_count(segment) == 1;
-        discarded.extract_if(.., unneeded).map(|(_, segment)| segment).collect()
+        discarded.extract_if(.., unneeded).collect()
     };
-    for segment in gone {
-        let path = segment.path();
-        for path in [path.to_owned(), path.with_extension("idx")] {
-            engine.env.unlink(&path).map_err(|e| EngineError::io("remove", path, &e))?;
+    let mut result = Ok(());
+    for (at, segment) in gone {
+        if let Err(error) = remove_files(engine, &segment) {
+            engine.discarded.lock().push((at, segment)); // for the next time
+            result = result.and(Err(error));
+        }
+    }
+    result
+}
+
+fn remove_files(engine: &Inner, segment: &Segment) -> Result<(), EngineError> {
+    let path = segment.path();
+    for path in [path.to_owned(), path.with_extension("idx")] {
+        match engine.env.unlink(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(EngineError::io("remove", path, &error)),
+            _ => {}
         }
     }
     Ok(())

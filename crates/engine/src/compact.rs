@@ -138,12 +138,12 @@ impl Input<'_> {
 }
 
 /// Merges what is alive of the inputs by key into segments of the target size.
-fn merge(
-    engine: &Inner,
+fn merge<'a>(
+    engine: &'a Inner,
     store: &TableStore,
     inputs: &[Arc<LiveSegment>],
     dead: &[Arc<RoaringBitmap>],
-) -> Result<Vec<Arc<Segment>>, EngineError> {
+) -> Result<Unseen<'a>, EngineError> {
     let mut inputs: Vec<Input<'_>> = inputs
         .iter()
         .zip(dead)
@@ -163,7 +163,7 @@ fn merge(
             heap.push(Reverse((input.key(), at)));
         }
     }
-    let mut output = Output { engine, store, writer: None, rows: 0, done: Vec::new() };
+    let mut output = Output { engine, store, writer: None, rows: 0, done: Unseen { engine, segments: Vec::new() } };
     let mut picked: Vec<(usize, usize)> = Vec::with_capacity(ROWS_PER_BATCH);
     while let Some(Reverse((_, at))) = heap.pop() {
         let input = &mut inputs[at];
@@ -208,15 +208,27 @@ fn take_rows(store: &TableStore, inputs: &[Input<'_>], picked: &mut Vec<(usize, 
 }
 
 /// Segments being written one after the other.
-struct Output<'a> {
+struct Output<'a, 's> {
     engine: &'a Inner,
-    store: &'a TableStore,
+    store: &'s TableStore,
     writer: Option<SegmentWriter>,
     rows: usize,
-    done: Vec<Arc<Segment>>,
+    done: Unseen<'a>,
 }
 
-impl Output<'_> {
+/// Segments that are durable and that nobody knows of yet. Dropped with it they are discarded.
+struct Unseen<'a> {
+    engine: &'a Inner,
+    segments: Vec<Arc<Segment>>,
+}
+
+impl Drop for Unseen<'_> {
+    fn drop(&mut self) {
+        self.segments.drain(..).for_each(|segment| self.engine.discard_unseen(segment));
+    }
+}
+
+impl<'a> Output<'a, '_> {
     fn append(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
@@ -239,13 +251,13 @@ impl Output<'_> {
 
     fn close(&mut self) -> Result<(), EngineError> {
         if let Some(writer) = self.writer.take() {
-            self.done.push(writer.finish()?);
+            self.done.segments.push(writer.finish()?);
             self.rows = 0;
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Vec<Arc<Segment>>, EngineError> {
+    fn finish(mut self) -> Result<Unseen<'a>, EngineError> {
         self.close()?;
         Ok(self.done)
     }
@@ -255,11 +267,11 @@ fn publish(
     store: &TableStore,
     inputs: &[Arc<LiveSegment>],
     dead_at_f: &[Arc<RoaringBitmap>],
-    outputs: Vec<Arc<Segment>>,
+    mut unseen: Unseen<'_>,
     at: CommitTs,
 ) -> Result<usize, EngineError> {
-    let outputs: Vec<Arc<LiveSegment>> =
-        outputs.into_iter().map(|s| Arc::new(LiveSegment::new(s, at, DeletionLog::default()))).collect();
+    let live = |segment| Arc::new(LiveSegment::new(Arc::clone(segment), at, DeletionLog::default()));
+    let outputs: Vec<Arc<LiveSegment>> = unseen.segments.iter().map(live).collect();
     for (input, before) in inputs.iter().zip(dead_at_f) {
         let late = input.dead.as_of(CommitTs::MAX).as_ref() - before.as_ref();
         for position in late {
@@ -273,6 +285,7 @@ fn publish(
     }
     // Outputs first: a writer, whom nothing keeps out, finds each row in at least one of them.
     let count = outputs.len();
+    unseen.segments.clear();
     store.change_segments(|list| list.extend(outputs));
     for input in inputs {
         input.retire(at);

@@ -49,19 +49,19 @@ impl Machine {
         let env = SimEnv::new(1);
         let engine = Engine::open(Arc::clone(&env) as Arc<dyn Env>, dir(), options.clone()).unwrap();
         let mut machine = Machine { env, options, table: Arc::new(definition(1)), engine: Some(engine) };
-        machine.table = machine.create_table();
+        machine.table = machine.create_another_table().unwrap();
         machine
     }
 
     /// One more table of the same columns.
-    pub(crate) fn create_table(&self) -> Arc<Table> {
+    pub(crate) fn create_another_table(&self) -> Result<Arc<Table>, EngineError> {
         let mut transaction = self.begin();
         let id = transaction.new_oid();
         transaction.new_oid();
         let table = definition(id);
-        transaction.edit_catalog(Edit::CreateTable(table.clone())).unwrap();
-        transaction.commit().unwrap().wait().unwrap();
-        Arc::new(table)
+        transaction.edit_catalog(Edit::CreateTable(table.clone()))?;
+        transaction.commit()?.wait()?;
+        Ok(Arc::new(table))
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
