@@ -57,7 +57,13 @@ pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
         extra: Vec::new(),
     };
     let dir = engine.dir.join("manifest");
-    Manifest::install(engine.env.as_ref(), &dir, &manifest)?;
+    if let Err(error) = Manifest::install(engine.env.as_ref(), &dir, &manifest) {
+        // It may count or not: another attempt of this version would replace the dumps that it names.
+        if !error.is_disk_full() {
+            engine.close_for_writes(&error.to_string());
+        }
+        return Err(error.into());
+    }
     let now = engine.env.monotonic();
     *last = Progress { at: ts, made: now, version: manifest.version };
     drop(last);
