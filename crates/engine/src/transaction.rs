@@ -400,11 +400,12 @@ impl Transaction {
                     Expect::NoSlot(Base::Absent)
                 }
             };
+            let hidden = self.find_replaced(at, &key, expect)?;
             match store.delta.put(&key, me, expect, Write::Row(row)) {
                 PutOutcome::Changed => {}
                 PutOutcome::TooBig => return Err(EngineError::RowTooBig),
                 PutOutcome::Done(slot) => {
-                    let hidden = self.hide_replaced(at, &key, expect)?;
+                    self.hide(at, &hidden);
                     let redo_len = self.redo.len();
                     redo::put(&mut self.redo, table, &row.0);
                     self.steps.push(Step::Row { table: at, slot, base: None, hidden, redo_len });
@@ -479,21 +480,19 @@ impl Transaction {
                     Write::Deleted
                 }
             };
+            let hidden = match &base {
+                Some(base) => Some(base.clone()),
+                None => self.find_replaced(at, &key, expect)?,
+            };
             match store.delta.put(&key, me, expect, write) {
                 PutOutcome::Changed => {}
                 PutOutcome::TooBig => return Err(EngineError::RowTooBig),
                 PutOutcome::Done(slot) => {
-                    let hidden = match &base {
-                        Some(base) => Some(base.clone()),
-                        None => self.hide_replaced(at, &key, expect)?,
-                    };
+                    self.hide(at, &hidden);
                     let redo_len = self.redo.len();
                     match &changed {
                         Change::Put(row) => redo::put(&mut self.redo, table, &row.0),
                         Change::Delete | Change::Keep => redo::delete(&mut self.redo, table, &key),
-                    }
-                    if let Some((live, position)) = &base {
-                        self.hide(at, live, *position);
                     }
                     self.steps.push(Step::Row { table: at, slot, base, hidden, redo_len });
                     return Ok(Modified::Changed);
@@ -537,27 +536,26 @@ impl Transaction {
     }
 
     /// A change on top of a version that the snapshot does not see (a commit that is not durable yet, or a deletion after it): what
-    /// the snapshot sees instead may be a row in a segment, which from now on is hidden by this transaction's own version.
-    fn hide_replaced(&mut self, at: usize, key: &Key, replaced: Expect) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
+    /// the snapshot sees instead may be a row in a segment, which this transaction's own version will hide. To be asked before the
+    /// change is made: it may fail.
+    fn find_replaced(&self, at: usize, key: &Key, replaced: Expect) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
         let snapshot = self.snapshot();
         match replaced {
             Expect::Version(version) if !snapshot.sees(version) => {}
             Expect::Version(_) | Expect::NoSlot(_) => return Ok(None),
         }
-        let found = self.tables[at].store.segments().find(key, snapshot.ts)?;
-        if let Some((live, position)) = &found {
-            self.hide(at, live, *position);
-        }
-        Ok(found)
+        Ok(self.tables[at].store.segments().find(key, snapshot.ts)?)
     }
 
-    fn hide(&mut self, at: usize, live: &Arc<LiveSegment>, position: u32) {
+    /// From now on this transaction does not see this row of a segment.
+    fn hide(&mut self, at: usize, row: &Option<(Arc<LiveSegment>, u32)>) {
+        let Some((live, position)) = row else { return };
         let own = Arc::make_mut(&mut self.tables[at].own);
         match own.dead.iter_mut().find(|(l, _)| Arc::ptr_eq(l, live)) {
             Some((_, dead)) => {
-                dead.insert(position);
+                dead.insert(*position);
             }
-            None => own.dead.push((Arc::clone(live), RoaringBitmap::from_iter([position]))),
+            None => own.dead.push((Arc::clone(live), RoaringBitmap::from_iter([*position]))),
         }
     }
 
@@ -568,11 +566,12 @@ impl Transaction {
         let store = Arc::clone(&self.tables[at].store);
         while let Newest::Deleted { version } = store.delta.newest(key, me) {
             let expect = Expect::Version(version);
+            let hidden = self.find_replaced(at, key, expect)?;
             match store.delta.put(key, me, expect, Write::InSegment) {
                 PutOutcome::Changed => {}
                 PutOutcome::TooBig => return Err(EngineError::RowTooBig),
                 PutOutcome::Done(slot) => {
-                    let hidden = self.hide_replaced(at, key, expect)?;
+                    self.hide(at, &hidden);
                     let redo_len = self.redo.len();
                     self.steps.push(Step::Row { table: at, slot, base: None, hidden, redo_len });
                     break;

@@ -7,3 +7,4 @@ mod checkpoint;
 mod maintenance;
 mod recovery;
 mod support;
+mod transaction;
