@@ -355,10 +355,10 @@ impl Transaction {
         let have = self.tables[at].locked;
         if have != Some(TableLock::Exclusive) && have != Some(mode) {
             self.lock(me, table, mode)?;
-            self.tables[at].locked = Some(mode);
             if self.tables[at].store.dropped_at() != types::CommitTs::MAX {
                 return Err(EngineError::NoTable(table));
             }
+            self.tables[at].locked = Some(mode);
         }
         Ok((at, me))
     }

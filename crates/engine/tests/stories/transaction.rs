@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Inserted, Modified};
+use catalog::Edit;
+use engine::{EngineError, Inserted, Modified};
 use env::{Fault, Operation};
 
 use crate::support::{Machine, by_hand};
@@ -37,5 +38,22 @@ fn a_write_that_cannot_read_a_segment_leaves_no_version_behind() {
             }
         });
         assert_eq!(machine.rows(), BTreeMap::from([(0, 10), (1, 40)]));
+    }
+}
+
+/// The first write into a table that another transaction had just dropped was refused; the next one took the table for locked and
+/// went through, into nothing.
+#[test]
+fn a_dropped_table_refuses_every_write() {
+    let machine = Machine::new(by_hand());
+    let mut writer = machine.begin();
+    let mut dropper = machine.begin();
+    dropper.edit_catalog(Edit::DropTable(machine.table().0)).unwrap();
+    assert!(matches!(machine.insert(&mut writer, 1, 10), Err(EngineError::LockTimeout)));
+    dropper.commit().unwrap().wait().unwrap();
+    for _ in 0..2 {
+        let before = writer.savepoint();
+        assert!(matches!(machine.insert(&mut writer, 1, 10), Err(EngineError::NoTable(_))));
+        writer.rollback_to(&before);
     }
 }
