@@ -28,14 +28,13 @@ use txn::Snapshot;
 
 /// Makes a checkpoint of what is visible now, unless the last one has it already.
 pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
-    let mut last = engine.checkpointed.lock();
-    let (ts, lsn) = engine.txns.visible_position();
+    let _one_at_a_time = engine.checkpointing.lock();
+    let last = *engine.checkpointed.lock();
+    let (guard, lsn) = engine.txns.snapshot_position(None);
+    let (ts, guard) = (guard.ts, Arc::new(guard));
     if ts <= last.at && last.version > 0 {
         return Ok(());
     }
-    let Some(guard) = engine.txns.snapshot_at(ts, None).map(Arc::new) else {
-        return Err(EngineError::Bug("what is visible cannot be read".into()));
-    };
     tracing::debug!(%ts, %lsn, "making a checkpoint");
     let wal_bytes = engine.wal_bytes.load(Ordering::Relaxed);
     let catalog = engine.catalog_at(ts);
@@ -65,8 +64,7 @@ pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
         return Err(error.into());
     }
     let now = engine.env.monotonic();
-    *last = Progress { at: ts, made: now, version: manifest.version };
-    drop(last);
+    *engine.checkpointed.lock() = Progress { at: ts, made: now, version: manifest.version };
     drop(guard);
     engine.wal.truncate_below(lsn)?;
     engine.wal_bytes.fetch_sub(wal_bytes, Ordering::Relaxed);

@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) wal_bytes: AtomicU64,
     /// Tells writers that wait for room that there may be some.
     pub(crate) progress: Arc<dyn Signal>,
+    /// Held while a checkpoint is made, files that it supersedes removed included.
+    pub(crate) checkpointing: Mutex<()>,
     pub(crate) checkpointed: Mutex<Progress>,
     waker: RwLock<Option<Arc<dyn JobHandle>>>,
     /// Encode the rows of bulk loads.
@@ -173,6 +175,7 @@ impl Inner {
             discarded: Mutex::new(Vec::new()),
             delta_bytes: AtomicU64::new(delta_bytes),
             wal_bytes: AtomicU64::new(from.wal_bytes),
+            checkpointing: Mutex::new(()),
             checkpointed: Mutex::new(from.progress),
             waker: RwLock::new(None),
             _lock: lock,

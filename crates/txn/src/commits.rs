@@ -160,11 +160,6 @@ impl Commits {
         }
     }
 
-    pub(crate) fn visible_position(&self) -> (CommitTs, Lsn) {
-        let queue = self.queue.lock();
-        (queue.visible, queue.visible_lsn)
-    }
-
     pub(crate) fn snapshot_position(&self, own: Option<TxnId>) -> (SnapshotGuard, Lsn) {
         // `visible` moves only under this lock.
         let queue = self.queue.lock();

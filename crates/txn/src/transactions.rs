@@ -132,18 +132,13 @@ impl Transactions {
         self.snapshots.visible()
     }
 
-    /// [`Transactions::visible`] with the end of the log record of the last logged commit up to it: recovery from a manifest at
-    /// that moment starts there.
-    pub fn visible_position(&self) -> (CommitTs, Lsn) {
-        self.commits.visible_position()
-    }
-
     /// A snapshot of what is visible now (and of what `own` writes). Some tens of nanoseconds.
     pub fn snapshot(&self, own: Option<TxnId>) -> SnapshotGuard {
         self.snapshots.take(own)
     }
 
-    /// A snapshot of what is visible now, with the end of the log record of the last logged commit it sees: for a checkpoint.
+    /// A snapshot of what is visible now, with the end of the log record of the last logged commit it sees: recovery from a
+    /// manifest of that moment starts there.
     pub fn snapshot_position(&self, own: Option<TxnId>) -> (SnapshotGuard, Lsn) {
         self.commits.snapshot_position(own)
     }

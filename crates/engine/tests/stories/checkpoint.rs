@@ -1,11 +1,14 @@
 //! Checkpoints that fail, and what they leave behind.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
-use engine::{EngineError, Inserted};
-use env::{Fault, Operation};
+use engine::{Begin, Engine, EngineError, Inserted};
+use env::{Env, Fault, Operation, SimEnv};
+use parking_lot::Mutex;
 
-use crate::support::{Machine, by_hand};
+use crate::support::{AtLink, Machine, by_hand, dir};
 
 /// The manifest had its name but its directory could not be synced. The next attempt, of the same version, replaced the dump that it
 /// names; after a restart the dump did not match.
@@ -30,4 +33,26 @@ fn after_a_manifest_that_may_count_or_not_nothing_is_written_until_a_restart() {
         assert_eq!(machine.rows(), BTreeMap::from([(1, 10)]), "call {call}");
     }
     assert_eq!(closed, 1);
+}
+
+/// Whoever asked for the status waited until all dumps were written.
+#[test]
+fn the_status_can_be_read_while_a_checkpoint_is_made() {
+    let env = Arc::new(AtLink { inner: SimEnv::new(1), first: Mutex::default() });
+    let engine = Engine::open(Arc::clone(&env) as Arc<dyn Env>, dir(), by_hand()).unwrap();
+    let mut transaction = engine.begin(Begin::default());
+    transaction.begin_statement();
+    let id = transaction.new_oid();
+    transaction.edit_catalog(catalog::Edit::CreateTable(crate::support::definition(id))).unwrap();
+    transaction.commit().unwrap().wait().unwrap();
+    let (tell, told) = mpsc::channel();
+    let (asked, answered) = (Arc::clone(&engine), mpsc::channel());
+    *env.first.lock() = Some(Box::new(move || {
+        let (answer, answers) = answered;
+        std::thread::spawn(move || answer.send(asked.status().checkpoint));
+        tell.send(answers.recv_timeout(Duration::from_secs(5))).unwrap();
+    }));
+    engine.checkpoint().unwrap();
+    let before = told.recv().unwrap().expect("the status is told at once");
+    assert!(engine.status().checkpoint > before);
 }

@@ -1,6 +1,6 @@
 //! Stories of what once went wrong, each on a simulated machine: what happened, and what is right.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
 mod bulk;
 mod checkpoint;

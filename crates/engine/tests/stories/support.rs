@@ -1,14 +1,17 @@
 //! A simulated machine with one table: `k bigint primary key, v bigint`.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema};
 use catalog::{Column, Edit, PrimaryKey, Table};
 use engine::{Begin, Change, Engine, EngineError, Inserted, Isolation, Modified, Options, Transaction};
-use env::{Env, SimEnv};
+use env::{Env, File, Job, JobHandle, Lock, OpenMode, Priority, Signal, SimEnv};
+use parking_lot::Mutex;
 use types::{ColumnId, Datum, Key, Oid, Row, RowLayout, SchemaId, SqlType, TableId, arrow_form};
 
 pub(crate) struct Machine {
@@ -16,6 +19,60 @@ pub(crate) struct Machine {
     pub(crate) options: Options,
     engine: Option<Arc<Engine>>,
     table: Arc<Table>,
+}
+
+/// A simulated machine that does something else first when a file gets a second name.
+pub(crate) struct AtLink {
+    pub(crate) inner: Arc<SimEnv>,
+    pub(crate) first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Env for AtLink {
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if let Some(first) = self.first.lock().take() {
+            first();
+        }
+        self.inner.link(from, to)
+    }
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        self.inner.open(path, mode)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.inner.unlink(path)
+    }
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.inner.create_dir_all(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.sync_dir(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.inner.list(path)
+    }
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.inner.exists(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        self.inner.lock(path)
+    }
+    fn now_micros(&self) -> i64 {
+        self.inner.now_micros()
+    }
+    fn monotonic(&self) -> Duration {
+        self.inner.monotonic()
+    }
+    fn fill_random(&self, bytes: &mut [u8]) {
+        self.inner.fill_random(bytes);
+    }
+    fn spawn(&self, name: &str, priority: Priority, job: Box<dyn Job>) -> Arc<dyn JobHandle> {
+        self.inner.spawn(name, priority, job)
+    }
+    fn signal(&self) -> Arc<dyn Signal> {
+        self.inner.signal()
+    }
 }
 
 /// No background work but what a test asks for.
@@ -27,7 +84,7 @@ pub(crate) fn dir() -> &'static Path {
     Path::new("/db")
 }
 
-fn definition(id: u32) -> Table {
+pub(crate) fn definition(id: u32) -> Table {
     let column = |id: u16, name: &str| Column {
         id: ColumnId(id),
         name: name.into(),
@@ -77,7 +134,7 @@ impl Machine {
     }
 
     pub(crate) fn begin_as(&self, isolation: Isolation) -> Transaction {
-        let lock_timeout = Some(std::time::Duration::ZERO);
+        let lock_timeout = Some(Duration::ZERO);
         let mut transaction = self.engine().begin(Begin { isolation, lock_timeout, ..Begin::default() });
         transaction.begin_statement();
         transaction
