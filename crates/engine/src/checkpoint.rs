@@ -21,7 +21,7 @@ use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::maintenance::Progress;
 use crate::read_view::TableView;
-use crate::recovery::names;
+use crate::recovery::{names, table_dirs};
 use crate::table::TableStore;
 use crate::transaction::Own;
 use txn::Snapshot;
@@ -103,13 +103,12 @@ fn describe(
     Ok(ManifestTable { table: store.id(), next_rowid: store.next_rowid() as u64, segments: listed, dump })
 }
 
-/// Removes the dumps and deletion vectors of earlier manifests.
+/// Removes the dumps and deletion vectors of earlier manifests, those of tables that are gone too.
 fn remove_superseded(engine: &Inner, manifest: &Manifest) -> Result<(), EngineError> {
-    for table in &manifest.tables {
-        let dir = engine.table_dir(table.table);
-        for name in list(engine, &dir)? {
+    for (table, dir) in table_dirs(engine.env.as_ref(), &engine.dir)? {
+        for name in engine.env.list(&dir).map_err(|e| EngineError::io("list", &dir, &e))? {
             let unneeded = match files::parse(&name) {
-                Some(file @ (FileName::Dump(_) | FileName::Deletions(..))) => !names(manifest, table.table, file),
+                Some(file @ (FileName::Dump(_) | FileName::Deletions(..))) => !names(manifest, table, file),
                 _ => false,
             };
             if unneeded {
@@ -119,14 +118,6 @@ fn remove_superseded(engine: &Inner, manifest: &Manifest) -> Result<(), EngineEr
         }
     }
     Ok(())
-}
-
-fn list(engine: &Inner, dir: &std::path::Path) -> Result<Vec<String>, EngineError> {
-    match engine.env.list(dir) {
-        Ok(names) => Ok(names),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(EngineError::io("list", dir, &error)),
-    }
 }
 
 /// Removes the files of discarded segments that nobody reads and that neither the manifest nor the log can name any more.

@@ -248,11 +248,6 @@ impl Inner {
         self.next_segment.load(Ordering::Relaxed)
     }
 
-    /// Where the files of a table are.
-    pub(crate) fn table_dir(&self, table: TableId) -> PathBuf {
-        table_dir(&self.dir, table)
-    }
-
     /// Hands over a segment that is in no list any more. Its files go when nobody reads it and a manifest at or after now is
     /// installed: until then the manifest, or a record of a bulk load in the log, may still name it.
     pub(crate) fn discard(&self, segment: Arc<Segment>) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use engine::{Begin, Engine, EngineError, Inserted};
+use engine::{Begin, Engine, EngineError, Inserted, Modified};
 use env::{Env, Fault, Operation, SimEnv};
 use parking_lot::Mutex;
 
@@ -55,4 +55,24 @@ fn the_status_can_be_read_while_a_checkpoint_is_made() {
     engine.checkpoint().unwrap();
     let before = told.recv().unwrap().expect("the status is told at once");
     assert!(engine.status().checkpoint > before);
+}
+
+/// A dropped table is in no manifest, and only folders of tables in the manifest were looked at.
+#[test]
+fn a_checkpoint_removes_the_dumps_and_deletion_vectors_of_dropped_tables() {
+    let machine = Machine::new(by_hand());
+    let rows: Vec<(i64, i64)> = (0..3000).map(|k| (k, 10)).collect();
+    machine.commit(|t| assert_eq!(machine.load(t, &rows).unwrap(), 3000));
+    machine.commit(|t| {
+        for k in (0..3000).step_by(2) {
+            assert_eq!(machine.delete(t, k).unwrap(), Modified::Changed);
+        }
+        assert_eq!(machine.insert(t, 3000, 10).unwrap(), Inserted::Done);
+    });
+    machine.engine().checkpoint().unwrap();
+    let of_checkpoint = || machine.files().into_iter().filter(|name| name.ends_with(".rows") || name.ends_with(".dv")).count();
+    assert_eq!(of_checkpoint(), 2, "{:?}", machine.files());
+    machine.commit(|t| t.edit_catalog(catalog::Edit::DropTable(machine.table().0)).unwrap());
+    machine.engine().checkpoint().unwrap();
+    assert_eq!(of_checkpoint(), 0, "{:?}", machine.files());
 }
