@@ -103,7 +103,11 @@ pub(crate) fn definition(id: u32) -> Table {
 
 impl Machine {
     pub(crate) fn new(options: Options) -> Machine {
-        let env = SimEnv::new(1);
+        Machine::with_seed(1, options)
+    }
+
+    pub(crate) fn with_seed(seed: u64, options: Options) -> Machine {
+        let env = SimEnv::new(seed);
         let engine = Engine::open(Arc::clone(&env) as Arc<dyn Env>, dir(), options.clone()).unwrap();
         let mut machine = Machine { env, options, table: Arc::new(definition(1)), engine: Some(engine) };
         machine.table = machine.create_another_table().unwrap();
@@ -144,6 +148,14 @@ impl Machine {
     pub(crate) fn kill(&mut self) -> Result<(), EngineError> {
         self.env = self.env.process_kill();
         self.open()
+    }
+
+    /// The process is killed, and the power fails in the middle of the next opening, after so many calls that change the disk.
+    pub(crate) fn kill_and_lose_power_in_recovery(&mut self, calls: u64) -> Result<(), EngineError> {
+        self.env = self.env.process_kill();
+        self.env.set_crash_at(calls);
+        drop(self.open());
+        self.lose_power()
     }
 
     /// The power fails and the directory is opened again.
