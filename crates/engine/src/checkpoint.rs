@@ -66,8 +66,9 @@ pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
     let now = engine.env.monotonic();
     *engine.checkpointed.lock() = Progress { at: ts, made: now, version: manifest.version };
     drop(guard);
-    engine.wal.truncate_below(lsn)?;
+    // Whether or not old files can be removed now.
     engine.wal_bytes.fetch_sub(wal_bytes, Ordering::Relaxed);
+    engine.wal.truncate_below(lsn)?;
     Manifest::remove_older_than(engine.env.as_ref(), &dir, manifest.version)?;
     remove_superseded(engine, &manifest)?;
     tracing::debug!(%ts, %lsn, version = manifest.version, "made a checkpoint");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use engine::{Begin, Engine, EngineError, Inserted, Modified};
+use engine::{Begin, Engine, EngineError, Inserted, Modified, Options};
 use env::{Env, Fault, Operation, SimEnv};
 use parking_lot::Mutex;
 
@@ -75,4 +75,21 @@ fn a_checkpoint_removes_the_dumps_and_deletion_vectors_of_dropped_tables() {
     machine.commit(|t| t.edit_catalog(catalog::Edit::DropTable(machine.table().0)).unwrap());
     machine.engine().checkpoint().unwrap();
     assert_eq!(of_checkpoint(), 0, "{:?}", machine.files());
+}
+
+/// When old log files could not be removed, what the checkpoint had made unneeded was still counted: the next one was due at once, had
+/// nothing to do, and so on, in a loop.
+#[test]
+fn a_checkpoint_counts_even_if_old_log_files_cannot_be_removed() {
+    let mut machine = Machine::new(Options { wal_file_bytes: 8192, ..by_hand() });
+    for k in 0..40 {
+        machine.commit(|t| assert_eq!(machine.insert(t, k, k).unwrap(), Inserted::Done));
+    }
+    // Log files of another size are not used again.
+    machine.options.wal_file_bytes = 64 << 10;
+    machine.kill().unwrap();
+    assert!(machine.engine().status().wal_bytes > 0);
+    machine.env.set_fault(Fault::Always { operation: Some(Operation::Unlink), call: 1 });
+    assert!(machine.engine().checkpoint().is_err());
+    assert_eq!(machine.engine().status().wal_bytes, 0);
 }
