@@ -128,7 +128,6 @@ pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts
                 bury(store, live, *position, ts);
             }
             store.delta.stamp(*slot, me, ts);
-            store.touched.store(true, std::sync::atomic::Ordering::Relaxed);
         }
     }
 }

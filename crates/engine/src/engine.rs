@@ -70,7 +70,8 @@ impl Engine {
     /// Opens `dir` (created if absent): takes its lock, loads the newest manifest, redoes the log and starts background work.
     ///
     /// Errors: `Locked` if another engine has it, `Io`, and whatever shows that bytes on disk are not what was written; then
-    /// nothing has been changed except that a torn end of the log may have been cut.
+    /// the database is what it was. Of its files at most a torn end of the log has been cut, and some that nothing names have been
+    /// written or removed.
     pub fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Arc<Engine>, EngineError> {
         let inner = recovery::open(env, dir, options)?;
         let engine = Arc::new(Engine { inner: Arc::clone(&inner), job: Mutex::new(None) });
@@ -127,7 +128,8 @@ impl Engine {
         maintenance::merge_now(&self.inner, table)
     }
 
-    /// Verifies every checksum and every invariant that can be seen from the outside. Reads the whole database.
+    /// Verifies every checksum of the segments and every invariant that can be seen from the outside. Reads all segments; what
+    /// opening has verified (manifest, dumps, deletion vectors, log) is not read again.
     pub fn check(&self) -> Result<Vec<Finding>, EngineError> {
         check::run(&self.inner)
     }

@@ -1,6 +1,7 @@
 //! Background work, one step at a time: reclaim, freeze, compact, checkpoint, collect.
 //!
-//! 1. Every step looks at what is due by bytes and rows and does the most urgent piece; nothing due: it sleeps or is woken.
+//! 1. Every step looks at what is due by bytes and rows and does all of it, a segment at a time for each table; nothing due: it
+//!    sleeps until it is woken, or for a moment.
 //! 2. A piece that fails is logged and tried again later, and keeps no other from being done: a checkpoint may make the room that a
 //!    freeze has not found. If the log has failed the database takes no writes any more.
 
@@ -29,7 +30,7 @@ pub(crate) struct Progress {
     pub(crate) version: u64,
 }
 
-/// Steps of about [`IDLE`] that a row has to be left alone for before it is frozen: about 5 s.
+/// Steps that a row has to be left alone for before it is frozen: 5 s of an idle database, less while there is work to do.
 const COLD_TICKS: u16 = 25;
 /// Between looks at an idle database.
 const IDLE: Duration = Duration::from_millis(200);
@@ -70,9 +71,9 @@ fn step(engine: &Inner) -> Next {
     note(checkpoint::collect(engine).map(|()| false));
     let pressed = bytes > engine.options.delta_bytes_max / 2;
     for store in &stores {
-        // Under pressure even small amounts move, the largest tables first by the order of their bytes.
+        // Under pressure even small amounts move, and rows written a moment ago.
         let rows_min = if pressed { engine.options.freeze_rows_min / 16 } else { engine.options.freeze_rows_min };
-        if store.delta.rows() >= rows_min && store.touched.load(Ordering::Relaxed) {
+        if store.delta.rows() >= rows_min {
             note(freeze::run(engine, store, rows_min, if pressed { 1 } else { COLD_TICKS }).map(|rows| rows > 0));
         }
     }

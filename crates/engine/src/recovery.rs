@@ -364,7 +364,6 @@ fn put(store: &TableStore, key: &Key, expect: Expect, write: Write<'_>, ts: Comm
     match store.delta.put(key, REDO, expect, write) {
         PutOutcome::Done(slot) => {
             store.delta.stamp(slot, REDO, ts);
-            store.touched.store(true, std::sync::atomic::Ordering::Relaxed);
             Ok(())
         }
         PutOutcome::TooBig => Err(EngineError::RowTooBig),

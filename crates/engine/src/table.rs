@@ -28,8 +28,6 @@ pub(crate) struct TableStore {
     pub(crate) moving: Mutex<()>,
     /// The commit that dropped the table, or `CommitTs::MAX`.
     dropped_at: AtomicU64,
-    /// Set when a row was written since the last freeze looked; saves looking at idle tables.
-    pub(crate) touched: AtomicBool,
     /// Set once the table's folder is known to be there.
     has_dir: AtomicBool,
 }
@@ -50,7 +48,6 @@ impl TableStore {
             next_rowid: AtomicI64::new(1),
             moving: Mutex::new(()),
             dropped_at: AtomicU64::new(CommitTs::MAX.0),
-            touched: AtomicBool::new(false),
             has_dir: AtomicBool::new(false),
         }
     }
