@@ -55,7 +55,17 @@ fn step(engine: &Inner) -> Next {
         reclaim(engine, store);
         store.delta.tick();
     }
-    let bytes: u64 = stores.iter().map(|s| s.delta.bytes() as u64).sum();
+    let delta_bytes = || stores.iter().map(|s| s.delta.bytes() as u64).sum::<u64>();
+    let mut bytes = delta_bytes();
+    let pressed = bytes > engine.options.delta_bytes_max / 2;
+    if pressed {
+        // A long snapshot keeps one version of a row then, not all that were made since.
+        let needed = engine.txns.needed();
+        for store in &stores {
+            store.delta.reclaim_between(&needed);
+        }
+        bytes = delta_bytes();
+    }
     engine.delta_bytes.store(bytes, Ordering::Relaxed);
     engine.progress.notify_all();
     engine.forget_catalogs(engine.txns.oldest());
@@ -69,7 +79,6 @@ fn step(engine: &Inner) -> Next {
         }
     };
     note(checkpoint::collect(engine).map(|()| false));
-    let pressed = bytes > engine.options.delta_bytes_max / 2;
     for store in &stores {
         // Under pressure even small amounts move, and rows written a moment ago.
         let rows_min = if pressed { engine.options.freeze_rows_min / 16 } else { engine.options.freeze_rows_min };

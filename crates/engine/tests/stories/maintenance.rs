@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use engine::Options;
+use engine::{Inserted, Isolation, Modified, Options};
 use env::{Fault, Operation};
 
 use crate::support::{Machine, by_hand};
@@ -51,4 +51,17 @@ fn background_work_that_fails_at_any_call_leaves_no_files_behind() {
             assert_eq!(files, live, "{operation:?} {call}");
         }
     }
+}
+
+/// One long snapshot kept every version that hot rows got meanwhile, until the delta was full and writes were refused.
+#[test]
+fn a_long_snapshot_keeps_one_version_of_a_hot_row_and_not_all() {
+    let machine = Machine::new(Options { maintenance: true, delta_bytes_max: 64 << 10, ..by_hand() });
+    machine.commit(|t| assert_eq!(machine.insert(t, 1, 0).unwrap(), Inserted::Done));
+    let mut old = machine.begin_as(Isolation::RepeatableRead);
+    for v in 1..4000 {
+        machine.commit(|t| assert_eq!(machine.update(t, 1, v).unwrap(), Modified::Changed));
+    }
+    assert_eq!(machine.get(&mut old, 1), Some(0));
+    assert_eq!(machine.get(&mut machine.begin(), 1), Some(3999));
 }
