@@ -57,7 +57,7 @@ pub struct World {
 /// Limits so small that every background path runs all the time.
 fn options() -> Options {
     Options {
-        delta_bytes_max: 8 << 20,
+        delta_bytes_max: 32 << 10,
         cache_bytes_max: 256 << 10,
         checkpoint_wal_bytes: 8 << 10,
         freeze_rows_min: 16,
