@@ -218,11 +218,6 @@ impl Commits {
         self.publish_alone(last, publish)
     }
 
-    pub(crate) fn try_quiesce<R>(&self, publish: impl FnOnce(CommitTs) -> R) -> Option<R> {
-        let last = self.order.try_lock()?;
-        (self.unstamped.load(Ordering::SeqCst) == 0).then(|| self.publish_alone(last, publish))
-    }
-
     fn publish_alone<R>(&self, mut last: MutexGuard<'_, CommitTs>, publish: impl FnOnce(CommitTs) -> R) -> R {
         let ts = last.next();
         let result = publish(ts);
