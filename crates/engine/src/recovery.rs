@@ -91,7 +91,8 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         None => (Lsn(0), 0),
     };
     loading.pass_used_segment_ids()?;
-    // A process that was killed may have left the newest manifest readable but not durable: it is, before what it replaces goes, the log first.
+    // A process that was killed may have left the newest manifest readable but not durable: it is, before what it replaces goes, the
+    // log first.
     env.sync_dir(&dir.join("manifest")).map_err(|e| io("sync manifests of", e))?;
     let checkpoint = loading.ts;
     let mut failed = None;

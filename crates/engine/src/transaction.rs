@@ -23,7 +23,7 @@ use segments::LiveSegment;
 use txn::{Cancel, Outcome, Snapshot, SnapshotGuard, TableLock, WaitLimits};
 use types::{Key, Row, RowRef, SegmentId, SqlError, TableId, TxnId};
 
-use crate::commit::{self, Commit};
+use crate::commit::{self, Commit, Writer};
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::read_view::ReadView;
@@ -653,29 +653,29 @@ impl Transaction {
     /// Commits. The answer is to be waited for ([`Commit`]): only then is the transaction acknowledged. On an error nothing of it
     /// remains.
     pub fn commit(self) -> Result<Commit, EngineError> {
-        self.commit_as(false)
+        self.commit_by(Writer::Log)
     }
 
     /// As [`Transaction::commit`], for a caller that will wait for nothing else: a short record is written in this thread if nobody
     /// writes just now and the disk is fast, which spares two changes of thread. Blocks for some hundreds of microseconds then.
     pub fn commit_here(self) -> Result<Commit, EngineError> {
-        self.commit_as(true)
+        self.commit_by(Writer::Committer)
     }
 
-    fn commit_as(mut self, here: bool) -> Result<Commit, EngineError> {
+    fn commit_by(mut self, writer: Writer) -> Result<Commit, EngineError> {
         let Some(me) = self.id else { return Ok(Commit::nothing()) };
         if self.steps.is_empty() {
             return Ok(Commit::nothing());
         }
         let engine = Arc::clone(&self.engine);
-        let ticket = engine.check_open().and_then(|()| commit::log(&engine, &self.redo, here))?;
+        let ticket = engine.check_open().and_then(|()| commit::log(&engine, &self.redo, writer))?;
         commit::stamp(&engine, &mut self, me, ticket.ts);
         self.id = None;
         self.steps.clear();
         engine.txns.stamped(ticket.ts);
         engine.txns.finish(me, Outcome::Committed);
         engine.after_commit(self.redo.len() as u64);
-        if here {
+        if writer == Writer::Committer {
             engine.wal.write_here();
         }
         Ok(Commit::of(engine, ticket))
