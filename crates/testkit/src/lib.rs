@@ -1,4 +1,5 @@
-//! Whole-engine simulation: a seeded workload against a model, with power loss and kills at any call that changes the disk.
+//! Whole-engine simulation: a seeded workload against a model, with power loss and kills at any call that changes the
+//! disk, calls that fail and disks that are full.
 //!
 //! ```text
 //! World::new(seed) --step, step, step ... --> crash_and_recover --> the same checks --> go on

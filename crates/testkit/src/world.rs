@@ -122,7 +122,8 @@ impl World {
         panic!("seed {} step {}: {what}", self.seed, self.steps);
     }
 
-    /// Does something. False once the machine has stopped or the database takes no writes any more.
+    /// Does something. False if that has failed, as it may: because of a fault, or once the machine has stopped or the database takes
+    /// no writes any more.
     pub fn step(&mut self) -> bool {
         self.steps += 1;
         let stopped = match self.random.random_range(0..100) {
