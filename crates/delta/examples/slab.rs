@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use txn::{Snapshot, Transactions, Version};
-use types::{CommitTs, Datum, Decimal, Key, Row, RowLayout, RowRef, SqlType, TxnId};
+use types::{CommitTs, Datum, Decimal, Key, Row, RowLayout, SqlType, TxnId};
 
 const COLUMNS: [SqlType; 10] = [
     SqlType::Int8,
@@ -104,18 +104,6 @@ fn main() {
     // Keys are made on the way: looking them up in an array would cost as much as the row.
     clock.time("get (random key, copy of the row)", n_rows, || {
         order.iter().for_each(|n| assert!(matches!(black_box(table.get(&n.to_be_bytes(), &latest)), Found::Row(_))));
-    });
-    clock.time("get_with (random key, read ten columns)", n_rows, || {
-        for n in &order {
-            let read = |row: RowRef<'_>| (0..COLUMNS.len()).filter(|column| black_box(row.get(*column)).is_null()).count();
-            black_box(table.get_with(&n.to_be_bytes(), &latest, read));
-        }
-    });
-    clock.time("get_with (ascending key, read ten columns)", n_rows, || {
-        for n in 0..rows {
-            let read = |row: RowRef<'_>| (0..COLUMNS.len()).filter(|column| black_box(row.get(*column)).is_null()).count();
-            black_box(table.get_with(&n.to_be_bytes(), &latest, read));
-        }
     });
     clock.time("newest (random key)", n_rows, || order.iter().for_each(|n| drop(black_box(table.newest(&n.to_be_bytes(), me)))));
     let ranges = n_rows / 20;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use txn::{Snapshot, Version};
-use types::{CommitTs, Key, Row, RowLayout, RowRef, TxnId};
+use types::{CommitTs, Key, Row, RowLayout, TxnId};
 
 use crate::counters::{Counters, Counts};
 use crate::index::{Index, SlotRef};
@@ -17,11 +17,11 @@ use crate::slab::Slab;
 use crate::slabs::Slabs;
 use crate::slots::{Base, Full, NONE, Seen, Slots, State};
 
-/// What a snapshot sees under a key; `R` is the row, or what was made of it.
+/// What a snapshot sees under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found<R = Row> {
+pub enum Found {
     /// This row.
-    Row(R),
+    Row(Row),
     /// No row, whatever segments hold.
     Deleted,
     /// What the segments hold at that snapshot.
@@ -141,16 +141,12 @@ impl DeltaTable {
 
     /// Runs `f` with the live slot of `key`, under its slab's read lock.
     fn with_slot<R>(&self, key: &[u8], f: impl FnOnce(&Slots, usize) -> R) -> Option<R> {
-        self.with_slot_ref(key, |slots, slot| f(slots, usize::from(slot.slot)))
-    }
-
-    fn with_slot_ref<R>(&self, key: &[u8], f: impl FnOnce(&Slots, SlotRef) -> R) -> Option<R> {
         loop {
             let slot = self.index.get(key)?;
             if let Some(slab) = self.slabs.get(slot.slab) {
                 let slots = slab.slots.read();
                 if slots.holds(slot) {
-                    return Some(f(&slots, slot));
+                    return Some(f(&slots, usize::from(slot.slot)));
                 }
             }
             // The slot was freed after we found the entry, or its freer has not come to remove the entry yet.
@@ -171,42 +167,19 @@ impl DeltaTable {
         self.with_slot(key, |slots, slot| self.found(slots, slot, snapshot)).unwrap_or(Found::NoSlot)
     }
 
-    /// As [`DeltaTable::get`], without a copy of the row: `f` reads what it needs in place. It runs under the slab's lock, so it must
-    /// be short and must not use this table.
-    pub fn get_with<R>(&self, key: &[u8], snapshot: &Snapshot, f: impl FnOnce(RowRef<'_>) -> R) -> Found<R> {
-        let found = self.with_slot(key, |slots, slot| match slots.seen(slot, snapshot) {
-            Seen::Row(NONE) => Found::Row(f(self.shape.layout.read_parts(slots.fixed(&self.shape, slot), slots.heap()))),
-            Seen::Row(undo) => {
-                let mut fixed = Vec::with_capacity(self.shape.fixed_len);
-                slots.fixed_at(&self.shape, slot, undo, &mut fixed);
-                Found::Row(f(self.shape.layout.read_parts(&fixed, slots.heap())))
-            }
-            Seen::Deleted | Seen::Absent => Found::Deleted,
-            Seen::InSegment => Found::InSegment,
-        });
-        found.unwrap_or(Found::NoSlot)
-    }
-
     /// The newest version under `key`, for transaction `me`, which may want to write it.
     pub fn newest(&self, key: &[u8], me: TxnId) -> Newest {
-        self.look(key, me).0
-    }
-
-    /// As [`DeltaTable::newest`], with the slot if there is one: [`DeltaTable::overwrite`] with it saves a second search for the key.
-    pub fn look(&self, key: &[u8], me: TxnId) -> (Newest, Option<SlotRef>) {
-        let looked = self.with_slot_ref(key, |slots, slot| {
-            let at = usize::from(slot.slot);
-            let head = slots.head(at);
+        let newest = self.with_slot(key, |slots, slot| {
+            let head = slots.head(slot);
             let version = head.version;
-            let newest = match (version.txn(), head.state) {
+            match (version.txn(), head.state) {
                 (Some(txn), _) if txn != me => Newest::Blocked(txn),
-                (_, State::Row) => Newest::Row { version, row: slots.row_at(&self.shape, at, NONE) },
+                (_, State::Row) => Newest::Row { version, row: slots.row_at(&self.shape, slot, NONE) },
                 (_, State::Deleted) => Newest::Deleted { version },
                 (_, State::InSegment) => Newest::InSegment { version },
-            };
-            (newest, Some(slot))
+            }
         });
-        looked.unwrap_or((Newest::NoSlot, None))
+        newest.unwrap_or(Newest::NoSlot)
     }
 
     /// Changes a slab under its write lock, and the counters with it.

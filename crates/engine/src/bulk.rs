@@ -20,7 +20,7 @@ use catalog::Table;
 use delta::Newest;
 use segments::{DeletionLog, KeyList, LiveSegment, Segment, WriterOptions, value_bytes};
 use txn::TableLock;
-use types::{CommitTs, Datum, TxnId, arrow_form, text};
+use types::{CommitTs, Datum, Key, TxnId, arrow_form, text};
 
 use crate::engine::Inner;
 use crate::error::EngineError;
@@ -197,6 +197,7 @@ impl Bulk {
     pub fn finish(mut self, transaction: &mut Transaction) -> Result<u64, EngineError> {
         self.write_buffer()?;
         self.written = self.build.finish()?;
+        let mut deleted = Vec::new();
         if self.store.definition.primary_key.is_some() {
             let existing = self.store.segments();
             let older = existing.at(CommitTs::MAX).cloned().collect::<Vec<_>>();
@@ -207,8 +208,12 @@ impl Bulk {
                 for other in older.iter().chain(&transaction.tables[self.at].own.ingested) {
                     self.check_disjoint(segment, &other.segment, Some(other))?;
                 }
-                self.check_delta(segment)?;
+                self.check_delta(segment, &mut deleted)?;
             }
+        }
+        let before = transaction.savepoint();
+        for key in &deleted {
+            transaction.revive(self.at, key).inspect_err(|_| transaction.rollback_to(&before))?;
         }
         for segment in self.written.drain(..) {
             transaction.ingest(self.at, Arc::new(LiveSegment::new(segment, CommitTs::MAX, DeletionLog::default())));
@@ -242,8 +247,9 @@ impl Bulk {
         Ok(())
     }
 
-    /// No key of the segment is a row in the delta, which nobody else changes while the table is locked.
-    fn check_delta(&self, segment: &Segment) -> Result<(), EngineError> {
+    /// No key of the segment is a row in the delta, which nobody else changes while the table is locked. Adds those that the delta
+    /// says are deleted to `deleted`.
+    fn check_delta(&self, segment: &Segment, deleted: &mut Vec<Key>) -> Result<(), EngineError> {
         if self.store.delta.rows() == 0 {
             return Ok(());
         }
@@ -251,7 +257,8 @@ impl Bulk {
             let keys = segment.group_keys(group)?;
             for key in keys.iter() {
                 match self.store.delta.newest(key, self.me) {
-                    Newest::NoSlot | Newest::Deleted { .. } => {}
+                    Newest::NoSlot => {}
+                    Newest::Deleted { .. } => deleted.push(Key::from(key)),
                     Newest::Row { .. } | Newest::InSegment { .. } | Newest::Blocked(_) => {
                         return Err(self.duplicate(segment, key)?);
                     }

@@ -21,21 +21,20 @@ use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::maintenance::Progress;
 use crate::read_view::TableView;
-use crate::recovery::names;
+use crate::recovery::{names, table_dirs};
 use crate::table::TableStore;
 use crate::transaction::Own;
 use txn::Snapshot;
 
 /// Makes a checkpoint of what is visible now, unless the last one has it already.
 pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
-    let mut last = engine.checkpointed.lock();
-    let (ts, lsn) = engine.txns.visible_position();
+    let _one_at_a_time = engine.checkpointing.lock();
+    let last = *engine.checkpointed.lock();
+    let (guard, lsn) = engine.txns.snapshot_position(None);
+    let (ts, guard) = (guard.ts, Arc::new(guard));
     if ts <= last.at && last.version > 0 {
         return Ok(());
     }
-    let Some(guard) = engine.txns.snapshot_at(ts, None).map(Arc::new) else {
-        return Err(EngineError::Bug("what is visible cannot be read".into()));
-    };
     tracing::debug!(%ts, %lsn, "making a checkpoint");
     let wal_bytes = engine.wal_bytes.load(Ordering::Relaxed);
     let catalog = engine.catalog_at(ts);
@@ -57,13 +56,19 @@ pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
         extra: Vec::new(),
     };
     let dir = engine.dir.join("manifest");
-    Manifest::install(engine.env.as_ref(), &dir, &manifest)?;
+    if let Err(error) = Manifest::install(engine.env.as_ref(), &dir, &manifest) {
+        // It may count or not: another attempt of this version would replace the dumps that it names.
+        if !error.is_disk_full() {
+            engine.close_for_writes(&error.to_string());
+        }
+        return Err(error.into());
+    }
     let now = engine.env.monotonic();
-    *last = Progress { at: ts, made: now, version: manifest.version };
-    drop(last);
+    *engine.checkpointed.lock() = Progress { at: ts, made: now, version: manifest.version };
     drop(guard);
-    engine.wal.truncate_below(lsn)?;
+    // Whether or not old files can be removed now.
     engine.wal_bytes.fetch_sub(wal_bytes, Ordering::Relaxed);
+    engine.wal.truncate_below(lsn)?;
     Manifest::remove_older_than(engine.env.as_ref(), &dir, manifest.version)?;
     remove_superseded(engine, &manifest)?;
     tracing::debug!(%ts, %lsn, version = manifest.version, "made a checkpoint");
@@ -99,13 +104,12 @@ fn describe(
     Ok(ManifestTable { table: store.id(), next_rowid: store.next_rowid() as u64, segments: listed, dump })
 }
 
-/// Removes the dumps and deletion vectors of earlier manifests.
+/// Removes the dumps and deletion vectors of earlier manifests, those of tables that are gone too.
 fn remove_superseded(engine: &Inner, manifest: &Manifest) -> Result<(), EngineError> {
-    for table in &manifest.tables {
-        let dir = engine.table_dir(table.table);
-        for name in list(engine, &dir)? {
+    for (table, dir) in table_dirs(engine.env.as_ref(), &engine.dir)? {
+        for name in engine.env.list(&dir).map_err(|e| EngineError::io("list", &dir, &e))? {
             let unneeded = match files::parse(&name) {
-                Some(file @ (FileName::Dump(_) | FileName::Deletions(..))) => !names(manifest, table.table, file),
+                Some(file @ (FileName::Dump(_) | FileName::Deletions(..))) => !names(manifest, table, file),
                 _ => false,
             };
             if unneeded {
@@ -117,26 +121,30 @@ fn remove_superseded(engine: &Inner, manifest: &Manifest) -> Result<(), EngineEr
     Ok(())
 }
 
-fn list(engine: &Inner, dir: &std::path::Path) -> Result<Vec<String>, EngineError> {
-    match engine.env.list(dir) {
-        Ok(names) => Ok(names),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(EngineError::io("list", dir, &error)),
-    }
-}
-
 /// Removes the files of discarded segments that nobody reads and that neither the manifest nor the log can name any more.
 pub(crate) fn collect(engine: &Inner) -> Result<(), EngineError> {
     let checkpointed = engine.checkpointed.lock().at;
-    let gone: Vec<Arc<Segment>> = {
+    let gone: Vec<(CommitTs, Arc<Segment>)> = {
         let mut discarded = engine.discarded.lock();
         let unneeded = |(at, segment): &mut (CommitTs, Arc<Segment>)| *at <= checkpointed && Arc::strong_count(segment) == 1;
-        discarded.extract_if(.., unneeded).map(|(_, segment)| segment).collect()
+        discarded.extract_if(.., unneeded).collect()
     };
-    for segment in gone {
-        let path = segment.path();
-        for path in [path.to_owned(), path.with_extension("idx")] {
-            engine.env.unlink(&path).map_err(|e| EngineError::io("remove", path, &e))?;
+    let mut result = Ok(());
+    for (at, segment) in gone {
+        if let Err(error) = remove_files(engine, &segment) {
+            engine.discarded.lock().push((at, segment)); // for the next time
+            result = result.and(Err(error));
+        }
+    }
+    result
+}
+
+fn remove_files(engine: &Inner, segment: &Segment) -> Result<(), EngineError> {
+    let path = segment.path();
+    for path in [path.to_owned(), path.with_extension("idx")] {
+        match engine.env.unlink(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(EngineError::io("remove", path, &error)),
+            _ => {}
         }
     }
     Ok(())

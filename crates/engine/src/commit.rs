@@ -93,9 +93,21 @@ impl Future for Commit {
     }
 }
 
-/// Gives the transaction its place in the order and its record to the log; with `here`, the caller calls [`wal::Wal::write_here`].
-pub(crate) fn log(engine: &Inner, redo: &[u8], here: bool) -> Result<CommitTicket, EngineError> {
-    let append = if here { Wal::stage } else { Wal::append };
+/// Who writes a commit's record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writer {
+    /// The log's own thread.
+    Log,
+    /// The committer, by calling [`wal::Wal::write_here`] next.
+    Committer,
+}
+
+/// Gives the transaction its place in the order and its record to the log.
+pub(crate) fn log(engine: &Inner, redo: &[u8], writer: Writer) -> Result<CommitTicket, EngineError> {
+    let append = match writer {
+        Writer::Log => Wal::append,
+        Writer::Committer => Wal::stage,
+    };
     Ok(engine.txns.commit(|ts| append(&engine.wal, &[&ts.0.to_le_bytes(), redo]))?)
 }
 
@@ -128,7 +140,6 @@ pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts
                 bury(store, live, *position, ts);
             }
             store.delta.stamp(*slot, me, ts);
-            store.touched.store(true, std::sync::atomic::Ordering::Relaxed);
         }
     }
 }

@@ -54,10 +54,13 @@ pub(crate) fn run(engine: &Inner, store: &TableStore) -> Result<bool, EngineErro
     Ok(true)
 }
 
-/// The segments to merge, judged by what can be left out at `at`: first those with too many dead rows (with their small neighbours), else the deepest overlap.
+/// The segments to merge, of those live at `at` and judged by what can be left out then: first those with too many dead rows (with
+/// their small neighbours), else the deepest overlap.
 fn choose(engine: &Inner, set: &segments::SegmentSet, at: CommitTs) -> Vec<Arc<LiveSegment>> {
     let options = &engine.options;
-    let mut live: Vec<&Arc<LiveSegment>> = set.segments().iter().filter(|l| l.until() == CommitTs::MAX).collect();
+    // One that is live only from later on may have rows whose predecessors are alive at `at` in another input.
+    let is_input = |l: &&Arc<LiveSegment>| l.from <= at && l.until() == CommitTs::MAX;
+    let mut live: Vec<&Arc<LiveSegment>> = set.segments().iter().filter(is_input).collect();
     live.sort_by(|a, b| a.segment.min_key().cmp(b.segment.min_key()));
     let alive = |l: &LiveSegment| u64::from(l.segment.rows()).saturating_sub(l.dead.count_at(at));
     let dead_heavy =
@@ -135,12 +138,12 @@ impl Input<'_> {
 }
 
 /// Merges what is alive of the inputs by key into segments of the target size.
-fn merge(
-    engine: &Inner,
+fn merge<'a>(
+    engine: &'a Inner,
     store: &TableStore,
     inputs: &[Arc<LiveSegment>],
     dead: &[Arc<RoaringBitmap>],
-) -> Result<Vec<Arc<Segment>>, EngineError> {
+) -> Result<Unseen<'a>, EngineError> {
     let mut inputs: Vec<Input<'_>> = inputs
         .iter()
         .zip(dead)
@@ -160,7 +163,7 @@ fn merge(
             heap.push(Reverse((input.key(), at)));
         }
     }
-    let mut output = Output { engine, store, writer: None, rows: 0, done: Vec::new() };
+    let mut output = Output { engine, store, writer: None, rows: 0, done: Unseen { engine, segments: Vec::new() } };
     let mut picked: Vec<(usize, usize)> = Vec::with_capacity(ROWS_PER_BATCH);
     while let Some(Reverse((_, at))) = heap.pop() {
         let input = &mut inputs[at];
@@ -205,15 +208,27 @@ fn take_rows(store: &TableStore, inputs: &[Input<'_>], picked: &mut Vec<(usize, 
 }
 
 /// Segments being written one after the other.
-struct Output<'a> {
+struct Output<'a, 's> {
     engine: &'a Inner,
-    store: &'a TableStore,
+    store: &'s TableStore,
     writer: Option<SegmentWriter>,
     rows: usize,
-    done: Vec<Arc<Segment>>,
+    done: Unseen<'a>,
 }
 
-impl Output<'_> {
+/// Segments that are durable and that nobody knows of yet. Dropped with it they are discarded.
+struct Unseen<'a> {
+    engine: &'a Inner,
+    segments: Vec<Arc<Segment>>,
+}
+
+impl Drop for Unseen<'_> {
+    fn drop(&mut self) {
+        self.segments.drain(..).for_each(|segment| self.engine.discard_unseen(segment));
+    }
+}
+
+impl<'a> Output<'a, '_> {
     fn append(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
@@ -236,13 +251,13 @@ impl Output<'_> {
 
     fn close(&mut self) -> Result<(), EngineError> {
         if let Some(writer) = self.writer.take() {
-            self.done.push(writer.finish()?);
+            self.done.segments.push(writer.finish()?);
             self.rows = 0;
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Vec<Arc<Segment>>, EngineError> {
+    fn finish(mut self) -> Result<Unseen<'a>, EngineError> {
         self.close()?;
         Ok(self.done)
     }
@@ -252,11 +267,11 @@ fn publish(
     store: &TableStore,
     inputs: &[Arc<LiveSegment>],
     dead_at_f: &[Arc<RoaringBitmap>],
-    outputs: Vec<Arc<Segment>>,
+    mut unseen: Unseen<'_>,
     at: CommitTs,
 ) -> Result<usize, EngineError> {
-    let outputs: Vec<Arc<LiveSegment>> =
-        outputs.into_iter().map(|s| Arc::new(LiveSegment::new(s, at, DeletionLog::default()))).collect();
+    let live = |segment| Arc::new(LiveSegment::new(Arc::clone(segment), at, DeletionLog::default()));
+    let outputs: Vec<Arc<LiveSegment>> = unseen.segments.iter().map(live).collect();
     for (input, before) in inputs.iter().zip(dead_at_f) {
         let late = input.dead.as_of(CommitTs::MAX).as_ref() - before.as_ref();
         for position in late {
@@ -270,6 +285,7 @@ fn publish(
     }
     // Outputs first: a writer, whom nothing keeps out, finds each row in at least one of them.
     let count = outputs.len();
+    unseen.segments.clear();
     store.change_segments(|list| list.extend(outputs));
     for input in inputs {
         input.retire(at);

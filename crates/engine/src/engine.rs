@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) wal_bytes: AtomicU64,
     /// Tells writers that wait for room that there may be some.
     pub(crate) progress: Arc<dyn Signal>,
+    /// Held while a checkpoint is made, files that it supersedes removed included.
+    pub(crate) checkpointing: Mutex<()>,
     pub(crate) checkpointed: Mutex<Progress>,
     waker: RwLock<Option<Arc<dyn JobHandle>>>,
     /// Encode the rows of bulk loads.
@@ -68,7 +70,8 @@ impl Engine {
     /// Opens `dir` (created if absent): takes its lock, loads the newest manifest, redoes the log and starts background work.
     ///
     /// Errors: `Locked` if another engine has it, `Io`, and whatever shows that bytes on disk are not what was written; then
-    /// nothing has been changed except that a torn end of the log may have been cut.
+    /// the database is what it was. Of its files at most a torn end of the log has been cut, and some that nothing names have been
+    /// written or removed.
     pub fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Arc<Engine>, EngineError> {
         let inner = recovery::open(env, dir, options)?;
         let engine = Arc::new(Engine { inner: Arc::clone(&inner), job: Mutex::new(None) });
@@ -125,7 +128,8 @@ impl Engine {
         maintenance::merge_now(&self.inner, table)
     }
 
-    /// Verifies every checksum and every invariant that can be seen from the outside. Reads the whole database.
+    /// Verifies every checksum of the segments and every invariant that can be seen from the outside. Reads all segments; what
+    /// opening has verified (manifest, dumps, deletion vectors, log) is not read again.
     pub fn check(&self) -> Result<Vec<Finding>, EngineError> {
         check::run(&self.inner)
     }
@@ -173,6 +177,7 @@ impl Inner {
             discarded: Mutex::new(Vec::new()),
             delta_bytes: AtomicU64::new(delta_bytes),
             wal_bytes: AtomicU64::new(from.wal_bytes),
+            checkpointing: Mutex::new(()),
             checkpointed: Mutex::new(from.progress),
             waker: RwLock::new(None),
             _lock: lock,
@@ -243,11 +248,6 @@ impl Inner {
 
     pub(crate) fn next_segment(&self) -> u64 {
         self.next_segment.load(Ordering::Relaxed)
-    }
-
-    /// Where the files of a table are.
-    pub(crate) fn table_dir(&self, table: TableId) -> PathBuf {
-        table_dir(&self.dir, table)
     }
 
     /// Hands over a segment that is in no list any more. Its files go when nobody reads it and a manifest at or after now is

@@ -101,7 +101,7 @@ impl From<EngineError> for SqlError {
             },
             EngineError::Segment(segment) => match segment.kind() {
                 Kind::Corrupt => SqlState::DATA_CORRUPTED,
-                Kind::Unavailable => SqlState::DISK_FULL,
+                Kind::Unavailable if segment.is_disk_full() => SqlState::DISK_FULL,
                 Kind::Bug => SqlState::INTERNAL_ERROR,
                 _ => SqlState::IO_ERROR,
             },
@@ -152,5 +152,23 @@ impl From<EngineError> for SqlError {
             EngineError::Bug(_) => SqlState::INTERNAL_ERROR,
         };
         SqlError::new(state, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn only_a_full_disk_is_reported_as_one() {
+        let state = |kind: std::io::ErrorKind| {
+            let source = std::io::Error::from(kind);
+            let error = segments::SegmentError::Io { action: "read segment", path: Path::new("1.parquet").into(), source };
+            SqlError::from(EngineError::from(error)).state
+        };
+        assert_eq!(state(std::io::ErrorKind::StorageFull), SqlState::DISK_FULL);
+        assert_eq!(state(std::io::ErrorKind::Other), SqlState::IO_ERROR);
     }
 }

@@ -30,9 +30,8 @@ use crate::table::TableStore;
 /// Rows per batch handed to the segment writer.
 const ROWS_PER_BATCH: usize = 8192;
 
-/// Freezes rows of a table that were not written within the last `idle_ticks` ticks, if there are at least `rows_min`; returns how
-/// many moved. Memory: the images of at most one
-/// segment's rows.
+/// Freezes rows of a table that were not written within the last `idle_ticks` ticks, if there are at least `rows_min`; returns
+/// how many moved. Memory: the images of at most one segment's rows.
 pub(crate) fn run(engine: &Inner, store: &TableStore, rows_min: usize, idle_ticks: u16) -> Result<usize, EngineError> {
     let _moving = store.moving.lock();
     if store.dropped_at() != CommitTs::MAX {

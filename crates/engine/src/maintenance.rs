@@ -1,7 +1,9 @@
 //! Background work, one step at a time: reclaim, freeze, compact, checkpoint, collect.
 //!
-//! 1. Every step looks at what is due by bytes and rows and does the most urgent piece; nothing due: it sleeps or is woken.
-//! 2. A failed step is logged and tried again later; if the log has failed the database takes no writes any more.
+//! 1. Every step looks at what is due by bytes and rows and does all of it, a segment at a time for each table; nothing due: it
+//!    sleeps until it is woken, or for a moment.
+//! 2. A piece that fails is logged and tried again later, and keeps no other from being done: a checkpoint may make the room that a
+//!    freeze has not found. If the log has failed the database takes no writes any more.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,60 +30,73 @@ pub(crate) struct Progress {
     pub(crate) version: u64,
 }
 
-/// Steps of about [`IDLE`] that a row has to be left alone for before it is frozen: about 5 s.
+/// Steps that a row has to be left alone for before it is frozen: 5 s of an idle database, less while there is work to do.
 const COLD_TICKS: u16 = 25;
 /// Between looks at an idle database.
 const IDLE: Duration = Duration::from_millis(200);
-/// After a step that failed.
+/// After a step of which a piece failed.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 pub(crate) fn start(engine: &Arc<Inner>) -> Arc<dyn JobHandle> {
     let weak = Arc::downgrade(engine);
     let job = move || {
         let Some(engine) = weak.upgrade() else { return Next::Done };
-        match step(&engine) {
-            Ok(next) => next,
-            Err(error) => {
-                tracing::error!(%error, "background maintenance");
-                Next::Sleep(AFTER_ERROR)
-            }
-        }
+        step(&engine)
     };
     engine.env.spawn("maintenance", Priority::Background, Box::new(job))
 }
 
-fn step(engine: &Inner) -> Result<Next, EngineError> {
+fn step(engine: &Inner) -> Next {
     if engine.check_open().is_err() {
-        return Ok(Next::Done);
+        return Next::Done;
     }
     let stores = engine.stores();
     for store in &stores {
         reclaim(engine, store);
         store.delta.tick();
     }
-    let bytes: u64 = stores.iter().map(|s| s.delta.bytes() as u64).sum();
+    let delta_bytes = || stores.iter().map(|s| s.delta.bytes() as u64).sum::<u64>();
+    let mut bytes = delta_bytes();
+    let pressed = bytes > engine.options.delta_bytes_max / 2;
+    if pressed {
+        // A long snapshot keeps one version of a row then, not all that were made since.
+        let needed = engine.txns.needed();
+        for store in &stores {
+            store.delta.reclaim_between(&needed);
+        }
+        bytes = delta_bytes();
+    }
     engine.delta_bytes.store(bytes, Ordering::Relaxed);
     engine.progress.notify_all();
     engine.forget_catalogs(engine.txns.oldest());
-    checkpoint::collect(engine)?;
 
-    let pressed = bytes > engine.options.delta_bytes_max / 2;
-    let mut worked = false;
+    let (mut worked, mut failed) = (false, false);
+    let mut note = |done: Result<bool, EngineError>| match done {
+        Ok(something) => worked |= something,
+        Err(error) => {
+            tracing::error!(%error, "background maintenance");
+            failed = true;
+        }
+    };
+    note(checkpoint::collect(engine).map(|()| false));
     for store in &stores {
-        // Under pressure even small amounts move, the largest tables first by the order of their bytes.
+        // Under pressure even small amounts move, and rows written a moment ago.
         let rows_min = if pressed { engine.options.freeze_rows_min / 16 } else { engine.options.freeze_rows_min };
-        if store.delta.rows() >= rows_min && store.touched.load(Ordering::Relaxed) {
-            worked |= freeze::run(engine, store, rows_min, if pressed { 1 } else { COLD_TICKS })? > 0;
+        if store.delta.rows() >= rows_min {
+            note(freeze::run(engine, store, rows_min, if pressed { 1 } else { COLD_TICKS }).map(|rows| rows > 0));
         }
     }
     for store in &stores {
-        worked |= compact::run(engine, store)?;
+        note(compact::run(engine, store));
     }
     if checkpoint_due(engine) {
-        checkpoint::run(engine)?;
-        worked = true;
+        note(checkpoint::run(engine).map(|()| true));
     }
-    Ok(if worked { Next::Again } else { Next::Sleep(IDLE) })
+    match (failed, worked) {
+        (true, _) => Next::Sleep(AFTER_ERROR),
+        (false, true) => Next::Again,
+        (false, false) => Next::Sleep(IDLE),
+    }
 }
 
 fn checkpoint_due(engine: &Inner) -> bool {

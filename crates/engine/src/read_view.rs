@@ -121,7 +121,7 @@ impl TableView {
 
     /// The row with this key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Row>, EngineError> {
-        self.store.get(key, None, &self.snapshot, &self.own.ingested)
+        self.store.get(key, None, &self.snapshot, &self.own)
     }
 
     /// Every key and row in the delta, as a checkpoint writes them.

@@ -9,11 +9,11 @@
 //!
 //! 1. What is redone takes the same path as what was done: versions in the delta, dead rows in deletion vectors.
 //! 2. Redo obeys the delta's limit: above it rows are frozen while the log is read.
-//! 3. Nothing here writes to the log, and files are removed only after everything is loaded and the manifest is durable. Crashing at any point and opening again
-//!    gives the same database.
+//! 3. Nothing here writes to the log, and files are removed only after everything is loaded and the manifest is durable. Crashing
+//!    at any point and opening again gives the same database.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use catalog::Catalog;
@@ -42,7 +42,7 @@ const FORMAT: &str = "colonnade 1\n";
 
 struct Loading {
     env: Arc<dyn Env>,
-    dir: std::path::PathBuf,
+    dir: PathBuf,
     options: Options,
     cache: Arc<Cache>,
     catalog: Arc<Catalog>,
@@ -90,6 +90,10 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         }
         None => (Lsn(0), 0),
     };
+    loading.pass_used_segment_ids()?;
+    // A process that was killed may have left the newest manifest readable but not durable: it is, before what it replaces goes, the
+    // log first.
+    env.sync_dir(&dir.join("manifest")).map_err(|e| io("sync manifests of", e))?;
     let checkpoint = loading.ts;
     let mut failed = None;
     let wal_options = wal::Options {
@@ -109,8 +113,6 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         (Err(error), None) => return Err(error.into()),
         (Ok(wal), None) => wal,
     };
-    // A process that was killed may have left the newest manifest readable but not durable: it is, before what it replaces goes.
-    env.sync_dir(&dir.join("manifest")).map_err(|e| io("sync manifests of", e))?;
     loading.remove_garbage(manifest.as_ref())?;
 
     let txns = Transactions::new(Arc::clone(&env), CommitTs::ZERO);
@@ -197,6 +199,18 @@ impl Loading {
         Ok(())
     }
 
+    /// Gives no segment an id that a file has already: what was frozen or loaded after the manifest is still there.
+    fn pass_used_segment_ids(&mut self) -> Result<(), EngineError> {
+        for (_, dir) in table_dirs(self.env.as_ref(), &self.dir)? {
+            for name in self.env.list(&dir).map_err(|e| EngineError::io("list", &dir, &e))? {
+                if let Some(FileName::Segment(id) | FileName::Sidecar(id)) = files::parse(&name) {
+                    self.next_segment = self.next_segment.max(id.0 + 1);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn open_segment(&self, store: &TableStore, id: SegmentId, info: &SegmentFileInfo) -> Result<Arc<Segment>, EngineError> {
         let dir = table_dir(&self.dir, store.id());
         Ok(Segment::open(Arc::clone(&self.env), &dir, id, info, Arc::clone(&self.cache))?)
@@ -230,6 +244,8 @@ impl Loading {
                     {
                         store.raise_rowid(last + 1);
                     }
+                    // A slot that says of one of its keys that it is deleted would be taken for newer. Nobody else reads yet.
+                    store.delta.reclaim(ts);
                     store.change_segments(|list| list.push(Arc::new(LiveSegment::new(segment, ts, DeletionLog::default()))));
                 }
                 Op::Catalog(edit) => {
@@ -277,11 +293,8 @@ impl Loading {
 
     /// Removes files in the tables' folders that nothing names, and folders' worth of tables that are gone.
     fn remove_garbage(&self, manifest: Option<&Manifest>) -> Result<(), EngineError> {
-        let data = self.dir.join("data");
         let io = |action, path: &Path, error: std::io::Error| EngineError::io(action, path, &error);
-        for folder in self.env.list(&data).map_err(|e| io("list", &data, e))? {
-            let Ok(table) = folder.parse::<u32>().map(TableId) else { continue };
-            let dir = data.join(&folder);
+        for (table, dir) in table_dirs(self.env.as_ref(), &self.dir)? {
             let live: HashSet<SegmentId> = match self.tables.get(&table) {
                 Some(store) => store.segments().segments().iter().map(|l| l.segment.id()).collect(),
                 None => HashSet::new(),
@@ -302,6 +315,13 @@ impl Loading {
         }
         Ok(())
     }
+}
+
+/// The tables' folders, also of tables that are gone.
+pub(crate) fn table_dirs(env: &dyn Env, dir: &Path) -> Result<Vec<(TableId, PathBuf)>, EngineError> {
+    let data = dir.join("data");
+    let names = env.list(&data).map_err(|e| EngineError::io("list", &data, &e))?;
+    Ok(names.iter().filter_map(|name| Some((TableId(name.parse().ok()?), data.join(name)))).collect())
 }
 
 /// True if a manifest needs this file of a table.
@@ -345,7 +365,6 @@ fn put(store: &TableStore, key: &Key, expect: Expect, write: Write<'_>, ts: Comm
     match store.delta.put(key, REDO, expect, write) {
         PutOutcome::Done(slot) => {
             store.delta.stamp(slot, REDO, ts);
-            store.touched.store(true, std::sync::atomic::Ordering::Relaxed);
             Ok(())
         }
         PutOutcome::TooBig => Err(EngineError::RowTooBig),

@@ -14,6 +14,7 @@ use types::{CommitTs, Row, RowLayout, TableId};
 
 use crate::engine::table_dir;
 use crate::error::EngineError;
+use crate::transaction::Own;
 
 /// Where the rows of one table are. Shared by everyone who reads or writes it; dropped when the last of them is done.
 pub(crate) struct TableStore {
@@ -27,8 +28,6 @@ pub(crate) struct TableStore {
     pub(crate) moving: Mutex<()>,
     /// The commit that dropped the table, or `CommitTs::MAX`.
     dropped_at: AtomicU64,
-    /// Set when a row was written since the last freeze looked; saves looking at idle tables.
-    pub(crate) touched: AtomicBool,
     /// Set once the table's folder is known to be there.
     has_dir: AtomicBool,
 }
@@ -49,7 +48,6 @@ impl TableStore {
             next_rowid: AtomicI64::new(1),
             moving: Mutex::new(()),
             dropped_at: AtomicU64::new(CommitTs::MAX.0),
-            touched: AtomicBool::new(false),
             has_dir: AtomicBool::new(false),
         }
     }
@@ -86,29 +84,25 @@ impl TableStore {
         Ok(self.segments().find(key, CommitTs::MAX)?)
     }
 
-    /// The row of a key at a snapshot, looked up in the delta first.
-    /// The row with this key; of `wanted`, see [`segments::Segment::row`].
+    /// The row with this key at a snapshot, with a transaction's `own` changes; of `wanted`, see [`segments::Segment::row`].
     pub(crate) fn get(
         &self,
         key: &[u8],
         wanted: Option<&[usize]>,
         snapshot: &Snapshot,
-        own: &[Arc<LiveSegment>],
+        own: &Own,
     ) -> Result<Option<Row>, EngineError> {
         match self.delta.get(key, snapshot) {
             Found::Row(row) => return Ok(Some(row)),
             Found::Deleted => return Ok(None),
             Found::InSegment | Found::NoSlot => {}
         }
-        if let Some((live, position)) = self.segments().find(key, snapshot.ts)? {
-            return Ok(Some(live.segment.row(position, &self.layout, wanted)?));
-        }
-        for live in own {
-            if let Some(position) = live.segment.find(key)? {
-                return Ok(Some(live.segment.row(position, &self.layout, wanted)?));
-            }
-        }
-        Ok(None)
+        // What was loaded may have replaced a row that the snapshot still finds in another segment.
+        let found = match own.find_loaded(key)? {
+            None => self.segments().find(key, snapshot.ts)?,
+            loaded => loaded,
+        };
+        Ok(found.map(|(live, position)| live.segment.row(position, &self.layout, wanted)).transpose()?)
     }
 
     pub(crate) fn take_rowid(&self) -> i64 {

@@ -23,7 +23,7 @@ use segments::LiveSegment;
 use txn::{Cancel, Outcome, Snapshot, SnapshotGuard, TableLock, WaitLimits};
 use types::{Key, Row, RowRef, SegmentId, SqlError, TableId, TxnId};
 
-use crate::commit::{self, Commit};
+use crate::commit::{self, Commit, Writer};
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::read_view::ReadView;
@@ -111,6 +111,20 @@ pub(crate) struct Own {
     pub(crate) dead: Vec<(Arc<LiveSegment>, RoaringBitmap)>,
     /// Segments this transaction has loaded, seen by nobody else yet.
     pub(crate) ingested: Vec<Arc<LiveSegment>>,
+}
+
+impl Own {
+    /// Where this transaction has loaded the row with this key, unless it has replaced or deleted that since.
+    pub(crate) fn find_loaded(&self, key: &[u8]) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
+        for live in &self.ingested {
+            if let Some(position) = live.segment.find(key)?
+                && !self.dead.iter().any(|(l, dead)| Arc::ptr_eq(l, live) && dead.contains(position))
+            {
+                return Ok(Some((Arc::clone(live), position)));
+            }
+        }
+        Ok(None)
+    }
 }
 
 pub(crate) struct TouchedTable {
@@ -238,11 +252,6 @@ impl Transaction {
         self.begun
     }
 
-    /// True once something was changed.
-    pub fn has_changes(&self) -> bool {
-        !self.steps.is_empty()
-    }
-
     pub(crate) fn engine_handle(&self) -> Arc<Inner> {
         Arc::clone(&self.engine)
     }
@@ -276,8 +285,8 @@ impl Transaction {
 
     fn look_up(&self, table: TableId, key: &[u8], wanted: Option<&[usize]>) -> Result<Option<Row>, EngineError> {
         match self.tables.iter().find(|t| t.store.id() == table) {
-            Some(touched) => touched.store.get(key, wanted, &self.snapshot(), &touched.own.ingested),
-            None => self.engine.store(table)?.get(key, wanted, &self.snapshot(), &[]),
+            Some(touched) => touched.store.get(key, wanted, &self.snapshot(), &touched.own),
+            None => self.engine.store(table)?.get(key, wanted, &self.snapshot(), &Own::default()),
         }
     }
 
@@ -341,10 +350,10 @@ impl Transaction {
         let have = self.tables[at].locked;
         if have != Some(TableLock::Exclusive) && have != Some(mode) {
             self.lock(me, table, mode)?;
-            self.tables[at].locked = Some(mode);
             if self.tables[at].store.dropped_at() != types::CommitTs::MAX {
                 return Err(EngineError::NoTable(table));
             }
+            self.tables[at].locked = Some(mode);
         }
         Ok((at, me))
     }
@@ -386,11 +395,12 @@ impl Transaction {
                     Expect::NoSlot(Base::Absent)
                 }
             };
+            let hidden = self.find_replaced(at, &key, expect)?;
             match store.delta.put(&key, me, expect, Write::Row(row)) {
                 PutOutcome::Changed => {}
                 PutOutcome::TooBig => return Err(EngineError::RowTooBig),
                 PutOutcome::Done(slot) => {
-                    let hidden = self.hide_replaced(at, &key, expect)?;
+                    self.hide(at, &hidden);
                     let redo_len = self.redo.len();
                     redo::put(&mut self.redo, table, &row.0);
                     self.steps.push(Step::Row { table: at, slot, base: None, hidden, redo_len });
@@ -402,15 +412,10 @@ impl Transaction {
 
     fn find_newest(&self, at: usize, key: &[u8]) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
         let touched = &self.tables[at];
-        if let Some(found) = touched.store.find_newest(key)? {
-            return Ok(Some(found));
+        match touched.own.find_loaded(key)? {
+            None => touched.store.find_newest(key),
+            loaded => Ok(loaded),
         }
-        for live in &touched.own.ingested {
-            if let Some(position) = live.segment.find(key)? {
-                return Ok(Some((Arc::clone(live), position)));
-            }
-        }
-        Ok(None)
     }
 
     /// Lets `change` decide what becomes of the row with this key (both of the stored columns). READ COMMITTED gives it the newest
@@ -454,7 +459,7 @@ impl Transaction {
                     }
                 },
             };
-            if base.is_some() && !self.sees_in_segment(at, &key)? {
+            if base.is_some() && !self.sees_in_segment(at, &key, expect, &row)? {
                 return Ok(Modified::NotFound);
             }
             let changed = change(store.layout.read(&row))?;
@@ -470,21 +475,19 @@ impl Transaction {
                     Write::Deleted
                 }
             };
+            let hidden = match &base {
+                Some(base) => Some(base.clone()),
+                None => self.find_replaced(at, &key, expect)?,
+            };
             match store.delta.put(&key, me, expect, write) {
                 PutOutcome::Changed => {}
                 PutOutcome::TooBig => return Err(EngineError::RowTooBig),
                 PutOutcome::Done(slot) => {
-                    let hidden = match &base {
-                        Some(base) => Some(base.clone()),
-                        None => self.hide_replaced(at, &key, expect)?,
-                    };
+                    self.hide(at, &hidden);
                     let redo_len = self.redo.len();
                     match &changed {
                         Change::Put(row) => redo::put(&mut self.redo, table, &row.0),
                         Change::Delete | Change::Keep => redo::delete(&mut self.redo, table, &key),
-                    }
-                    if let Some((live, position)) = &base {
-                        self.hide(at, live, *position);
                     }
                     self.steps.push(Step::Row { table: at, slot, base, hidden, redo_len });
                     return Ok(Modified::Changed);
@@ -504,45 +507,73 @@ impl Transaction {
         if self.begin.isolation == Isolation::ReadCommitted || self.snapshot().sees(version) {
             return Ok(());
         }
-        match store.get(key, Some(&[]), &self.snapshot(), &[])? {
+        match store.get(key, Some(&[]), &self.snapshot(), &Own::default())? {
             Some(_) => Err(EngineError::Conflict(what)),
             None => Ok(()),
         }
     }
 
-    /// Whether a row whose newest version is in a segment is there for this transaction. A row loaded after the snapshot is not,
-    /// under REPEATABLE READ; freeze and compaction do not change what a snapshot sees.
-    fn sees_in_segment(&self, at: usize, key: &[u8]) -> Result<bool, EngineError> {
+    /// Whether `newest`, a row whose newest version is in a segment, is there for this transaction. Under REPEATABLE READ a row
+    /// loaded after the snapshot is not, and one loaded in the place of another is a conflict (40001); freeze and compaction do not
+    /// change what a snapshot sees.
+    fn sees_in_segment(&self, at: usize, key: &[u8], expect: Expect, newest: &Row) -> Result<bool, EngineError> {
         if self.begin.isolation == Isolation::ReadCommitted {
             return Ok(true);
         }
-        let touched = &self.tables[at];
-        Ok(touched.store.get(key, Some(&[]), &self.snapshot(), &touched.own.ingested)?.is_some())
+        let (touched, snapshot) = (&self.tables[at], self.snapshot());
+        // Came to the segment after the snapshot: by freeze, the same row, or by a load.
+        let may_differ = matches!(expect, Expect::Version(version) if !snapshot.sees(version));
+        let wanted: Option<&[usize]> = if may_differ { None } else { Some(&[]) };
+        match touched.store.get(key, wanted, &snapshot, &touched.own)? {
+            Some(seen) if may_differ && seen != *newest => Err(EngineError::Conflict("update")),
+            seen => Ok(seen.is_some()),
+        }
     }
 
     /// A change on top of a version that the snapshot does not see (a commit that is not durable yet, or a deletion after it): what
-    /// the snapshot sees instead may be a row in a segment, which from now on is hidden by this transaction's own version.
-    fn hide_replaced(&mut self, at: usize, key: &Key, replaced: Expect) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
+    /// the snapshot sees instead may be a row in a segment, which this transaction's own version will hide. To be asked before the
+    /// change is made: it may fail.
+    fn find_replaced(&self, at: usize, key: &Key, replaced: Expect) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
         let snapshot = self.snapshot();
         match replaced {
             Expect::Version(version) if !snapshot.sees(version) => {}
             Expect::Version(_) | Expect::NoSlot(_) => return Ok(None),
         }
-        let found = self.tables[at].store.segments().find(key, snapshot.ts)?;
-        if let Some((live, position)) = &found {
-            self.hide(at, live, *position);
-        }
-        Ok(found)
+        Ok(self.tables[at].store.segments().find(key, snapshot.ts)?)
     }
 
-    fn hide(&mut self, at: usize, live: &Arc<LiveSegment>, position: u32) {
+    /// From now on this transaction does not see this row of a segment.
+    fn hide(&mut self, at: usize, row: &Option<(Arc<LiveSegment>, u32)>) {
+        let Some((live, position)) = row else { return };
         let own = Arc::make_mut(&mut self.tables[at].own);
         match own.dead.iter_mut().find(|(l, _)| Arc::ptr_eq(l, live)) {
             Some((_, dead)) => {
-                dead.insert(position);
+                dead.insert(*position);
             }
-            None => own.dead.push((Arc::clone(live), RoaringBitmap::from_iter([position]))),
+            None => own.dead.push((Arc::clone(live), RoaringBitmap::from_iter([*position]))),
         }
+    }
+
+    /// Lets the slot of a deleted row say that its key is in a segment again, one that is about to be ingested. The table is locked,
+    /// so that only reclaim can change the slot: it may free it.
+    pub(crate) fn revive(&mut self, at: usize, key: &Key) -> Result<(), EngineError> {
+        let me = self.write_id()?;
+        let store = Arc::clone(&self.tables[at].store);
+        while let Newest::Deleted { version } = store.delta.newest(key, me) {
+            let expect = Expect::Version(version);
+            let hidden = self.find_replaced(at, key, expect)?;
+            match store.delta.put(key, me, expect, Write::InSegment) {
+                PutOutcome::Changed => {}
+                PutOutcome::TooBig => return Err(EngineError::RowTooBig),
+                PutOutcome::Done(slot) => {
+                    self.hide(at, &hidden);
+                    let redo_len = self.redo.len();
+                    self.steps.push(Step::Row { table: at, slot, base: None, hidden, redo_len });
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Adds a segment whose files are durable; seen by others from the commit on.
@@ -622,29 +653,29 @@ impl Transaction {
     /// Commits. The answer is to be waited for ([`Commit`]): only then is the transaction acknowledged. On an error nothing of it
     /// remains.
     pub fn commit(self) -> Result<Commit, EngineError> {
-        self.commit_as(false)
+        self.commit_by(Writer::Log)
     }
 
     /// As [`Transaction::commit`], for a caller that will wait for nothing else: a short record is written in this thread if nobody
     /// writes just now and the disk is fast, which spares two changes of thread. Blocks for some hundreds of microseconds then.
     pub fn commit_here(self) -> Result<Commit, EngineError> {
-        self.commit_as(true)
+        self.commit_by(Writer::Committer)
     }
 
-    fn commit_as(mut self, here: bool) -> Result<Commit, EngineError> {
+    fn commit_by(mut self, writer: Writer) -> Result<Commit, EngineError> {
         let Some(me) = self.id else { return Ok(Commit::nothing()) };
         if self.steps.is_empty() {
             return Ok(Commit::nothing());
         }
         let engine = Arc::clone(&self.engine);
-        let ticket = engine.check_open().and_then(|()| commit::log(&engine, &self.redo, here))?;
+        let ticket = engine.check_open().and_then(|()| commit::log(&engine, &self.redo, writer))?;
         commit::stamp(&engine, &mut self, me, ticket.ts);
         self.id = None;
         self.steps.clear();
         engine.txns.stamped(ticket.ts);
         engine.txns.finish(me, Outcome::Committed);
         engine.after_commit(self.redo.len() as u64);
-        if here {
+        if writer == Writer::Committer {
             engine.wal.write_here();
         }
         Ok(Commit::of(engine, ticket))

@@ -57,28 +57,6 @@ impl Segment {
         self.starts[group] + ((block - self.blocks[group]) * KEY_BLOCK_ROWS) as u32
     }
 
-    /// The position of the first row whose key is not less than `key`; [`Segment::rows`] if there is none. Cost as
-    /// [`Segment::find`].
-    pub fn lower_bound(&self, key: &[u8]) -> Result<u32> {
-        let index = &self.sidecar.keys;
-        let block = match index.sparse.search(0..index.sparse.len(), key) {
-            Ok(block) => return Ok(self.block_position(block)),
-            Err(0) => return Ok(0),
-            Err(next) => next - 1,
-        };
-        let group = self.blocks.partition_point(|first| *first <= block) - 1;
-        let start = (block - self.blocks[group]) * KEY_BLOCK_ROWS;
-        let rows = start..(start + KEY_BLOCK_ROWS).min(self.sidecar.groups[group].rows as usize);
-        let row = match self.cached_keys(group)? {
-            Some(keys) => keys.search(rows, key).unwrap_or_else(|next| next),
-            None => {
-                let keys = self.read_keys(group, rows.clone())?;
-                rows.start + keys.search(0..keys.len(), key).unwrap_or_else(|next| next)
-            }
-        };
-        Ok(self.starts[group] + row as u32)
-    }
-
     /// The keys of a group, unless they are not cached and it is too early to make them.
     fn cached_keys(&self, group: usize) -> Result<Option<Arc<KeyList>>> {
         let slot = self.slot(group, self.sidecar.schema.columns().len());

@@ -156,17 +156,6 @@ impl Segment {
         predicates.iter().filter_map(|p| Some(p.probe(columns.get(p.column)?.sql_type))).collect()
     }
 
-    /// False: no row of group `group` satisfies all of `predicates`. True: perhaps one does.
-    pub fn prune(&self, group: usize, predicates: &[Predicate]) -> bool {
-        self.group(group).may_match(&self.probes(predicates))
-    }
-
-    /// False: no row of the segment satisfies all of `predicates`.
-    pub fn may_match(&self, predicates: &[Predicate]) -> bool {
-        let probes = self.probes(predicates);
-        self.groups().any(|group| group.may_match(&probes))
-    }
-
     /// The values of the columns at positions `columns` in row group `group`, in that order, each of its type's Arrow form and of
     /// the group's rows. From the cache, or read, verified and decoded. Errors: `Checksum`, `Damaged`, `Missing`, `Io`.
     pub fn read_group(&self, group: usize, columns: &[usize]) -> Result<Vec<ArrayRef>> {

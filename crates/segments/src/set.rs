@@ -92,18 +92,6 @@ impl SegmentSet {
         &self.segments
     }
 
-    /// This list and one more.
-    #[must_use]
-    pub fn with(&self, added: impl IntoIterator<Item = Arc<LiveSegment>>) -> SegmentSet {
-        SegmentSet::new(self.segments.iter().map(Arc::clone).chain(added).collect())
-    }
-
-    /// This list without the segments that `gone` says yes to.
-    #[must_use]
-    pub fn without(&self, gone: impl Fn(&LiveSegment) -> bool) -> SegmentSet {
-        SegmentSet::new(self.segments.iter().filter(|live| !gone(live)).map(Arc::clone).collect())
-    }
-
     /// The segments that a snapshot at `ts` reads, by smallest key.
     pub fn at(&self, ts: CommitTs) -> impl Iterator<Item = &Arc<LiveSegment>> {
         self.segments.iter().filter(move |live| live.is_live(ts))

@@ -1,7 +1,8 @@
-//! Whole-engine simulation: a seeded workload against a model, with power loss, kills and faults at any call.
+//! Whole-engine simulation: a seeded workload against a model, with power loss and kills at any call that changes the
+//! disk, calls that fail and disks that are full.
 //!
 //! ```text
-//! World::new(seed) --step, step, step ... --> power loss --> World::recover --> the same checks --> go on
+//! World::new(seed) --step, step, step ... --> crash_and_recover --> the same checks --> go on
 //!    clients with open transactions                            |
 //!    views held over merges                                    +-- the database is the model after some prefix of the commits,
 //!    model: the state after each commit                            and the prefix has every commit that was acknowledged

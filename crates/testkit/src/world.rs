@@ -57,7 +57,7 @@ pub struct World {
 /// Limits so small that every background path runs all the time.
 fn options() -> Options {
     Options {
-        delta_bytes_max: 8 << 20,
+        delta_bytes_max: 32 << 10,
         cache_bytes_max: 256 << 10,
         checkpoint_wal_bytes: 8 << 10,
         freeze_rows_min: 16,
@@ -122,7 +122,8 @@ impl World {
         panic!("seed {} step {}: {what}", self.seed, self.steps);
     }
 
-    /// Does something. False once the machine has stopped or the database takes no writes any more.
+    /// Does something. False if that has failed, as it may: because of a fault, or once the machine has stopped or the database takes
+    /// no writes any more.
     pub fn step(&mut self) -> bool {
         self.steps += 1;
         let stopped = match self.random.random_range(0..100) {
@@ -307,8 +308,11 @@ impl World {
         let view = client.transaction.read_view();
         let expected = self.snapshot_for(client);
         self.compare(&view, &expected, "a client's own view")?;
+        let mut keys: Vec<(usize, Key)> = client.changes.keys().cloned().collect();
         for number in 0..KINDS.len() {
-            let Some((key, _)) = self.some_key(number) else { continue };
+            keys.extend(self.some_key(number).map(|(key, _)| (number, key)));
+        }
+        for (number, key) in keys {
             let table = &self.tables[number];
             let found = client.transaction.get(table.id, &key)?.map(|row| {
                 let layout = types::RowLayout::new(&table.stored_types());
@@ -376,10 +380,22 @@ impl World {
             match KINDS[number] {
                 Kind::RowId => rows.push(content),
                 _ => {
-                    let n = KEYS + self.random.random_range(0..KEYS * 20);
-                    let values = tables::key_values(number, n);
+                    let values = tables::key_values(number, self.random.random_range(0..KEYS * 4));
                     let key = (number, table.key_from(&values));
-                    duplicate |= changes.contains_key(&key) || self.model.newest().contains_key(&key);
+                    let careless = self.random.random_bool(0.01);
+                    if changes.get(&key).is_some_and(Option::is_some) && !careless {
+                        continue;
+                    }
+                    // The row that is there makes room, in the same transaction.
+                    if self.model.newest().contains_key(&key) && !changes.contains_key(&key) && !careless {
+                        let deleted = transaction.modify(table.id, &key.1, &mut |_| Ok(Change::Delete))?;
+                        if deleted != Modified::Changed {
+                            self.fail(&format!("delete of {key:?} before a bulk load: {deleted:?}"));
+                        }
+                        changes.insert(key.clone(), None);
+                    }
+                    duplicate |= changes.get(&key).is_some_and(Option::is_some)
+                        || !changes.contains_key(&key) && self.model.newest().contains_key(&key);
                     rows.push(tables::stored(number, &values, &content));
                     changes.insert(key, Some(content));
                 }
@@ -410,11 +426,15 @@ impl World {
             }
             self.rowids.extend(changes.keys().map(|(_, key)| key.clone()));
         }
+        let mut client = Client { transaction, isolation: Isolation::ReadCommitted, changes, savepoints: Vec::new() };
+        if self.random.random_bool(0.5) {
+            self.check_own(&mut client)?;
+        }
         if self.random.random_bool(0.2) {
             return Ok(()); // rolled back by being dropped
         }
-        let commit = transaction.commit()?;
-        self.model.commit(commit.ts().expect("rows were loaded"), &changes);
+        let commit = client.transaction.commit()?;
+        self.model.commit(commit.ts().expect("rows were loaded"), &client.changes);
         self.committing.push(commit);
         Ok(())
     }

@@ -160,11 +160,6 @@ impl Commits {
         }
     }
 
-    pub(crate) fn visible_position(&self) -> (CommitTs, Lsn) {
-        let queue = self.queue.lock();
-        (queue.visible, queue.visible_lsn)
-    }
-
     pub(crate) fn snapshot_position(&self, own: Option<TxnId>) -> (SnapshotGuard, Lsn) {
         // `visible` moves only under this lock.
         let queue = self.queue.lock();
@@ -221,11 +216,6 @@ impl Commits {
         self.progress.wait_until(&mut || self.unstamped.load(Ordering::SeqCst) == 0, None);
         self.queue.lock().quiescing = false;
         self.publish_alone(last, publish)
-    }
-
-    pub(crate) fn try_quiesce<R>(&self, publish: impl FnOnce(CommitTs) -> R) -> Option<R> {
-        let last = self.order.try_lock()?;
-        (self.unstamped.load(Ordering::SeqCst) == 0).then(|| self.publish_alone(last, publish))
     }
 
     fn publish_alone<R>(&self, mut last: MutexGuard<'_, CommitTs>, publish: impl FnOnce(CommitTs) -> R) -> R {

@@ -32,16 +32,6 @@ struct Shard {
 pub(crate) struct Snapshots {
     visible: AtomicU64,
     shards: [Shard; SHARDS],
-    passed: Mutex<Passed>,
-}
-
-/// What may be gone.
-#[derive(Default)]
-struct Passed {
-    /// The greatest answer of `oldest`: nothing is kept for snapshots before it.
-    oldest: CommitTs,
-    /// The greatest last answer of `needed`: before it only what held snapshots see is kept.
-    needed: CommitTs,
 }
 
 /// A registered snapshot: while it lives, the versions it sees are kept. Cloning registers it once more.
@@ -59,7 +49,7 @@ fn own_shard() -> usize {
 
 impl Snapshots {
     pub(crate) fn new(visible: CommitTs) -> Snapshots {
-        Snapshots { visible: AtomicU64::new(visible.0), shards: Default::default(), passed: Mutex::default() }
+        Snapshots { visible: AtomicU64::new(visible.0), shards: Default::default() }
     }
 
     pub(crate) fn visible(&self) -> CommitTs {
@@ -80,39 +70,22 @@ impl Snapshots {
         SnapshotGuard { snapshot: Snapshot { ts, own }, shard, snapshots: Arc::clone(self) }
     }
 
-    pub(crate) fn take_at(self: &Arc<Self>, ts: CommitTs, own: Option<TxnId>) -> Option<SnapshotGuard> {
-        // `oldest` and `needed` give no answer while `passed` is locked, so none can overtake this registration.
-        let passed = self.passed.lock();
-        let is_held = || self.shards.iter().any(|shard| shard.held.lock().binary_search_by_key(&ts, |(ts, _)| *ts).is_ok());
-        if ts < passed.oldest || ts > self.visible() || (ts < passed.needed && !is_held()) {
-            return None;
-        }
-        let shard = own_shard();
-        count(&mut self.shards[shard].held.lock(), ts);
-        Some(SnapshotGuard { snapshot: Snapshot { ts, own }, shard, snapshots: Arc::clone(self) })
-    }
-
     pub(crate) fn oldest(&self) -> CommitTs {
-        let mut passed = self.passed.lock();
         let mut oldest = self.visible();
         for shard in &self.shards {
             if let Some((ts, _)) = shard.held.lock().front() {
                 oldest = oldest.min(*ts);
             }
         }
-        passed.oldest = oldest.max(passed.oldest);
         oldest
     }
 
     pub(crate) fn needed(&self) -> Vec<CommitTs> {
-        let mut passed = self.passed.lock();
         let visible = self.visible();
         let mut needed = self.held();
         // One that is held and later came to be while we looked; others like it may have been missed.
         needed.retain(|ts| *ts < visible);
         needed.push(visible);
-        passed.oldest = needed[0].max(passed.oldest);
-        passed.needed = visible.max(passed.needed);
         needed
     }
 
@@ -187,39 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn a_past_moment_can_be_held_only_while_its_versions_are_there() {
-        let snapshots = Arc::new(Snapshots::new(CommitTs(5)));
-        let five = snapshots.take(None);
-        snapshots.publish(CommitTs(9));
-        let nine = snapshots.take(None);
-        assert_eq!(snapshots.oldest(), CommitTs(5));
-        let seven = snapshots.take_at(CommitTs(7), None).unwrap();
-        assert!(snapshots.take_at(CommitTs(4), None).is_none(), "before the oldest");
-        assert!(snapshots.take_at(CommitTs(10), None).is_none(), "not visible yet");
-        drop(five);
-        assert_eq!(snapshots.oldest(), CommitTs(7));
-        assert!(snapshots.take_at(CommitTs(6), None).is_none());
-        drop(seven);
-        drop(nine);
-        assert_eq!(snapshots.oldest(), CommitTs(9));
-        assert!(snapshots.take_at(CommitTs(8), None).is_none());
-        assert!(snapshots.take_at(CommitTs(9), None).is_some());
-    }
-
-    #[test]
-    fn between_the_moments_that_are_needed_nothing_can_be_held_any_more() {
+    fn needed_are_the_held_moments_and_the_visible_one() {
         let snapshots = Arc::new(Snapshots::new(CommitTs(5)));
         let five = snapshots.take(None);
         snapshots.publish(CommitTs(7));
         let seven = snapshots.take(None);
         snapshots.publish(CommitTs(9));
-        assert!(snapshots.take_at(CommitTs(6), None).is_some(), "nobody has asked what is needed yet");
         assert_eq!(snapshots.needed(), [CommitTs(5), CommitTs(7), CommitTs(9)]);
-        for (ts, possible) in [(4, false), (5, true), (6, false), (7, true), (8, false), (9, true), (10, false)] {
-            assert_eq!(snapshots.take_at(CommitTs(ts), None).is_some(), possible, "at {ts}");
-        }
         drop(seven);
-        assert!(snapshots.take_at(CommitTs(7), None).is_none(), "not held any more");
+        assert_eq!(snapshots.needed(), [CommitTs(5), CommitTs(9)]);
         drop(five);
         assert_eq!(snapshots.needed(), [CommitTs(9)]);
     }

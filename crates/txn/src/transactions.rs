@@ -132,26 +132,15 @@ impl Transactions {
         self.snapshots.visible()
     }
 
-    /// [`Transactions::visible`] with the end of the log record of the last logged commit up to it: recovery from a manifest at
-    /// that moment starts there.
-    pub fn visible_position(&self) -> (CommitTs, Lsn) {
-        self.commits.visible_position()
-    }
-
     /// A snapshot of what is visible now (and of what `own` writes). Some tens of nanoseconds.
     pub fn snapshot(&self, own: Option<TxnId>) -> SnapshotGuard {
         self.snapshots.take(own)
     }
 
-    /// A snapshot of what is visible now, with the end of the log record of the last logged commit it sees: for a checkpoint.
+    /// A snapshot of what is visible now, with the end of the log record of the last logged commit it sees: recovery from a
+    /// manifest of that moment starts there.
     pub fn snapshot_position(&self, own: Option<TxnId>) -> (SnapshotGuard, Lsn) {
         self.commits.snapshot_position(own)
-    }
-
-    /// A snapshot of an earlier moment. `None` if versions seen at that moment may already be gone (a timestamp that a held
-    /// snapshot has is always there), or if `ts` is not visible yet.
-    pub fn snapshot_at(&self, ts: CommitTs, own: Option<TxnId>) -> Option<SnapshotGuard> {
-        self.snapshots.take_at(ts, own)
     }
 
     /// The least timestamp a held or future snapshot reads at: versions that only earlier snapshots would see can go.
@@ -164,11 +153,6 @@ impl Transactions {
     /// version made since; the first is as [`Transactions::oldest`].
     pub fn needed(&self) -> Vec<CommitTs> {
         self.snapshots.needed()
-    }
-
-    /// The timestamps at which snapshots are held, ascending.
-    pub fn snapshots_held(&self) -> Vec<CommitTs> {
-        self.snapshots.held()
     }
 
     /// Takes the next timestamp and calls `append` with it, which appends the commit's record to the log and returns its end. No
@@ -208,12 +192,6 @@ impl Transactions {
     /// P becomes visible together, in order, and needs no log record. Keep it short: commits wait. It must not commit.
     pub fn quiesce<R>(&self, publish: impl FnOnce(CommitTs) -> R) -> R {
         self.commits.quiesce(publish)
-    }
-
-    /// As [`Transactions::quiesce`], or `None` if a commit is just under way. For background steps, which in the simulation may run
-    /// inside a commit that waits for the log.
-    pub fn try_quiesce<R>(&self, publish: impl FnOnce(CommitTs) -> R) -> Option<R> {
-        self.commits.try_quiesce(publish)
     }
 
     /// Waits until `holder` has ended; returns at once if it has. Errors: [`WaitError`]; with a timeout of zero `Timeout` at once

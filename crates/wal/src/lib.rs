@@ -81,8 +81,8 @@ impl Wal {
     /// crash tore is cut; what was replayed is durable when this returns. Replay needs memory for the longest record and little more.
     ///
     /// Errors: [`WalError::Damaged`] if something that was durable cannot be read, [`WalError::Missing`] if the log does not reach
-    /// back or forth to `from`, [`WalError::Stopped`] if `replay` said so, [`WalError::Version`], [`WalError::Io`]. The files are as
-    /// they were after any of them.
+    /// back or forth to `from`, [`WalError::Stopped`] if `replay` said so, [`WalError::Version`], [`WalError::Io`]. The records are as
+    /// they were after any of them; after the last, the torn tail may be cut and files that are not needed removed.
     pub fn open(
         env: Arc<dyn Env>,
         options: Options,

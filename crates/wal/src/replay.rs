@@ -15,8 +15,10 @@
 //!    be in the page cache only. Only then a mark is set that calls it durable.
 //! 5. The stream may end within a record. Its bytes stay; the next frame tells the reader to drop them.
 //!
-//! A last group that was acknowledged and then damaged, with nothing behind it that knows of it, cannot be told from a torn one. The
-//! writer sets a mark behind the last group as soon as it rests, and at close, so that this takes a crash within that moment *and* rot.
+//! A last group that was acknowledged and then damaged, with nothing behind it that knows of it, cannot be told from a torn one.
+//! The writer sets a mark behind the last group as soon as it rests, and at close, so that this takes a crash within that moment
+//! *and* rot. Nor is it known of a last group whose sync failed that the disk does not have it, while the page cache does: after a
+//! restart of the process alone it is taken for durable, and a power loss may still take it. After a failed sync, restart the machine.
 
 use std::path::Path;
 

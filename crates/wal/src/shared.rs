@@ -225,7 +225,9 @@ impl Shared {
         {
             let mut buffer = self.buffer.lock();
             let FileSet { live, spares, .. } = &mut buffer.files;
-            while live.get(1).is_some_and(|next| next.first <= lsn) {
+            // A file whose first bytes are not durable may not have its header yet: nothing else on disk tells where the log goes on.
+            let durable = self.durable.load(Ordering::Acquire);
+            while live.get(1).is_some_and(|next| next.first <= lsn && next.first < durable) {
                 let Some(Live { log_file, .. }) = live.pop_front() else { break };
                 if spares.len() < SPARES_MAX && log_file.len == self.options.file_bytes {
                     spares.push(log_file);

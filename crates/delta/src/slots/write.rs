@@ -182,6 +182,7 @@ impl Slots {
         self.heads[slot].version = Version::committed(ts);
         self.in_progress -= 1;
         self.newest = self.newest.max(ts);
+        self.compact_if_worth(shape);
     }
 
     fn set_state(&mut self, slot: usize, state: State) {

@@ -149,3 +149,18 @@ fn what_was_written_lately_is_not_cold() {
     assert_eq!(cold(2, 3), [key(1)], "just written");
     assert_eq!(cold(2, 0).len(), 4);
 }
+
+/// A row that a transaction inserts and writes over again and again has nothing to reclaim once it is stamped, so nobody came to give
+/// back what was written over.
+#[test]
+fn what_a_transaction_has_written_over_is_given_back_when_it_commits() {
+    let table = table();
+    let slot = insert(&table, 1, 1, "first");
+    for n in 0..100 {
+        let text = format!("{n}{}", "x".repeat(1000));
+        let written = table.overwrite(slot, TxnId(1), Version::in_progress(TxnId(1)), Write::Row(&row(&table, &text)));
+        assert_eq!(written, PutOutcome::Done(slot));
+    }
+    table.stamp(slot, TxnId(1), CommitTs(1));
+    assert!(table.bytes() < 10_000, "{:?}", table.counts());
+}

@@ -212,3 +212,31 @@ fn an_append_that_waits_for_a_file_is_told_of_the_failure_without_the_writer() {
     wal.wait_durable(end).unwrap();
     assert_eq!(outcomes.load(Ordering::Relaxed), 1);
 }
+
+/// The next file was taken for part of the log before its header was on disk, and the file before it, full to the last byte and no
+/// longer needed, was removed: nothing on disk told where the log goes on.
+#[test]
+fn a_file_is_not_given_up_before_the_next_one_has_its_header() {
+    for len in 0..1200 {
+        let env = SimEnv::new(len);
+        let open = |env: &Arc<SimEnv>, file_bytes, from| {
+            Wal::open(env.clone(), Options { file_bytes, ..options() }, from, &mut |_, _| Ok(()))
+        };
+        // Files of another size are removed, not used again.
+        let wal = open(&env, 8192, Lsn(0)).unwrap();
+        wal.append(&[b"first"]).unwrap();
+        wal.close().unwrap();
+        drop(wal);
+        let wal = open(&env, 16 << 10, Lsn(0)).unwrap();
+        wal.append(&[&[1; 5000]]).unwrap();
+        let end = wal.append(&[&vec![2; len as usize]]).unwrap();
+        wal.wait_durable(end).unwrap();
+        env.set_fault(Fault::Always { operation: Some(Operation::Write), call: 1 });
+        let failed = wal.append(&[b"x"]).and_then(|end| wal.wait_durable(end));
+        assert!(failed.is_err());
+        env.clear_faults();
+        wal.truncate_below(end).unwrap();
+        drop(wal);
+        open(&env.power_loss(), 16 << 10, end).unwrap();
+    }
+}
