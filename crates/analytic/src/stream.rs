@@ -63,8 +63,8 @@ impl Drop for BatchStream {
 pub(crate) fn start(planned: &AnalyticPlan, plan: LogicalPlan, execution: Execution<'_>) -> BatchStream {
     let AnalyticPlan { analytic, text, zone, .. } = planned;
     let (sender, batches) = mpsc::channel(BATCHES_QUEUED);
-    let session = StatementSession::new(Arc::clone(analytic.shared()), execution.now_micros, zone.as_deref());
-    let Execution { view, cancel, stats, .. } = execution;
+    let Execution { view, cancel, stats, now_micros, .. } = execution;
+    let session = StatementSession::new(Arc::clone(analytic.shared()), now_micros, zone.as_deref(), Arc::clone(&cancel));
     let text = Arc::clone(text);
     let task = analytic.spawn(async move {
         let run = Run { cancel: Arc::clone(&cancel), stats: Arc::clone(&stats) };
