@@ -73,7 +73,7 @@ impl VisitorMut for Preparation {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
-        flow(syntax::rewrite(expr))
+        flow(returns_one_row(expr).and_then(|()| syntax::rewrite(expr)))
     }
 }
 
@@ -99,6 +99,16 @@ fn refuse(query: &Query) -> Result<(), SqlError> {
         SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
             Err(SqlError::unsupported("INSERT, UPDATE and DELETE inside a query are not supported"))
         }
+    }
+}
+
+/// Errors: the function gives rows. In FROM it is no expression.
+fn returns_one_row(expr: &Expr) -> Result<(), SqlError> {
+    match expr {
+        Expr::Function(function) if names::last(&function.name).is_some_and(|name| name == "generate_series") => {
+            Err(SqlError::unsupported("generate_series is not supported as an expression").hint("Use it in FROM."))
+        }
+        _ => Ok(()),
     }
 }
 
