@@ -26,12 +26,18 @@ mod batch;
 mod csv;
 mod infer;
 mod parquet;
+mod records;
 mod rejects;
 mod sink;
 mod source;
 
 use rejects::Rejects;
 use source::{CsvForm, Source};
+
+/// Rows looked at to infer columns: enough to meet most kinds of values, and read in a moment.
+const ROWS_INFERRED_FROM: usize = 100_000;
+/// Of each file at least, however many there are.
+const ROWS_INFERRED_FROM_FILE: usize = 1_000;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -43,7 +49,8 @@ Examples:
 Columns are matched by name: the header of a CSV file, the schema of a Parquet file. Columns of the table that a file does not have
 get their defaults. With --no-header the columns of a CSV file are the table's, in order.
 
-A row that cannot be read, or has a value that does not fit, goes to the rejects file (CSV: file, line, column, reason, record) and
+An empty field is NULL unless it is quoted. With --create a value that the inferred type would change (more decimals, a time of day)
+does not fit. A row that has the wrong number of fields, or a value that does not fit, goes to the rejects file (CSV: file, line, column, reason, record) and
 is counted; the exit code is then 4. For Parquet the line is the row's number. A key that exists already ends the import.
 Nothing of an import that fails is kept.")]
 pub(crate) struct Arguments {
@@ -57,7 +64,7 @@ pub(crate) struct Arguments {
     /// CSV (.csv, .tsv) and Parquet (.parquet) files; patterns such as 'dir/*.csv'.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Make the table with columns inferred from the first file; shows the statement.
+    /// Make the table with columns inferred from the files' first rows; shows the statement.
     #[arg(long)]
     create: bool,
     /// Columns of the primary key of a table that --create makes.
@@ -126,10 +133,11 @@ async fn import(
     client: &mut Client,
     progress: &Progress,
 ) -> Result<u64, Failure> {
-    let first = sources.first_mut().ok_or_else(|| Failure::usage("no file was named"))?;
+    let rows = (ROWS_INFERRED_FROM / sources.len().max(1)).max(ROWS_INFERRED_FROM_FILE);
     client.run("begin", &mut |_| {}).await?;
     if arguments.create {
-        let statement = create_table(table, &first.infer()?, &arguments.primary_key)?;
+        let guesses = sources.iter().map(|source| source.infer(rows)).collect::<Result<Vec<_>, _>>()?;
+        let statement = create_table(table, &infer::columns(guesses)?, &arguments.primary_key)?;
         say(&statement);
         client
             .run(&statement, &mut |_| {})
@@ -138,11 +146,15 @@ async fn import(
     }
     let columns = table_columns(client, table).await.map_err(|failure| match arguments.create {
         true => failure,
-        false => failure.next("--create makes the table with columns inferred from the first file"),
+        false => failure.next("--create makes the table with columns inferred from the files"),
     })?;
+    let first = sources.first().ok_or_else(|| Failure::usage("no file was named"))?;
     let chosen = first.columns_of(&columns)?;
     for source in &mut sources {
         source.bind(&chosen)?;
+        if arguments.create {
+            source.hold_to_inferred();
+        }
     }
     let rejected = sink::load(client, table, &chosen, sources, rejects, progress).await?;
     client.run("commit", &mut |_| {}).await?;
