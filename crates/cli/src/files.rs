@@ -20,6 +20,13 @@ impl Input {
     pub(crate) fn reopen(&self) -> io::Result<File> {
         File::open(&self.path)
     }
+
+    /// Whether the path leads to this very file, by whatever name.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let place = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+        matches!((self.file.metadata(), std::fs::metadata(path)), (Ok(ours), Ok(there)) if place(&ours) == place(&there))
+    }
 }
 
 /// Opens every file that the arguments name. An argument that is no file is a pattern (`*`, `?`, `[..]`, `**`); its files are

@@ -11,7 +11,7 @@
 //!    exists already) ends the import.
 //! 3. Memory does not grow with the files: a few batches, and what the database keeps.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bench::Progress;
@@ -19,7 +19,7 @@ use types::SqlType;
 
 use crate::client::{Client, Missing, Place};
 use crate::exit::{self, Failure, say, warn};
-use crate::files;
+use crate::files::{self, Input};
 use crate::names::{TableName, literal, shown};
 
 mod batch;
@@ -70,7 +70,7 @@ pub(crate) struct Arguments {
     /// Columns of the primary key of a table that --create makes.
     #[arg(long, value_delimiter = ',', requires = "create", value_name = "COLUMN")]
     primary_key: Vec<String>,
-    /// Where rejected rows go [default: TABLE.rejects.csv, made when there is one].
+    /// Where rejected rows go; a file of that name is replaced [default: TABLE.rejects.csv, made when there is one].
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Give up when more rows than this are rejected.
@@ -102,9 +102,9 @@ pub(crate) struct Column {
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let table = TableName::parse(&arguments.table)?;
     let form = CsvForm::new(arguments.delimiter, &arguments.null, !arguments.no_header)?;
-    let sources =
-        files::open_all(&arguments.files)?.into_iter().map(|input| Source::open(input, &form)).collect::<Result<Vec<_>, _>>()?;
-    let rejects_path = arguments.rejects.clone().unwrap_or_else(|| PathBuf::from(format!("{}.rejects.csv", table.table)));
+    let inputs = files::open_all(&arguments.files)?;
+    let rejects_path = rejects_path(arguments.rejects.as_deref(), &table.table, &inputs)?;
+    let sources = inputs.into_iter().map(|input| Source::open(input, &form)).collect::<Result<Vec<_>, _>>()?;
     let rejects = Rejects::new(rejects_path.clone(), arguments.max_rejects);
 
     let mut client = Client::open(&arguments.place, &arguments.database, Missing::Create).await?;
@@ -122,6 +122,21 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     warn(&format!("{rejected} rows were rejected; {} says where and why", rejects_path.display()));
     Ok(exit::rejected())
+}
+
+/// Where rejected rows go. Errors: it would replace a file that is imported, or, unless it was named, any file.
+fn rejects_path(named: Option<&Path>, table: &str, inputs: &[Input]) -> Result<PathBuf, Failure> {
+    let path = named.map_or_else(|| PathBuf::from(format!("{table}.rejects.csv")), Path::to_owned);
+    let next = "name another file for rejected rows with --rejects";
+    if inputs.iter().any(|input| input.is_at(&path)) {
+        return Err(
+            Failure::usage(format!("{} is to be imported, and rejected rows would replace it", path.display())).next(next)
+        );
+    }
+    if named.is_none() && path.exists() {
+        return Err(Failure::usage(format!("{} is there already, and rejected rows would replace it", path.display())).next(next));
+    }
+    Ok(path)
 }
 
 /// Returns how many rows were rejected.
@@ -211,6 +226,7 @@ fn create_table(table: &TableName, columns: &[Column], primary_key: &[String]) -
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "files of the user's, not the database's")]
 mod tests {
     use super::*;
 
@@ -224,5 +240,23 @@ mod tests {
             "create table shop.items (\n    id bigint not null,\n    \"Odd Name\" numeric(15,2),\n    primary key (id)\n);"
         );
         assert!(create_table(&table, &columns, &["other".into()]).is_err());
+    }
+
+    #[test]
+    fn rejected_rows_never_replace_what_is_imported() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("same.csv"), folder.path().join("other.csv"));
+        std::fs::write(&path, "a\n1\n").unwrap();
+        std::fs::hard_link(&path, &other).unwrap();
+        let inputs = files::open_all(&[path.display().to_string()]).unwrap();
+        assert!(rejects_path(Some(&path), "t", &inputs).is_err());
+        assert!(rejects_path(Some(&folder.path().join(".").join("same.csv")), "t", &inputs).is_err());
+        assert!(rejects_path(Some(&other), "t", &inputs).is_err());
+        assert!(rejects_path(Some(&folder.path().join("bad.csv")), "t", &inputs).is_ok());
+        // The default one may be of the last run.
+        let table = folder.path().join("t").display().to_string();
+        assert!(rejects_path(None, &table, &inputs).is_ok());
+        std::fs::write(folder.path().join("t.rejects.csv"), "file,line\n").unwrap();
+        assert!(rejects_path(None, &table, &inputs).is_err());
     }
 }
