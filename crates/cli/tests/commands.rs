@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "files of the user's, not the database's")]
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -57,4 +58,21 @@ fn a_value_that_an_inferred_column_would_change_is_rejected() {
     let bad = std::fs::read_to_string(folder.path().join("bad.csv")).unwrap();
     let places: Vec<&str> = bad.lines().skip(1).map(|line| line.split(",\"").next().unwrap()).collect();
     assert_eq!(places, ["late.csv,100002,price", "late.csv,100003,day"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure_to_talk_about() {
+    let folder = with_data();
+    let text = "select x from generate_series(1, 100000) as g (x)";
+    let mut child = colonnade(folder.path(), &["sql", "--data", "data", "--format", "csv", "-c", text])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((first.as_str(), said.as_str()), ("x\n", ""));
+    assert_eq!(child.wait().unwrap().code(), Some(141));
 }
