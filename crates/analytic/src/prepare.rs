@@ -15,6 +15,7 @@ use types::{SqlError, SqlState};
 use crate::names;
 
 mod predicates;
+mod using;
 
 /// Rewrites a query and everything in it. Errors: 0A000 for what cannot be done, 42601 for what makes no sense.
 pub(crate) fn query(query: &mut Query) -> Result<(), SqlError> {
@@ -34,7 +35,7 @@ impl VisitorMut for Preparation {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
-        flow(refuse(query).and_then(|()| limits(query)))
+        flow(refuse(query).and_then(|()| using::order(query)).and_then(|()| limits(query)))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
@@ -51,6 +52,7 @@ impl VisitorMut for Preparation {
         if select.into.is_some() {
             return ControlFlow::Break(SqlError::unsupported("SELECT INTO is not supported").hint("Use CREATE TABLE AS."));
         }
+        flow(using::select(select))?;
         names::name_columns(select);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {

@@ -131,7 +131,7 @@ fn scalar(template: &str, query: Query, values: &[Expr]) -> Result<Expr, SqlErro
 }
 
 /// Puts expressions where a name stands for them.
-fn substitute(expr: &mut Expr, values: &[(&str, Expr)]) {
+pub(super) fn substitute(expr: &mut Expr, values: &[(&str, Expr)]) {
     struct Names<'a>(&'a [(&'a str, Expr)]);
     impl VisitorMut for Names<'_> {
         type Break = ();
@@ -153,7 +153,7 @@ fn parsed(sql: &str) -> Result<Query, SqlError> {
     query.map(|query| *query).map_err(|error| SqlError::bug(format!("template {sql:?}: {error}")))
 }
 
-fn expression(sql: &str) -> Result<Expr, SqlError> {
+pub(super) fn expression(sql: &str) -> Result<Expr, SqlError> {
     let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
     parsed.map_err(|error| SqlError::bug(format!("template {sql:?}: {error}")))
 }
