@@ -76,3 +76,12 @@ fn a_reader_that_goes_away_is_no_failure_to_talk_about() {
     assert_eq!((first.as_str(), said.as_str()), ("x\n", ""));
     assert_eq!(child.wait().unwrap().code(), Some(141));
 }
+
+#[test]
+fn a_directory_that_is_not_there_is_not_made_by_a_query() {
+    let folder = with_data();
+    let output = colonnade(folder.path(), &["sql", "--data", "typo", "-c", "select 1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no directory typo"));
+    assert!(!folder.path().join("typo").exists());
+}
