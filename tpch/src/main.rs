@@ -1,5 +1,6 @@
-//! The program `tpch`: load, run and validate TPC-H, and change its tables under test, on any PostgreSQL-wire server. Exit codes: 0 done and equal, 1 an error, a failed
-//! query or a different answer, 2 wrong use.
+//! The program `tpch`: load, run and validate TPC-H, and change its tables under test, on any PostgreSQL-wire server.
+//!
+//! Exit codes: 0 done and equal; 1 an error, a failed query or a different answer; 2 wrong use.
 
 use std::error::Error;
 use std::io::{ErrorKind, Write};
