@@ -4,14 +4,15 @@
     scripts/python scripts/bench/import_duckdb.py --scale 1 --rounds 3
 
 Each round starts from nothing. Both make the eight tables with their primary keys (tpch/schema.sql), fill them from the same files and
-end with everything durable: DuckDB with INSERT .. SELECT and CHECKPOINT, in one process; Colonnade with one `colonnade import` a
-table into a data directory, processes and their starts included. `duckdb, no keys` is CREATE TABLE AS and CHECKPOINT, which checks and
+end with everything durable: DuckDB with INSERT .. SELECT and CHECKPOINT, in one process; Colonnade with a server for the CREATE TABLEs
+and one `colonnade import` a table into the data directory, processes and their starts included. `duckdb, no keys` is CREATE TABLE AS and CHECKPOINT, which checks and
 indexes nothing. `over the wire` is `tpch load` into a running server: COPY in text, of rows that are generated meanwhile on the same
 cores; the server's resident memory is read when the load is done and after it has been idle. Times are medians of the rounds. `CPU s`
 is user and system time of all processes of a load (over the wire the server's is not in it): less moved by what else the machine does.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import re
@@ -63,32 +64,39 @@ def import_duckdb(files, folder, threads, keys):
     return seconds, size(path)
 
 
+@contextlib.contextmanager
+def served(data, colonnade):
+    """A server of the directory, made if it is not there: its process and URL."""
+    command = [colonnade, "serve", "--data", data, "--listen", "127.0.0.1:0", "--auth", "trust"]
+    server = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        for line in server.stdout:
+            if match := re.match(r"listening on .*:(\d+)", line):
+                break
+        yield server, f"postgres://postgres@127.0.0.1:{match[1]}/postgres"
+    finally:
+        server.terminate()
+        server.wait()
+
+
 def import_embedded(files, folder, colonnade):
     data = folder / "data"
     started = time.perf_counter()
-    run(colonnade, "sql", "--data", data, "-f", ROOT / "tpch/schema.sql")
+    with served(data, colonnade) as (_, url):
+        run(colonnade, "sql", "--url", url, "-f", ROOT / "tpch/schema.sql")
     for table in TABLES:
         run(colonnade, "import", "--data", data, table, files / f"{table}.parquet", stderr=subprocess.DEVNULL)
     return time.perf_counter() - started, size(data)
 
 
 def load_remote(folder, colonnade, tpch, scale, idle):
-    command = [colonnade, "serve", "--data", folder / "data", "--listen", "127.0.0.1:0", "--auth", "trust"]
-    server = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        for line in server.stdout:
-            if match := re.match(r"listening on .*:(\d+)", line):
-                break
-        url = f"postgres://postgres@127.0.0.1:{match[1]}/postgres"
+    with served(folder / "data", colonnade) as (server, url):
         started = time.perf_counter()
         run(tpch, "load", "--url", url, "--scale", scale, stderr=subprocess.DEVNULL)
         seconds = time.perf_counter() - started
         loaded = memory(server.pid)
         time.sleep(idle)
         return seconds, loaded, memory(server.pid), memory(server.pid, "VmHWM")
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def main():

@@ -1,4 +1,4 @@
-# Drivers of Python and Node say the same of us as of PostgreSQL 15, value by value and error by error; psql connects under TLS.
+# Drivers of Python say the same of us as of PostgreSQL 15, value by value and error by error; psql connects under TLS.
 . scripts/checks/server.bash
 
 start_server "$SCRATCH/data"
@@ -6,7 +6,7 @@ psql -X "$URL" -v ON_ERROR_STOP=1 -c 'select 1' -c '\conninfo'
 scripts/python scripts/checks/clients.py "$PORT"
 stop_server
 
-# TLS: a certificate that is checked, passwords bound to it, no way back to plain text.
+# TLS: a certificate that is checked, passwords bound to it; who asks for plain text gets it.
 fixtures=$PWD/crates/server/tests/fixtures
 cat >"$SCRATCH/config.toml" <<END
 [tls]

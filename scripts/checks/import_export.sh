@@ -66,7 +66,9 @@ diff "$cd_to/expected.csv" "$cd_to/remote.csv"
 "$COLONNADE" export --url "$URL" lineitem "$cd_to/remote.parquet"
 scripts/python -c "
 import duckdb
-left = duckdb.sql(\"select count(*) from (select * from '$cd_to/lineitem.parquet' except all select * from '$cd_to/remote.parquet')\").fetchall()[0][0]
-assert left == 0, left
+embedded, remote = (f\"select * from '$cd_to/{name}.parquet'\" for name in ('lineitem', 'remote'))
+for one, other in ((embedded, remote), (remote, embedded)):
+    left = duckdb.sql(f'select count(*) from ({one} except all {other})').fetchall()[0][0]
+    assert left == 0, (left, one, other)
 "
 stop_server

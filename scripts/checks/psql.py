@@ -139,7 +139,9 @@ def main(port):
     differences = 0
     with postgres15.running() as theirs:
         for at in (port, theirs):
-            psql(at, OBJECTS, "-q", "-v", "ON_ERROR_STOP=1")
+            _, errors = psql(at, OBJECTS, "-q", "-v", "ON_ERROR_STOP=1")
+            if errors:
+                raise SystemExit("the objects to show cannot be made:\n" + "\n".join(errors))
         for how, commands in ((exact, EXACT), (masked, MASKED), (exact, QUERIES)):
             for command in commands:
                 expected, found = how(theirs, command), how(port, command)

@@ -13,6 +13,12 @@ fails env PGPASSWORD=wrong psql -X -h 127.0.0.1 -p "$PORT" -U postgres -c 'selec
 [ "$(stat -c %a "$SCRATCH/data/auth.json")" = 600 ]
 fails grep -q "$PASSWORD" -r "$SCRATCH/data"
 
+# Rows are not logged.
+PGPASSWORD=$PASSWORD psql -X -h 127.0.0.1 -p "$PORT" -U postgres -v ON_ERROR_STOP=1 \
+  -c 'create table logged (a int primary key, b text)' -c "insert into logged values (1, 'row-data-9f2')" \
+  -c "select * from logged where b = 'row-data-9f2'"
+fails grep -q 'row-data-9f2' "$SCRATCH/log"
+
 # A second owner is refused, by name of the directory.
 fails "$COLONNADE" sql --data "$SCRATCH/data" -c 'select 1' 2>"$SCRATCH/refused"
 grep -q "$SCRATCH/data" "$SCRATCH/refused"
@@ -25,7 +31,7 @@ SERVER=$!
 for _ in $(seq 300); do grep -q listening "$SCRATCH/said" && break; sleep 0.1; done
 PORT=$(sed -n 's/^listening on .*://p' "$SCRATCH/said")
 PGPASSWORD='s3cret "q"' psql -X -h 127.0.0.1 -p "$PORT" -U postgres -v ON_ERROR_STOP=1 \
-  -c 'create table t (a int primary key, b text)' -c "insert into t values (1, 'row-data-9f2')"
+  -c 'create table t (a int primary key, b text)' -c "insert into t values (1, 'row-data-9f3')"
 # A client in a transaction is waited for; a second signal ends it.
 (echo 'begin; insert into t values (2);' && sleep 30) | PGPASSWORD='s3cret "q"' psql -X -h 127.0.0.1 -p "$PORT" -U postgres \
   >"$SCRATCH/sleeper" 2>&1 &
@@ -37,6 +43,7 @@ kill -0 "$SERVER"
 stop_server
 kill "$sleeper" 2>/dev/null || true
 fails grep -q 's3cret' "$SCRATCH/log"
+fails grep -q 'row-data-9f3' "$SCRATCH/log"
 scripts/python -c "
 import json, sys
 for line in open('$SCRATCH/log'): json.loads(line)

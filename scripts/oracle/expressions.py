@@ -20,9 +20,7 @@ def psql(port, sql):
 
 
 def answer(port, case):
-    over = " over (" in case
-    result = psql(port, f"select pg_typeof(x), x from (select {case} as x from v) as q;" if not over else
-                  f"select pg_typeof(x), x from (select {case} as x from v) as q;")
+    result = psql(port, f"select pg_typeof(x), x from (select {case} as x from v) as q;")
     if result.returncode != 0:
         return "error", result.stderr.split("ERROR:")[1].strip()[:5]
     kind, value = result.stdout.rstrip("\n").split("\t", 1)

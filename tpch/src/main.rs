@@ -1,7 +1,9 @@
-//! The program `tpch`: load, run and validate TPC-H, and change its tables under test, on any PostgreSQL-wire server. Exit codes: 0 done and equal, 1 an error, a failed
-//! query or a different answer, 2 wrong use.
+//! The program `tpch`: load, run and validate TPC-H, and change its tables under test, on any PostgreSQL-wire server.
+//!
+//! Exit codes: 0 done and equal; 1 an error, a failed query or a different answer; 2 wrong use.
 
 use std::error::Error;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -208,9 +210,15 @@ async fn answer<T: Serialize>(
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the result of the program")]
+/// Prints a result. Ends the program where it cannot: without a word if its reader went away, as `head` does.
 fn say(text: &str) {
-    println!("{text}");
+    let Err(error) = writeln!(std::io::stdout().lock(), "{text}") else { return };
+    if error.kind() == ErrorKind::BrokenPipe {
+        // What a shell says of a program that ends by SIGPIPE.
+        std::process::exit(141);
+    }
+    warn(&format!("write to standard output: {error}"));
+    std::process::exit(1);
 }
 
 #[expect(clippy::print_stderr, reason = "errors of the program, beside its result")]

@@ -101,7 +101,6 @@ pub(crate) struct Figures {
     sums_by_transaction: u64,
     couples_by_key: u64,
     queries: u64,
-    broken_invariants: u64,
     /// Zeros unless the server was started here.
     freezes: usize,
     compactions: usize,

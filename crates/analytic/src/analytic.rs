@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::sql::sqlparser::ast::Query;
 use tokio::runtime::Runtime;
@@ -39,26 +39,24 @@ pub struct AnalyticOptions {
 /// Plans and runs queries.
 pub struct Analytic {
     shared: Arc<Shared>,
-    pool: Arc<dyn MemoryPool>,
     runtime: Option<Runtime>,
 }
 
 impl Analytic {
     /// Starts the threads. Errors: the operating system gives none (53000), the spill directory cannot be used (58030).
     pub fn new(options: AnalyticOptions) -> Result<Arc<Analytic>, SqlError> {
-        let pool: Arc<dyn MemoryPool> =
-            Arc::new(TrackConsumersPool::new(FairSpillPool::new(options.memory_bytes_max), CONSUMERS_NAMED));
+        let pool = TrackConsumersPool::new(FairSpillPool::new(options.memory_bytes_max), CONSUMERS_NAMED);
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![options.temp_dir]))
             .with_max_temp_directory_size(options.temp_bytes_max);
         let environment =
-            RuntimeEnvBuilder::new().with_memory_pool(Arc::clone(&pool)).with_disk_manager_builder(disk).build_arc().map_err(
+            RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk).build_arc().map_err(
                 |error| SqlError::new(SqlState::IO_ERROR, format!("prepare the directory for temporary files: {error}")),
             )?;
         let runtime = runtime::build(options.threads)
             .map_err(|error| SqlError::new(SqlState::INSUFFICIENT_RESOURCES, format!("start query threads: {error}")))?;
         let shared = Arc::new(Shared::new(options.threads, options.joins, environment));
-        Ok(Arc::new(Analytic { shared, pool, runtime: Some(runtime) }))
+        Ok(Arc::new(Analytic { shared, runtime: Some(runtime) }))
     }
 
     /// Plans a query. `params` are the types the client declared for `$1`, `$2`, ...; what it left open is inferred.
@@ -72,11 +70,6 @@ impl Analytic {
         params: &[Option<SqlType>],
     ) -> Result<AnalyticPlan, SqlError> {
         plan::plan(self, context, query, None, params)
-    }
-
-    /// Bytes that running queries hold.
-    pub fn memory_bytes(&self) -> usize {
-        self.pool.reserved()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -38,8 +38,9 @@ impl AnalyticPlan {
     /// Errors: as of the stream of [`AnalyticPlan::execute`].
     pub async fn explain(&self, execution: Execution<'_>, options: ExplainOptions) -> Result<Vec<String>, SqlError> {
         let plan = self.with_values(execution.params)?;
-        let session = StatementSession::new(Arc::clone(self.analytic.shared()), execution.now_micros, self.zone.as_deref());
-        let Execution { view, cancel, stats, .. } = execution;
+        let Execution { view, cancel, stats, now_micros, .. } = execution;
+        let shared = Arc::clone(self.analytic.shared());
+        let session = StatementSession::new(shared, now_micros, self.zone.as_deref(), Arc::clone(&cancel));
         let text = Arc::clone(&self.text);
         let (sender, answer) = tokio::sync::oneshot::channel();
         let task = self.analytic.spawn(async move {

@@ -14,7 +14,7 @@
 //!
 //! Not here: key lookups (`point`), transactions and locks (`engine`), statements other than queries (`sql`). DML that needs a query
 //! is planned here as a SELECT of keys and new values ([`DmlSource`]); the rows are written by `sql`. DataFusion's own DML hooks are
-//! never implemented: they lose predicates (`docs/architecture.md`).
+//! never implemented: they lose predicates.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

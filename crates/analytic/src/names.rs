@@ -120,7 +120,8 @@ fn first_name(query: &Query) -> Option<String> {
     }
 }
 
-fn last(name: &ObjectName) -> Option<String> {
+/// The last part of a name: a function's without its schema.
+pub(crate) fn last(name: &ObjectName) -> Option<String> {
     name.0.last().and_then(ObjectNamePart::as_ident).map(folded)
 }
 

@@ -39,13 +39,21 @@ impl Rewrites {
         Rewrites { before: Optimizer::with_rules(before.to_vec()), after: Optimizer::with_rules(after) }
     }
 
-    /// The plan, rewritten to do less.
-    pub(crate) fn apply(&self, plan: LogicalPlan, config: &dyn OptimizerConfig, joins: JoinOrder) -> Result<LogicalPlan> {
+    /// The plan, rewritten to do less. `go_on` is asked between steps and ends it with its error.
+    pub(crate) fn apply(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+        joins: JoinOrder,
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<LogicalPlan> {
         let plan = self.before.optimize(plan, config, |_, _| {})?;
+        go_on()?;
         let plan = match joins {
             JoinOrder::ByCost => join_order::order(plan)?,
             JoinOrder::AsWritten => plan,
         };
+        go_on()?;
         self.after.optimize(plan, config, |_, _| {})
     }
 }

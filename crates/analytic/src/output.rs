@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use types::{ColumnId, SqlError, SqlType, TableId, arrow_form};
 
@@ -14,10 +13,8 @@ use crate::scan::TableProvider;
 pub struct OutputColumn {
     /// The name; not unique, and `?column?` where PostgreSQL says so.
     pub name: String,
-    /// The type.
+    /// The type; that of its arrays is `types::arrow_form::data_type` of it.
     pub data_type: SqlType,
-    /// The Arrow type of its arrays: always `types::arrow_form::data_type(data_type)`.
-    pub arrow_type: DataType,
     /// The table and the column whose values it holds unchanged, if there is one.
     pub origin: Option<(TableId, ColumnId)>,
     /// Whether the query says its length or precision itself, by a cast.
@@ -41,7 +38,6 @@ pub(crate) fn columns(plan: &LogicalPlan) -> Result<Vec<OutputColumn>, SqlError>
             Ok(OutputColumn {
                 name: names::shown(field.name()).to_owned(),
                 data_type,
-                arrow_type: arrow_form::data_type(data_type),
                 origin: origins.get(at).copied().flatten(),
                 cast: casts.get(at).copied().unwrap_or_default(),
             })

@@ -15,6 +15,7 @@ use types::{SqlError, SqlState};
 use crate::names;
 
 mod predicates;
+mod using;
 
 /// Rewrites a query and everything in it. Errors: 0A000 for what cannot be done, 42601 for what makes no sense.
 pub(crate) fn query(query: &mut Query) -> Result<(), SqlError> {
@@ -34,7 +35,7 @@ impl VisitorMut for Preparation {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
-        flow(refuse(query).and_then(|()| limits(query)))
+        flow(refuse(query).and_then(|()| using::order(query)).and_then(|()| limits(query)))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
@@ -51,6 +52,7 @@ impl VisitorMut for Preparation {
         if select.into.is_some() {
             return ControlFlow::Break(SqlError::unsupported("SELECT INTO is not supported").hint("Use CREATE TABLE AS."));
         }
+        flow(using::select(select))?;
         names::name_columns(select);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
@@ -73,7 +75,7 @@ impl VisitorMut for Preparation {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
-        flow(syntax::rewrite(expr))
+        flow(returns_one_row(expr).and_then(|()| syntax::rewrite(expr)))
     }
 }
 
@@ -99,6 +101,16 @@ fn refuse(query: &Query) -> Result<(), SqlError> {
         SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
             Err(SqlError::unsupported("INSERT, UPDATE and DELETE inside a query are not supported"))
         }
+    }
+}
+
+/// Errors: the function gives rows. In FROM it is no expression.
+fn returns_one_row(expr: &Expr) -> Result<(), SqlError> {
+    match expr {
+        Expr::Function(function) if names::last(&function.name).is_some_and(|name| name == "generate_series") => {
+            Err(SqlError::unsupported("generate_series is not supported as an expression").hint("Use it in FROM."))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -195,6 +195,45 @@ impl TableSource for ViewSource {
     }
 }
 
+/// DataFusion's own scalar functions that are PostgreSQL's too and answer as it does. Any other that it has by the name of none of
+/// ours would be one PostgreSQL does not know, or one it knows as something else.
+const SCALAR_FUNCTIONS: [&str; 34] = [
+    "acosh",
+    "array_append",
+    "array_cat",
+    "array_dims",
+    "array_length",
+    "array_ndims",
+    "array_position",
+    "array_positions",
+    "array_prepend",
+    "array_remove",
+    "array_replace",
+    "array_to_string",
+    "asinh",
+    "atanh",
+    "cardinality",
+    "cosh",
+    "date_bin",
+    "decode",
+    "encode",
+    "factorial",
+    "md5",
+    "random",
+    "regexp_count",
+    "regexp_instr",
+    "regexp_like",
+    "regexp_match",
+    "regexp_replace",
+    "sha224",
+    "sha256",
+    "sha384",
+    "sha512",
+    "sinh",
+    "string_to_array",
+    "tanh",
+];
+
 /// A function's name without the schema all of ours are in.
 fn function_name(name: &str) -> &str {
     name.strip_prefix("pg_catalog.").unwrap_or(name)
@@ -248,11 +287,15 @@ impl ContextProvider for Names<'_> {
         expr::arrow_driver::session_function(name, &self.context.session.user, &self.context.session.database)
             .or_else(|| self.context.system.function(name))
             .or_else(|| expr::arrow_driver::scalar_function(name))
-            .or_else(|| self.shared.state().scalar_functions().get(name).cloned())
+            .or_else(|| {
+                let known = SCALAR_FUNCTIONS.contains(&name);
+                known.then(|| self.shared.state().scalar_functions().get(name).cloned()).flatten()
+            })
     }
 
-    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
-        self.shared.state().higher_order_functions().get(name).cloned()
+    /// PostgreSQL has no functions of functions.
+    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {

@@ -29,9 +29,12 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
+use txn::Cancel;
 
+use crate::errors;
 use crate::join_mode::JoinMode;
 use crate::optimize::{JoinOrder, Rewrites};
+use crate::stream::cancel_error;
 use crate::yielding::YieldingJoins;
 
 /// Rows of a batch.
@@ -105,11 +108,12 @@ pub(crate) struct StatementSession {
     shared: Arc<Shared>,
     props: ExecutionProps,
     options: Arc<ConfigOptions>,
+    cancel: Arc<Cancel>,
 }
 
 impl StatementSession {
     /// `now_micros`: when the transaction began, microseconds since 1970-01-01 UTC. `zone`: the session's, `None` for UTC.
-    pub(crate) fn new(shared: Arc<Shared>, now_micros: i64, zone: Option<&str>) -> StatementSession {
+    pub(crate) fn new(shared: Arc<Shared>, now_micros: i64, zone: Option<&str>, cancel: Arc<Cancel>) -> StatementSession {
         let mut options = Arc::clone(shared.state.config_options());
         if let Some(zone) = zone {
             Arc::make_mut(&mut options).execution.time_zone = Some(zone.to_owned());
@@ -117,12 +121,13 @@ impl StatementSession {
         let mut props = ExecutionProps::new();
         props.query_execution_start_time = timestamp_us_to_datetime(now_micros).map(|at| at.and_utc());
         props.config_options = Some(Arc::clone(&options));
-        StatementSession { shared, props, options }
+        StatementSession { shared, props, options, cancel }
     }
 
-    /// The logical plan, rewritten to do less.
+    /// The logical plan, rewritten to do less. Errors: the statement was cancelled meanwhile.
     pub(crate) fn optimize_plan(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        self.shared.rewrites.apply(plan, self, self.shared.joins)
+        let go_on = || if self.cancel.is_set() { Err(errors::raise(cancel_error())) } else { Ok(()) };
+        self.shared.rewrites.apply(plan, self, self.shared.joins, &go_on)
     }
 
     /// How to run an optimized logical plan.

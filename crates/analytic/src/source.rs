@@ -53,9 +53,6 @@ pub trait TableSource: fmt::Debug + Send + Sync {
     /// Rows in all, about.
     fn rows_estimate(&self) -> u64;
 
-    /// Rows of the delta, about.
-    fn delta_rows_estimate(&self) -> u64;
-
     /// What is known of a column; never exact.
     fn column_statistics(&self, column: usize) -> Option<ColumnStatistics>;
 }

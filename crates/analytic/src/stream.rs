@@ -1,8 +1,11 @@
 //! A query while it runs: on the query threads, its batches through a short queue to whoever asked.
 //!
 //! 1. At most [`BATCHES_QUEUED`] batches wait for the reader: a reader that stops, stops the query.
-//! 2. Dropping the stream stops the query. Setting its `Cancel` does too, within [`CANCEL_POLL`] plus a batch.
+//! 2. A query that panics ends with an error: an end without one says that every row has come.
+//! 3. Dropping the stream stops the query. Setting its `Cancel` does too, within [`CANCEL_POLL`] plus a batch.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +13,7 @@ use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use txn::Cancel;
@@ -60,14 +63,14 @@ impl Drop for BatchStream {
 pub(crate) fn start(planned: &AnalyticPlan, plan: LogicalPlan, execution: Execution<'_>) -> BatchStream {
     let AnalyticPlan { analytic, text, zone, .. } = planned;
     let (sender, batches) = mpsc::channel(BATCHES_QUEUED);
-    let session = StatementSession::new(Arc::clone(analytic.shared()), execution.now_micros, zone.as_deref());
-    let Execution { view, cancel, stats, .. } = execution;
+    let Execution { view, cancel, stats, now_micros, .. } = execution;
+    let session = StatementSession::new(Arc::clone(analytic.shared()), now_micros, zone.as_deref(), Arc::clone(&cancel));
     let text = Arc::clone(text);
     let task = analytic.spawn(async move {
         let run = Run { cancel: Arc::clone(&cancel), stats: Arc::clone(&stats) };
-        let drive = drive(plan, view, &session, run, &sender);
+        let drive = AssertUnwindSafe(drive(plan, view, &session, run, &sender)).catch_unwind();
         let outcome = tokio::select! {
-            outcome = drive => outcome,
+            outcome = drive => outcome.unwrap_or_else(|panic| Err(errors::raise(panicked(panic.as_ref())))),
             () = cancelled(&cancel) => Err(errors::raise(cancel_error())),
         };
         if let Err(error) = outcome {
@@ -76,6 +79,11 @@ pub(crate) fn start(planned: &AnalyticPlan, plan: LogicalPlan, execution: Execut
         }
     });
     BatchStream { batches, task, _analytic: Arc::clone(analytic) }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> SqlError {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    SqlError::bug(format!("the query panicked: {}", text.unwrap_or("without a message")))
 }
 
 /// What a cancelled query answers.

@@ -9,7 +9,7 @@ mod support;
 
 use std::collections::HashMap;
 
-use datafusion::sql::sqlparser::ast::{Expr, SelectItem, SetExpr, Statement};
+use datafusion::sql::sqlparser::ast::{SetExpr, Statement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use support::Database;
@@ -90,14 +90,4 @@ fn expressions_answer_as_postgresql_does() {
     }
     assert_eq!(met, deviations.len(), "every deviation is of a case");
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
-}
-
-#[allow(dead_code, reason = "used by the row driver's comparison")]
-fn expression(sql: &str) -> Expr {
-    let query = support::parse(&format!("select {sql}"));
-    let SetExpr::Select(select) = query.body.as_ref() else { panic!("{sql}") };
-    match &select.projection[0] {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr.clone(),
-        other => panic!("{other}"),
-    }
 }

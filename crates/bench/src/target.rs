@@ -18,11 +18,9 @@ use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// The URL cannot be read.
-    #[error("{url:?} is not a URL like postgres://user@host:port/database: {reason}")]
+    #[error("this is not a URL like postgres://user@host:port/database: {reason}")]
     Url {
-        /// The text given, without a password.
-        url: String,
-        /// What is wrong with it.
+        /// What is wrong with it. The text itself is not said: it may have a password in more places than can be told.
         reason: String,
     },
     /// Nobody answers there, or the login is refused.
@@ -53,9 +51,8 @@ pub struct Target {
 impl Target {
     /// Reads a URL; see the module for what may be left out. Errors: [`BenchError::Url`].
     pub fn parse(url: &str) -> Result<Target, BenchError> {
-        let mut config: Config = url
-            .parse()
-            .map_err(|error: tokio_postgres::Error| BenchError::Url { url: without_password(url), reason: describe(&error) })?;
+        let mut config: Config =
+            url.parse().map_err(|error: tokio_postgres::Error| BenchError::Url { reason: describe(&error) })?;
         let from_environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             config.host(from_environment("PGHOST").unwrap_or_else(|| "127.0.0.1".into()));
@@ -111,8 +108,10 @@ fn shown(config: &Config) -> String {
     format!("postgres://{user}@{host}:{port}/{}", config.get_dbname().unwrap_or(user))
 }
 
-/// The URL with everything between the user's colon and the last `@` left out.
+/// The URL with everything between the user's colon and the last `@` left out, and what follows `password=`.
 pub(crate) fn without_password(url: &str) -> String {
+    let named = "password=";
+    let url = url.find(named).map_or(url, |at| &url[..at + named.len()]);
     let start = url.find("://").map_or(0, |at| at + 3);
     match (url.rfind('@'), url[start..].find(':')) {
         (Some(at), Some(colon)) if start + colon < at => format!("{}{}", &url[..start + colon], &url[at..]),
@@ -247,10 +246,28 @@ mod tests {
 
     #[test]
     fn a_bad_url_is_named_without_its_password() {
-        let Err(error) = Target::parse("postgres://ann:secret@host:notaport/x") else { panic!("accepted") };
-        let text = error.to_string();
-        assert!(text.contains("postgres://ann@host:notaport/x"), "{text}");
-        assert!(!text.contains("secret"), "{text}");
+        for url in [
+            "postgres://ann:secret@host:notaport/x",
+            "postgres://ann@host:notaport/x?password=secret",
+            "host=there password=secret port=bad",
+        ] {
+            let Err(error) = Target::parse(url) else { panic!("accepted") };
+            let text = error.to_string();
+            assert!(text.contains("port"), "{text}");
+            assert!(!text.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_command_is_reported_without_its_password() {
+        for (word, shown) in [
+            ("postgres://ann:secret@host/x", "postgres://ann@host/x"),
+            ("--url=postgres://ann@host/x?password=secret", "--url=postgres://ann@host/x?password="),
+            ("host=there password=secret port=1", "host=there password="),
+            ("--scale", "--scale"),
+        ] {
+            assert_eq!(without_password(word), shown);
+        }
     }
 
     #[tokio::test]

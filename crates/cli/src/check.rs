@@ -12,21 +12,17 @@ use crate::exit::{self, Failure, say, warn};
 #[command(after_help = "\
 Examples:
   colonnade check --data shop
-  colonnade check --data shop --repair
 
 The directory must not be in use. Exit codes: 0 nothing is wrong, 3 damage was found or the directory is too damaged to open,
 1 it could not be checked.
 
 Opening a directory already mends what a crash leaves: a torn end of the log is cut, files that nothing names are removed.
---repair says what can be done about the rest. Damaged column files cannot be mended here: there is one copy of each.
-Restore the directory from a backup, or export the tables that are whole.")]
+Damaged column files cannot be mended: there is one copy of each. Restore the directory from a backup, or export the tables that are
+whole.")]
 pub(crate) struct Arguments {
     /// The data directory.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// After checking, say for each finding what can be done about it, and do what can be done.
-    #[arg(long)]
-    repair: bool,
 }
 
 /// Opens the directory without background work, reads everything, prints what is wrong.
@@ -62,14 +58,10 @@ fn check(arguments: &Arguments, env: std::sync::Arc<RealEnv>) -> Result<ExitCode
     if findings.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    if arguments.repair {
-        warn(
-            "Nothing of this can be repaired in place: each column file is there once, and what it lost is nowhere else.\n\
-             Restore the directory from a backup, or write the tables that are not named above to files with colonnade export\n\
-             and import those into a new directory.",
-        );
-    } else {
-        warn("Restore the directory from a backup, or see colonnade check --help for what can be saved.");
-    }
+    warn(
+        "Nothing of this can be repaired in place: each column file is there once, and what it lost is nowhere else.\n\
+         Restore the directory from a backup, or write the tables that are not named above to files with colonnade export\n\
+         and import those into a new directory.",
+    );
     Ok(exit::damaged())
 }

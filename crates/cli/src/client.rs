@@ -192,7 +192,8 @@ impl Embedded {
         let env = RealEnv::new();
         let there = env.exists(dir).map_err(|error| Failure::during(format!("look for {}", dir.display()), error))?;
         if !there && missing == Missing::Refuse {
-            return Err(Failure::new(format!("there is no directory {}", dir.display())));
+            return Err(Failure::new(format!("there is no directory {}", dir.display()))
+                .next("colonnade serve and colonnade import make one"));
         }
         Embedded::of(serve::open(env, dir, sql::Options::default()).await?, database)
     }

@@ -7,8 +7,10 @@
 //! | 2 | wrong use of the command line |
 //! | 3 | `check` found damage, or the directory is too damaged to open |
 //! | 4 | `import` is done, but some rows were rejected |
+//! | 141 | whoever read the output went away: what a shell says of a program that ends by SIGPIPE |
 
 use std::fmt::Display;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use bench::BenchError;
@@ -19,6 +21,7 @@ const ERROR: u8 = 1;
 const USAGE: u8 = 2;
 const DAMAGED: u8 = 3;
 const REJECTED: u8 = 4;
+const OUTPUT_GONE: u8 = 141;
 
 /// Why a command stopped.
 #[derive(Debug)]
@@ -110,10 +113,14 @@ pub(crate) fn rejected() -> ExitCode {
     ExitCode::from(REJECTED)
 }
 
-/// Prints a result.
-#[expect(clippy::print_stdout, reason = "the result of a command")]
+/// Prints a result. Ends the program where it cannot: without a word if its reader went away, as `head` does.
 pub(crate) fn say(text: &str) {
-    println!("{text}");
+    let Err(error) = writeln!(std::io::stdout().lock(), "{text}") else { return };
+    if error.kind() == ErrorKind::BrokenPipe {
+        std::process::exit(OUTPUT_GONE.into());
+    }
+    warn(&format!("write to standard output: {error}"));
+    std::process::exit(ERROR.into());
 }
 
 /// Prints something beside the result.

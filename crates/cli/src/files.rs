@@ -20,6 +20,13 @@ impl Input {
     pub(crate) fn reopen(&self) -> io::Result<File> {
         File::open(&self.path)
     }
+
+    /// Whether the path leads to this very file, by whatever name.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let place = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+        matches!((self.file.metadata(), std::fs::metadata(path)), (Ok(ours), Ok(there)) if place(&ours) == place(&there))
+    }
 }
 
 /// Opens every file that the arguments name. An argument that is no file is a pattern (`*`, `?`, `[..]`, `**`); its files are
@@ -73,10 +80,7 @@ pub(crate) struct Output {
 impl Output {
     /// Begins a file. The one of that name, if there is one, stays as it is until [`Output::finish`].
     pub(crate) fn create(path: &Path) -> Result<Output, Failure> {
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         let temporary = tempfile::Builder::new()
             .prefix(".colonnade-")
             .permissions(permissions())
@@ -99,7 +103,15 @@ impl Output {
         let failed = |error: io::Error| Failure::during(format!("write {}", path.display()), error);
         temporary.as_file().sync_all().map_err(failed)?;
         temporary.persist(&path).map_err(|error| failed(error.error))?;
-        Ok(())
+        // The name is the folder's.
+        File::open(folder_of(&path)).and_then(|folder| folder.sync_all()).map_err(failed)
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 

@@ -11,7 +11,7 @@
 //!    exists already) ends the import.
 //! 3. Memory does not grow with the files: a few batches, and what the database keeps.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bench::Progress;
@@ -19,19 +19,25 @@ use types::SqlType;
 
 use crate::client::{Client, Missing, Place};
 use crate::exit::{self, Failure, say, warn};
-use crate::files;
+use crate::files::{self, Input};
 use crate::names::{TableName, literal, shown};
 
 mod batch;
 mod csv;
 mod infer;
 mod parquet;
+mod records;
 mod rejects;
 mod sink;
 mod source;
 
 use rejects::Rejects;
 use source::{CsvForm, Source};
+
+/// Rows looked at to infer columns: enough to meet most kinds of values, and read in a moment.
+const ROWS_INFERRED_FROM: usize = 100_000;
+/// Of each file at least, however many there are.
+const ROWS_INFERRED_FROM_FILE: usize = 1_000;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -43,7 +49,8 @@ Examples:
 Columns are matched by name: the header of a CSV file, the schema of a Parquet file. Columns of the table that a file does not have
 get their defaults. With --no-header the columns of a CSV file are the table's, in order.
 
-A row that cannot be read, or has a value that does not fit, goes to the rejects file (CSV: file, line, column, reason, record) and
+An empty field is NULL unless it is quoted. With --create a value that the inferred type would change (more decimals, a time of day)
+does not fit. A row that has the wrong number of fields, or a value that does not fit, goes to the rejects file (CSV: file, line, column, reason, record) and
 is counted; the exit code is then 4. For Parquet the line is the row's number. A key that exists already ends the import.
 Nothing of an import that fails is kept.")]
 pub(crate) struct Arguments {
@@ -57,13 +64,13 @@ pub(crate) struct Arguments {
     /// CSV (.csv, .tsv) and Parquet (.parquet) files; patterns such as 'dir/*.csv'.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// Make the table with columns inferred from the first file; shows the statement.
+    /// Make the table with columns inferred from the files' first rows; shows the statement.
     #[arg(long)]
     create: bool,
     /// Columns of the primary key of a table that --create makes.
     #[arg(long, value_delimiter = ',', requires = "create", value_name = "COLUMN")]
     primary_key: Vec<String>,
-    /// Where rejected rows go [default: TABLE.rejects.csv, made when there is one].
+    /// Where rejected rows go; a file of that name is replaced [default: TABLE.rejects.csv, made when there is one].
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Give up when more rows than this are rejected.
@@ -95,9 +102,9 @@ pub(crate) struct Column {
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let table = TableName::parse(&arguments.table)?;
     let form = CsvForm::new(arguments.delimiter, &arguments.null, !arguments.no_header)?;
-    let sources =
-        files::open_all(&arguments.files)?.into_iter().map(|input| Source::open(input, &form)).collect::<Result<Vec<_>, _>>()?;
-    let rejects_path = arguments.rejects.clone().unwrap_or_else(|| PathBuf::from(format!("{}.rejects.csv", table.table)));
+    let inputs = files::open_all(&arguments.files)?;
+    let rejects_path = rejects_path(arguments.rejects.as_deref(), &table.table, &inputs)?;
+    let sources = inputs.into_iter().map(|input| Source::open(input, &form)).collect::<Result<Vec<_>, _>>()?;
     let rejects = Rejects::new(rejects_path.clone(), arguments.max_rejects);
 
     let mut client = Client::open(&arguments.place, &arguments.database, Missing::Create).await?;
@@ -117,6 +124,21 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     Ok(exit::rejected())
 }
 
+/// Where rejected rows go. Errors: it would replace a file that is imported, or, unless it was named, any file.
+fn rejects_path(named: Option<&Path>, table: &str, inputs: &[Input]) -> Result<PathBuf, Failure> {
+    let path = named.map_or_else(|| PathBuf::from(format!("{table}.rejects.csv")), Path::to_owned);
+    let next = "name another file for rejected rows with --rejects";
+    if inputs.iter().any(|input| input.is_at(&path)) {
+        return Err(
+            Failure::usage(format!("{} is to be imported, and rejected rows would replace it", path.display())).next(next)
+        );
+    }
+    if named.is_none() && path.exists() {
+        return Err(Failure::usage(format!("{} is there already, and rejected rows would replace it", path.display())).next(next));
+    }
+    Ok(path)
+}
+
 /// Returns how many rows were rejected.
 async fn import(
     arguments: &Arguments,
@@ -126,10 +148,11 @@ async fn import(
     client: &mut Client,
     progress: &Progress,
 ) -> Result<u64, Failure> {
-    let first = sources.first_mut().ok_or_else(|| Failure::usage("no file was named"))?;
+    let rows = (ROWS_INFERRED_FROM / sources.len().max(1)).max(ROWS_INFERRED_FROM_FILE);
     client.run("begin", &mut |_| {}).await?;
     if arguments.create {
-        let statement = create_table(table, &first.infer()?, &arguments.primary_key)?;
+        let guesses = sources.iter().map(|source| source.infer(rows)).collect::<Result<Vec<_>, _>>()?;
+        let statement = create_table(table, &infer::columns(guesses)?, &arguments.primary_key)?;
         say(&statement);
         client
             .run(&statement, &mut |_| {})
@@ -138,11 +161,15 @@ async fn import(
     }
     let columns = table_columns(client, table).await.map_err(|failure| match arguments.create {
         true => failure,
-        false => failure.next("--create makes the table with columns inferred from the first file"),
+        false => failure.next("--create makes the table with columns inferred from the files"),
     })?;
+    let first = sources.first().ok_or_else(|| Failure::usage("no file was named"))?;
     let chosen = first.columns_of(&columns)?;
     for source in &mut sources {
         source.bind(&chosen)?;
+        if arguments.create {
+            source.hold_to_inferred();
+        }
     }
     let rejected = sink::load(client, table, &chosen, sources, rejects, progress).await?;
     client.run("commit", &mut |_| {}).await?;
@@ -199,6 +226,7 @@ fn create_table(table: &TableName, columns: &[Column], primary_key: &[String]) -
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "files of the user's, not the database's")]
 mod tests {
     use super::*;
 
@@ -212,5 +240,23 @@ mod tests {
             "create table shop.items (\n    id bigint not null,\n    \"Odd Name\" numeric(15,2),\n    primary key (id)\n);"
         );
         assert!(create_table(&table, &columns, &["other".into()]).is_err());
+    }
+
+    #[test]
+    fn rejected_rows_never_replace_what_is_imported() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("same.csv"), folder.path().join("other.csv"));
+        std::fs::write(&path, "a\n1\n").unwrap();
+        std::fs::hard_link(&path, &other).unwrap();
+        let inputs = files::open_all(&[path.display().to_string()]).unwrap();
+        assert!(rejects_path(Some(&path), "t", &inputs).is_err());
+        assert!(rejects_path(Some(&folder.path().join(".").join("same.csv")), "t", &inputs).is_err());
+        assert!(rejects_path(Some(&other), "t", &inputs).is_err());
+        assert!(rejects_path(Some(&folder.path().join("bad.csv")), "t", &inputs).is_ok());
+        // The default one may be of the last run.
+        let table = folder.path().join("t").display().to_string();
+        assert!(rejects_path(None, &table, &inputs).is_ok());
+        std::fs::write(folder.path().join("t.rejects.csv"), "file,line\n").unwrap();
+        assert!(rejects_path(None, &table, &inputs).is_err());
     }
 }

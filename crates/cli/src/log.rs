@@ -1,13 +1,17 @@
 //! What is logged, where to, and changing it while the program runs.
 //!
 //! 1. Logs go to standard error: text for people, or one JSON object a line.
-//! 2. A level is `error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,server=debug`.
+//! 2. No level that is not about the parser itself logs values of rows.
+//! 3. A level is `error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,server=debug`.
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::exit::Failure;
+
+/// The parser's debug log has what is parsed, and with it the values of rows. A level given for it by name replaces this one.
+const WITHOUT_ROWS: &str = "sqlparser=info";
 
 /// The form of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -49,8 +53,22 @@ pub(crate) fn start(format: Format, level: &str) -> Result<Level, Failure> {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, Failure> {
-    EnvFilter::builder().parse(level).map_err(|error| {
+    EnvFilter::builder().parse(format!("{WITHOUT_ROWS},{level}")).map_err(|error| {
         Failure::usage(format!("log level {level:?}: {error}"))
             .next("a level is error, warn, info, debug or trace, or a filter such as info,server=debug")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_logged_only_where_the_parser_is_named() {
+        let shown = |level: &str| filter(level).unwrap().to_string();
+        assert!(shown("debug").contains("sqlparser=info"), "{}", shown("debug"));
+        assert!(shown("info,server=trace").contains("sqlparser=info"), "{}", shown("info,server=trace"));
+        assert!(shown("sqlparser=debug").contains("sqlparser=debug"), "{}", shown("sqlparser=debug"));
+        assert!(filter("loud,,=").is_err());
+    }
 }

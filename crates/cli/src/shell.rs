@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
 
 /// Runs what is given, or a prompt.
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let mut client = Client::open(&arguments.place, &arguments.database, Missing::Create).await?;
+    let mut client = Client::open(&arguments.place, &arguments.database, Missing::Refuse).await?;
     let mut shell = Shell { printer: Printer::new(arguments.format), timing: false };
     let outcome = match (&arguments.command, &arguments.file) {
         (Some(text), _) => shell.run(&mut client, text).await,

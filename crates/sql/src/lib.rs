@@ -47,6 +47,7 @@ mod watch;
 pub use activity::{ActivityState, SessionActivity};
 pub use answer::{Answer, CopyInInfo, CopyOut, RowBatch, Rows};
 pub use append::Append;
+pub use copy::decode::{Input as CopyInput, Record as CopyRecord};
 pub use format::{ByteaOutput, FormatOptions};
 pub use instance::{Instance, Options};
 pub use notice::{Notice, Severity};

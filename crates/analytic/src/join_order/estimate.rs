@@ -214,10 +214,14 @@ fn of_join(join: &Join) -> Estimate {
             };
             both.with_rows(rows)
         }
-        JoinType::LeftSemi => left.reduced(semi_share_of(join)),
-        JoinType::LeftAnti => left.reduced(anti_share(semi_share_of(join))),
-        JoinType::RightSemi => right.reduced(semi_share_of(join)),
-        JoinType::RightAnti => right.reduced(anti_share(semi_share_of(join))),
+        JoinType::LeftSemi | JoinType::LeftAnti => {
+            let semi = semi_share_of(join, &left, &right);
+            left.reduced(if join.join_type == JoinType::LeftSemi { semi } else { anti_share(semi) })
+        }
+        JoinType::RightSemi | JoinType::RightAnti => {
+            let semi = semi_share_of(join, &left, &right);
+            right.reduced(if join.join_type == JoinType::RightSemi { semi } else { anti_share(semi) })
+        }
         JoinType::LeftMark => left,
         JoinType::RightMark => right,
     }
@@ -231,16 +235,16 @@ impl Estimate {
     }
 }
 
-fn semi_share_of(join: &Join) -> f64 {
-    let (left, right) = (Estimate::of(&join.left), Estimate::of(&join.right));
+/// Both sides are given: estimating them again at each of many joins in a row would double the work at each.
+fn semi_share_of(join: &Join, left: &Estimate, right: &Estimate) -> f64 {
     match join.join_type {
         JoinType::RightSemi | JoinType::RightAnti => {
             let on: Vec<(&Expr, &Expr)> = join.on.iter().map(|(left, right)| (right, left)).collect();
-            semi_share(&right, &left, &on, join.filter.is_some())
+            semi_share(right, left, &on, join.filter.is_some())
         }
         _ => {
             let on: Vec<(&Expr, &Expr)> = join.on.iter().map(|(left, right)| (left, right)).collect();
-            semi_share(&left, &right, &on, join.filter.is_some())
+            semi_share(left, right, &on, join.filter.is_some())
         }
     }
 }

@@ -9,13 +9,18 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Query, SelectItem, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut, visit_expressions,
+};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use types::SqlError;
 
 /// The name of what IN compares with: no user's.
 const SET: &str = "\u{1}set";
+
+/// The name of its one column: no user's either, or it would be taken for one of the outer query's.
+const VALUE: &str = "\u{1}value";
 
 /// Rewrites the predicates over subqueries in an item of a SELECT list, not those inside subqueries.
 pub(super) fn as_values(expr: &mut Expr) -> Result<(), SqlError> {
@@ -81,24 +86,27 @@ fn exists(query: Query) -> Result<Expr, SqlError> {
     scalar("SELECT count(*) > 0 FROM (SELECT 1) AS s", query, &[])
 }
 
-/// Whether an aggregate gives the query a row where its tables have none.
+/// Whether an aggregate may give the query a row where its tables have none: any function is taken for one.
 fn has_aggregate(items: &[SelectItem]) -> bool {
-    items.iter().any(|item| match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-            matches!(expr, Expr::Function(_) | Expr::Case { .. })
-        }
-        _ => false,
-    })
+    let function = |expr: &Expr| match expr {
+        Expr::Function(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    items.iter().any(|item| visit_expressions(item, function).is_break())
 }
 
 fn is_in(expr: Expr, query: Query) -> Result<Expr, SqlError> {
     let found = scalar(
-        &format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(v) WHERE \"{SET}\".v = \"{SET}\""),
+        &format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(\"{VALUE}\") WHERE \"{SET}\".\"{VALUE}\" = \"{SET}\""),
         query.clone(),
         std::slice::from_ref(&expr),
     )?;
     let any = scalar("SELECT count(*) > 0 FROM (SELECT 1) AS s", query.clone(), &[])?;
-    let with_null = scalar(&format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(v) WHERE \"{SET}\".v IS NULL"), query, &[])?;
+    let with_null = scalar(
+        &format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(\"{VALUE}\") WHERE \"{SET}\".\"{VALUE}\" IS NULL"),
+        query,
+        &[],
+    )?;
     let mut case =
         expression("CASE WHEN found THEN true WHEN x IS NULL AND any_row THEN NULL WHEN with_null THEN NULL ELSE false END")?;
     substitute(&mut case, &[("found", found), ("x", expr), ("any_row", any), ("with_null", with_null)]);
@@ -123,7 +131,7 @@ fn scalar(template: &str, query: Query, values: &[Expr]) -> Result<Expr, SqlErro
 }
 
 /// Puts expressions where a name stands for them.
-fn substitute(expr: &mut Expr, values: &[(&str, Expr)]) {
+pub(super) fn substitute(expr: &mut Expr, values: &[(&str, Expr)]) {
     struct Names<'a>(&'a [(&'a str, Expr)]);
     impl VisitorMut for Names<'_> {
         type Break = ();
@@ -145,7 +153,7 @@ fn parsed(sql: &str) -> Result<Query, SqlError> {
     query.map(|query| *query).map_err(|error| SqlError::bug(format!("template {sql:?}: {error}")))
 }
 
-fn expression(sql: &str) -> Result<Expr, SqlError> {
+pub(super) fn expression(sql: &str) -> Result<Expr, SqlError> {
     let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
     parsed.map_err(|error| SqlError::bug(format!("template {sql:?}: {error}")))
 }

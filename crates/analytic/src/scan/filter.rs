@@ -2,8 +2,11 @@
 //!
 //! 1. Conditions are tried in an order that is learnt: what drops most rows for its price comes first.
 //! 2. Once few rows are left, the next condition is computed for those only.
-//! 3. A dynamic filter that drops little is left out, and tried again later: leaving it out never changes the result.
+//! 3. A condition that can fail comes behind those that cannot, as written, and is computed only for rows that are left: a row that
+//!    is deleted or excluded raises no error.
+//! 4. A dynamic filter that drops little is left out, and tried again later: leaving it out never changes the result.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
@@ -11,8 +14,11 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::{and, filter_record_batch, prep_null_mask_filter};
 use datafusion::common::Result;
 use datafusion::common::cast::as_boolean_array;
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{BinaryExpr, InListExpr, IsNotNullExpr, IsNullExpr};
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
+};
 
 /// A condition is computed on the rows that are left only if at most one in this many is.
 const COMPACT_BELOW: usize = 4;
@@ -27,6 +33,7 @@ struct Condition {
     expr: Arc<dyn PhysicalExpr>,
     /// About what a row costs, in comparisons of a number.
     cost: f64,
+    can_fail: bool,
     dynamic: bool,
     rows_in: u64,
     rows_kept: u64,
@@ -43,6 +50,7 @@ impl Conditions {
     pub(super) fn new(fixed: &[Arc<dyn PhysicalExpr>], dynamic: &[Arc<dyn PhysicalExpr>]) -> Conditions {
         let condition = |expr: &Arc<dyn PhysicalExpr>, dynamic| Condition {
             cost: if dynamic { 6.0 } else { cost(expr) },
+            can_fail: can_fail(expr),
             expr: Arc::clone(expr),
             dynamic,
             rows_in: 0,
@@ -51,7 +59,7 @@ impl Conditions {
         };
         let mut conditions: Vec<Condition> =
             fixed.iter().map(|e| condition(e, false)).chain(dynamic.iter().map(|e| condition(e, true))).collect();
-        conditions.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        conditions.sort_by(|a, b| order(a, b, |condition| condition.cost));
         Conditions { conditions, batches: 0 }
     }
 
@@ -71,7 +79,7 @@ impl Conditions {
                 break;
             }
             let found = match &kept {
-                Some(mask) if rows * COMPACT_BELOW <= batch.num_rows() => {
+                Some(mask) if condition.can_fail || rows * COMPACT_BELOW <= batch.num_rows() => {
                     let compact = filter_record_batch(batch, mask)?;
                     spread(mask, &evaluate(&condition.expr, &compact)?)
                 }
@@ -100,8 +108,7 @@ impl Conditions {
             condition.rows_in = 0;
             condition.rows_kept = 0;
         }
-        let rank = |c: &Condition| (c.kept() - 1.0) / c.cost;
-        self.conditions.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
+        self.conditions.sort_by(|a, b| order(a, b, |condition| (condition.kept() - 1.0) / condition.cost));
     }
 }
 
@@ -109,6 +116,32 @@ impl Condition {
     fn kept(&self) -> f64 {
         if self.rows_in == 0 { 0.5 } else { self.rows_kept as f64 / self.rows_in as f64 }
     }
+}
+
+/// Conditions that cannot fail by their rank, then the others as they are.
+fn order(a: &Condition, b: &Condition, rank: impl Fn(&Condition) -> f64) -> Ordering {
+    a.can_fail.cmp(&b.can_fail).then_with(|| if a.can_fail { Ordering::Equal } else { rank(a).total_cmp(&rank(b)) })
+}
+
+/// Whether there may be a row for which the condition is an error: anything but comparisons of columns and constants.
+fn can_fail(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    use Operator::{And, Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq, Or};
+    let safe = match expr.downcast_ref::<BinaryExpr>() {
+        Some(binary) => {
+            matches!(binary.op(), Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom | And | Or)
+        }
+        None => {
+            expr.is::<Column>()
+                || expr.is::<Literal>()
+                || expr.is::<InListExpr>()
+                || expr.is::<IsNullExpr>()
+                || expr.is::<IsNotNullExpr>()
+                || expr.is::<LikeExpr>()
+                || expr.is::<NotExpr>()
+                || expr.is::<DynamicFilterPhysicalExpr>()
+        }
+    };
+    !safe || expr.children().into_iter().any(can_fail)
 }
 
 /// True where the condition is true, false where it is false or NULL.

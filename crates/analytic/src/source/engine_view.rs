@@ -83,10 +83,6 @@ impl TableSource for EngineTable {
         self.0.rows_estimate()
     }
 
-    fn delta_rows_estimate(&self) -> u64 {
-        self.0.delta_rows_estimate()
-    }
-
     fn column_statistics(&self, column: usize) -> Option<ColumnStatistics> {
         self.0.column_statistics(column)
     }

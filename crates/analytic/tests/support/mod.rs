@@ -124,10 +124,6 @@ impl TableSource for MemoryTable {
         self.units.iter().chain(&self.delta).map(|b| b.num_rows() as u64).sum::<u64>() - dead
     }
 
-    fn delta_rows_estimate(&self) -> u64 {
-        self.delta.iter().map(|b| b.num_rows() as u64).sum()
-    }
-
     fn column_statistics(&self, column: usize) -> Option<ColumnStatistics> {
         let t = self.definition.stored_type(column);
         let values: Vec<Datum> = self
@@ -314,7 +310,7 @@ pub(crate) fn rows_of(plan: &AnalyticPlan, execution: Execution<'_>) -> Result<V
     while let Some(batch) = stream.next_blocking() {
         let batch = batch?;
         for (column, expected) in batch.columns().iter().zip(plan.columns()) {
-            assert_eq!(*column.data_type(), expected.arrow_type, "column {}", expected.name);
+            assert_eq!(*column.data_type(), arrow_form::data_type(expected.data_type), "column {}", expected.name);
         }
         for row in 0..batch.num_rows() {
             let value = |(column, t): (&ArrayRef, &SqlType)| match arrow_form::datum_at(column, row, *t) {

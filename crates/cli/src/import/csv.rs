@@ -1,46 +1,46 @@
 //! Rows from a CSV file.
 //!
-//! 1. Quotes are RFC 4180's: a field in double quotes may hold delimiters, line ends and doubled quotes.
-//! 2. Whether a field was quoted does not matter: by default every empty field is NULL (`--null` chooses another text).
-//! 3. Values are read by the database's own rules (`types::text`), dates in UTC.
+//! 1. Records are COPY's (`records`). A file of several columns may have empty lines: they are no rows.
+//! 2. Values are read by the database's own rules (`types::text`), dates in UTC.
+//! 3. In a column whose type was inferred, a value that the type would change is refused (`infer::keeps`).
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
 use bench::Progress;
-use csv::{ByteRecord, Reader, ReaderBuilder};
+use sql::CopyRecord;
 use types::arrow_form::ColumnBuilder;
-use types::{DatumRef, SqlError, SqlType, text};
+use types::{DatumRef, SqlError, SqlState, SqlType, text};
 
 use crate::exit::Failure;
 use crate::files::Input;
 use crate::import::Column;
 use crate::import::batch::{Faults, ROWS_PER_BATCH, good_rows, null_refused, schema};
-use crate::import::infer::Inference;
-use crate::import::rejects::{Rejects, line_of};
+use crate::import::infer::{Guess, Inference, Kind, keeps};
+use crate::import::records::Records;
+use crate::import::rejects::Rejects;
 use crate::import::source::CsvForm;
-
-/// Rows looked at to infer columns: enough to meet most kinds of values, and read in a moment.
-const ROWS_INFERRED_FROM: usize = 100_000;
 
 /// An open CSV file.
 pub(super) struct CsvSource {
     input: Input,
-    reader: Reader<File>,
+    records: Records,
     form: CsvForm,
     names: Option<Vec<String>>,
     columns: Vec<Column>,
     /// The file's column for each of `columns`.
     places: Vec<usize>,
+    /// The columns' types were inferred.
+    inferred: bool,
 }
 
 impl CsvSource {
     pub(super) fn open(input: Input, form: &CsvForm, delimiter: u8) -> Result<CsvSource, Failure> {
         let form = CsvForm { delimiter: Some(form.delimiter.unwrap_or(delimiter)), ..form.clone() };
-        let reader = reader(&input, &form)?;
-        let mut source = CsvSource { input, reader, form, names: None, columns: Vec::new(), places: Vec::new() };
+        let records = Records::open(&input, &form)?;
+        let mut source =
+            CsvSource { input, records, form, names: None, columns: Vec::new(), places: Vec::new(), inferred: false };
         source.names = source.read_header()?;
         Ok(source)
     }
@@ -53,16 +53,18 @@ impl CsvSource {
         if !self.form.header {
             return Ok(None);
         }
-        let mut record = ByteRecord::new();
-        if !self.reader.read_byte_record(&mut record).map_err(|error| self.failed(error))? {
+        let mut record = CopyRecord::default();
+        if !self.records.next(&mut record)? {
             return Err(self.failed("it is empty, so it has no header").next("--no-header takes every line as a row"));
         }
-        let names: Vec<String> = record.iter().map(|field| String::from_utf8_lossy(field).trim().to_owned()).collect();
-        let without_mark = names.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect::<Vec<_>>();
-        if without_mark.iter().any(String::is_empty) {
+        let name = |field: &Option<_>| {
+            field.as_ref().map_or(String::new(), |at| String::from_utf8_lossy(record.value(at)).trim().to_owned())
+        };
+        let names: Vec<String> = record.fields.iter().map(name).collect();
+        if names.iter().any(String::is_empty) {
             return Err(self.failed("a column in its header has no name").next("--no-header takes the first line as a row"));
         }
-        Ok(Some(without_mark))
+        Ok(Some(names))
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -77,24 +79,24 @@ impl CsvSource {
         self.names.as_deref()
     }
 
-    /// Looks at the first rows, with a reader of its own.
-    pub(super) fn infer(&self) -> Result<Vec<Column>, Failure> {
-        let mut reader = reader(&self.input, &self.form)?;
-        let mut record = ByteRecord::new();
+    /// Looks at so many of the first rows, with a reader of its own.
+    pub(super) fn infer(&self, rows: usize) -> Result<Vec<Guess>, Failure> {
+        let mut records = Records::open(&self.input, &self.form)?;
+        let mut record = CopyRecord::default();
         if self.form.header {
-            reader.read_byte_record(&mut record).map_err(|error| self.failed(error))?;
+            records.next(&mut record)?;
         }
         let mut kinds: Vec<Inference> = self.names.iter().flatten().map(|_| Inference::default()).collect();
-        for _ in 0..ROWS_INFERRED_FROM {
-            if !reader.read_byte_record(&mut record).map_err(|error| self.failed(error))? {
+        for _ in 0..rows {
+            if !records.next(&mut record)? {
                 break;
             }
-            if self.names.is_none() && kinds.len() < record.len() {
-                kinds.resize_with(record.len(), Inference::default);
+            if self.names.is_none() && kinds.len() < record.fields.len() {
+                kinds.resize_with(record.fields.len(), Inference::default);
             }
-            for (field, kind) in record.iter().zip(&mut kinds) {
-                if field != self.form.null {
-                    kind.see(&String::from_utf8_lossy(field));
+            for (field, kind) in record.fields.iter().zip(&mut kinds) {
+                if let Some(field) = field {
+                    kind.see(&String::from_utf8_lossy(record.value(field)));
                 }
             }
         }
@@ -102,16 +104,18 @@ impl CsvSource {
             Some(names) => names[at].to_lowercase(),
             None => format!("column{}", at + 1),
         };
-        Ok(kinds
-            .iter()
-            .enumerate()
-            .map(|(at, kind)| Column { name: name(at), data_type: kind.sql_type(), not_null: false })
-            .collect())
+        let guess = |(at, kind)| Guess { name: name(at), kind: Kind::Seen(kind), not_null: false };
+        Ok(kinds.into_iter().enumerate().map(guess).collect())
     }
 
     pub(super) fn bind(&mut self, columns: &[Column], places: Vec<usize>) {
         self.columns = columns.to_vec();
         self.places = places;
+    }
+
+    /// Says that the columns' types were inferred.
+    pub(super) fn hold_to_inferred(&mut self) {
+        self.inferred = true;
     }
 
     pub(super) fn read(
@@ -126,28 +130,30 @@ impl CsvSource {
             self.columns.iter().map(|column| ColumnBuilder::new(column.data_type, ROWS_PER_BATCH)).collect();
         let mut faults = Faults::default();
         let mut bad_records: Vec<(u64, String)> = Vec::new();
-        let mut record = ByteRecord::new();
+        let mut record = CopyRecord::default();
         let mut position = 0;
         let mut more = true;
         while more {
             let mut rows = 0;
             bad_records.clear();
             while rows < ROWS_PER_BATCH {
-                more = self.reader.read_byte_record(&mut record).map_err(|error| self.failed(error))?;
+                more = self.records.next(&mut record)?;
                 if !more {
                     break;
                 }
-                let bad = match record.len() == fields {
+                if fields > 1 && record.sent().is_empty() {
+                    continue;
+                }
+                let bad = match record.fields.len() == fields {
                     true => self.append(&record, rows, &mut builders, &mut faults),
                     false => {
                         builders.iter_mut().for_each(|builder| builder.append(DatumRef::Null));
-                        faults.add(rows, "", format!("{} fields, expected {fields}", record.len()));
+                        faults.add(rows, "", format!("{} fields, expected {fields}", record.fields.len()));
                         true
                     }
                 };
                 if bad {
-                    let line = record.position().map_or(0, csv::Position::line);
-                    bad_records.push((line, line_of(record.iter()).trim_end_matches('\n').to_owned()));
+                    bad_records.push((self.records.line(), String::from_utf8_lossy(record.sent()).into_owned()));
                 }
                 rows += 1;
             }
@@ -157,7 +163,7 @@ impl CsvSource {
             }
             let arrays = builders.iter_mut().map(ColumnBuilder::finish).collect();
             let batch = good_rows(&schema, arrays, &bad)?;
-            let now = self.reader.position().byte();
+            let now = self.records.bytes();
             progress.add(now - position);
             progress.add_rows(batch.num_rows() as u64);
             position = now;
@@ -169,19 +175,19 @@ impl CsvSource {
     }
 
     /// Appends a row's values, NULL for those that do not fit. Returns whether there was one.
-    fn append(&self, record: &ByteRecord, row: usize, builders: &mut [ColumnBuilder], faults: &mut Faults) -> bool {
+    fn append(&self, record: &CopyRecord, row: usize, builders: &mut [ColumnBuilder], faults: &mut Faults) -> bool {
         let mut bad = false;
         for ((column, place), builder) in self.columns.iter().zip(&self.places).zip(builders) {
-            let reason = match record.get(*place) {
-                Some(field) if field != self.form.null => match append_value(column.data_type, field, builder) {
+            let reason = match record.fields.get(*place).and_then(Option::as_ref) {
+                Some(field) => match self.append_value(column.data_type, record.value(field), builder) {
                     Ok(()) => continue,
                     Err(error) => error.message,
                 },
-                _ if !column.not_null => {
+                None if !column.not_null => {
                     builder.append(DatumRef::Null);
                     continue;
                 }
-                _ => null_refused(column),
+                None => null_refused(column),
             };
             builder.append(DatumRef::Null);
             faults.add(row, &column.name, reason);
@@ -189,35 +195,22 @@ impl CsvSource {
         }
         bad
     }
-}
 
-fn reader(input: &Input, form: &CsvForm) -> Result<Reader<File>, Failure> {
-    let failed = |error: std::io::Error| Failure::during(format!("read {}", input.path.display()), error);
-    let file = input.reopen().map_err(failed)?;
-    Ok(ReaderBuilder::new()
-        .delimiter(form.delimiter.unwrap_or(b','))
-        .has_headers(false)
-        .flexible(true)
-        .buffer_capacity(1 << 20)
-        .from_reader(file))
-}
-
-/// Appends a field as a value of a type, or nothing if it is none.
-fn append_value(t: SqlType, field: &[u8], builder: &mut ColumnBuilder) -> Result<(), SqlError> {
-    let field = match std::str::from_utf8(field) {
-        Ok(field) => field,
-        Err(_) => {
-            return Err(SqlError::new(
-                types::SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-                "invalid byte sequence for encoding \"UTF8\"",
-            ));
+    /// Appends a field as a value of a type, or nothing if it is none.
+    fn append_value(&self, t: SqlType, field: &[u8], builder: &mut ColumnBuilder) -> Result<(), SqlError> {
+        let field = std::str::from_utf8(field)
+            .map_err(|_| SqlError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\""))?;
+        if t.is_string() {
+            let fitted: Cow<'_, str> = text::fit_string(t, text::no_zero_byte(field)?)?;
+            builder.append(DatumRef::Text(&fitted));
+            return Ok(());
         }
-    };
-    if t.is_string() {
-        let fitted: Cow<'_, str> = text::fit_string(t, text::no_zero_byte(field)?)?;
-        builder.append(DatumRef::Text(&fitted));
-    } else {
-        builder.append(text::parse(t, field)?.as_ref());
+        let value = text::parse(t, field)?;
+        if self.inferred && !keeps(t, field) {
+            let message = format!("\"{field}\" would be changed: the first rows made the column {t}");
+            return Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message));
+        }
+        builder.append(value.as_ref());
+        Ok(())
     }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The type of a column from its values' text.
+//! The columns of a new table from its files, and the type of a column from its values' text.
 //!
 //! ```text
 //!   boolean   integer > bigint > numeric > double precision   date   timestamp   timestamptz   time   uuid      else text
@@ -6,9 +6,61 @@
 //!
 //! 1. A type is chosen only if every value seen is read as it by the database itself (`types::text`).
 //! 2. Numbers with leading zeros (007, post codes, phone numbers) are text: as numbers they would lose them.
-//! 3. Words that PostgreSQL reads as dates or booleans but people mean as words (`now`, `yes`, `1`) do not make a column one.
+//! 3. No value is changed by its column's type. Rows that come after those looked at are held to that: [`keeps`].
+//! 4. Words that PostgreSQL reads as dates or booleans but people mean as words (`now`, `yes`, `1`) do not make a column one.
 
 use types::{SqlType, text};
+
+use crate::exit::Failure;
+use crate::import::Column;
+
+/// A column of a file, as far as is known.
+#[derive(Debug)]
+pub(super) struct Guess {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) not_null: bool,
+}
+
+/// What is known of a column's type.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// The file says it.
+    Said(SqlType),
+    /// Its values suggest it.
+    Seen(Inference),
+}
+
+impl Kind {
+    fn sql_type(&self) -> SqlType {
+        match self {
+            Kind::Said(t) => *t,
+            Kind::Seen(inference) => inference.sql_type(),
+        }
+    }
+}
+
+/// The columns of the first file, each of a type that holds what all files have in it. Errors: there is none.
+pub(super) fn columns(files: Vec<Vec<Guess>>) -> Result<Vec<Column>, Failure> {
+    let mut files = files.into_iter();
+    let mut columns = files.next().unwrap_or_default();
+    for guess in files.flatten() {
+        // A file with other columns is refused when it is bound to the table.
+        let Some(column) = columns.iter_mut().find(|column| column.name == guess.name) else { continue };
+        column.not_null &= guess.not_null;
+        match (&mut column.kind, &guess.kind) {
+            (Kind::Seen(all), Kind::Seen(more)) => all.add(more),
+            (one, other) if one.sql_type() == other.sql_type() => {}
+            (one, other) => {
+                let (name, one, other) = (&guess.name, one.sql_type(), other.sql_type());
+                return Err(Failure::new(format!("column {name} is {one} in one file and {other} in another"))
+                    .next("make the table with CREATE TABLE, and import without --create"));
+            }
+        }
+    }
+    let column = |guess: Guess| Column { data_type: guess.kind.sql_type(), name: guess.name, not_null: guess.not_null };
+    Ok(columns.into_iter().map(column).collect())
+}
 
 /// What the values of a column have in common so far.
 #[derive(Clone, Debug)]
@@ -52,6 +104,14 @@ impl Inference {
         }
     }
 
+    /// Takes into account what another file's values have in common.
+    fn add(&mut self, other: &Inference) {
+        self.seen |= other.seen;
+        self.candidates.retain(|candidate| other.candidates.contains(candidate));
+        self.whole_digits = self.whole_digits.max(other.whole_digits);
+        self.fraction_digits = self.fraction_digits.max(other.fraction_digits);
+    }
+
     /// The type for the column.
     pub(super) fn sql_type(&self) -> SqlType {
         let first = self
@@ -72,11 +132,32 @@ impl Inference {
     }
 }
 
+/// Whether a column of an inferred type takes a value that the type can read: not if its like, seen in time, would have led to
+/// another type.
+pub(super) fn keeps(t: SqlType, value: &str) -> bool {
+    let value = value.trim();
+    match t {
+        SqlType::Numeric { scale, .. } => {
+            let fraction = value.split_once('.').map_or("", |(_, fraction)| fraction.trim_end_matches('0'));
+            is_plausible(SqlType::NUMERIC, value) && fraction.len() <= usize::from(scale)
+        }
+        _ => is_plausible(t, value),
+    }
+}
+
 fn fits(candidate: SqlType, value: &str) -> bool {
+    let read = match candidate {
+        SqlType::Bool | SqlType::NUMERIC => true,
+        _ => text::parse(candidate, value).is_ok(),
+    };
+    read && is_plausible(candidate, value)
+}
+
+fn is_plausible(candidate: SqlType, value: &str) -> bool {
     let starts_like_a_number = value.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+' || c == '.');
-    let plausible = match candidate {
-        SqlType::Bool => return ["true", "false", "t", "f"].iter().any(|word| value.eq_ignore_ascii_case(word)),
-        SqlType::NUMERIC => return digits(value).is_some() && !has_leading_zero(value),
+    match candidate {
+        SqlType::Bool => ["true", "false", "t", "f"].iter().any(|word| value.eq_ignore_ascii_case(word)),
+        SqlType::NUMERIC => digits(value).is_some() && !has_leading_zero(value),
         SqlType::Int4 | SqlType::Int8 | SqlType::Float8 => starts_like_a_number && !has_leading_zero(value),
         SqlType::Date => value.contains(['-', '/']) && !value.contains(':') && value.starts_with(|c: char| c.is_ascii_digit()),
         SqlType::Timestamp => value.contains(['-', '/']) && value.starts_with(|c: char| c.is_ascii_digit()) && !has_zone(value),
@@ -84,8 +165,7 @@ fn fits(candidate: SqlType, value: &str) -> bool {
         SqlType::Time => value.contains(':') && !value.contains(['/', '-']) && value.starts_with(|c: char| c.is_ascii_digit()),
         SqlType::Uuid => value.len() == 36,
         _ => true,
-    };
-    plausible && text::parse(candidate, value).is_ok()
+    }
 }
 
 /// Digits before and after the point of a plain decimal number.
@@ -143,6 +223,48 @@ mod tests {
             (&[], "text"),
         ] {
             assert_eq!(inferred(values), expected, "{values:?}");
+        }
+    }
+
+    fn seen(name: &str, values: &[&str]) -> Guess {
+        let mut inference = Inference::default();
+        values.iter().for_each(|value| inference.see(value));
+        Guess { name: name.into(), kind: Kind::Seen(inference), not_null: false }
+    }
+
+    #[test]
+    fn a_column_gets_a_type_that_holds_what_every_file_has() {
+        let files = vec![
+            vec![seen("price", &["1.25"]), seen("day", &["2026-01-01"])],
+            vec![seen("day", &["2026-01-02 23:59:00"]), seen("price", &["1.23999"])],
+            vec![seen("price", &[])],
+        ];
+        let found: Vec<String> = columns(files).unwrap().iter().map(|column| column.data_type.to_string()).collect();
+        assert_eq!(found, ["numeric(18,5)", "timestamp without time zone"]);
+
+        let said = |t| vec![Guess { name: "n".into(), kind: Kind::Said(t), not_null: true }];
+        assert_eq!(columns(vec![said(SqlType::Int8), said(SqlType::Int8)]).unwrap()[0].data_type, SqlType::Int8);
+        assert!(columns(vec![said(SqlType::Timestamp), said(SqlType::Date)]).is_err());
+    }
+
+    #[test]
+    fn a_value_its_inferred_type_would_change_is_not_kept() {
+        let price = SqlType::Numeric { precision: 18, scale: 2 };
+        for (t, value, kept) in [
+            (price, "1.23", true),
+            (price, "-7", true),
+            (price, "1.2300", true),
+            (price, "1.23999", false),
+            (SqlType::Date, "2026-01-02", true),
+            (SqlType::Date, "2026-01-02 23:59:00", false),
+            (SqlType::Timestamp, "2026-01-02 23:59:00", true),
+            (SqlType::Timestamp, "2026-01-02 23:59:00+02", false),
+            (SqlType::Int4, "7", true),
+            (SqlType::Int4, "007", false),
+            (SqlType::Bool, "true", true),
+            (SqlType::Bool, "1", false),
+        ] {
+            assert_eq!(keeps(t, value), kept, "{value} as {t}");
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::exit::Failure;
 use crate::files::Input;
 use crate::import::Column;
 use crate::import::batch::{Faults, ROWS_PER_BATCH, good_rows, null_refused, schema};
+use crate::import::infer::{Guess, Kind};
 use crate::import::rejects::{Rejects, line_of};
 
 /// An open Parquet file.
@@ -52,11 +53,12 @@ impl ParquetSource {
     }
 
     /// The file's own columns. Errors: one is nested.
-    pub(super) fn infer(&self) -> Result<Vec<Column>, Failure> {
+    pub(super) fn infer(&self) -> Result<Vec<Guess>, Failure> {
         (0..self.metadata.schema().fields().len())
             .map(|at| {
                 let field = self.metadata.schema().field(at);
-                Ok(Column { name: field.name().to_lowercase(), data_type: self.type_of(at)?, not_null: !field.is_nullable() })
+                let kind = Kind::Said(self.type_of(at)?);
+                Ok(Guess { name: field.name().to_lowercase(), kind, not_null: !field.is_nullable() })
             })
             .collect()
     }

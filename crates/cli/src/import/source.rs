@@ -10,6 +10,7 @@ use crate::exit::Failure;
 use crate::files::Input;
 use crate::import::Column;
 use crate::import::csv::CsvSource;
+use crate::import::infer::Guess;
 use crate::import::parquet::ParquetSource;
 use crate::import::rejects::Rejects;
 
@@ -74,10 +75,10 @@ impl Source {
         }
     }
 
-    /// Columns for a table that holds what the file has.
-    pub(super) fn infer(&mut self) -> Result<Vec<Column>, Failure> {
+    /// What the file has, going by so many of its first rows.
+    pub(super) fn infer(&self, rows: usize) -> Result<Vec<Guess>, Failure> {
         match self {
-            Source::Csv(source) => source.infer(),
+            Source::Csv(source) => source.infer(rows),
             Source::Parquet(source) => source.infer(),
         }
     }
@@ -123,6 +124,15 @@ impl Source {
                 Ok(())
             }
             Source::Parquet(source) => source.bind(columns, places),
+        }
+    }
+
+    /// Says that the columns' types were inferred: a value that its type would change is then refused.
+    pub(super) fn hold_to_inferred(&mut self) {
+        match self {
+            Source::Csv(source) => source.hold_to_inferred(),
+            // Its columns have the file's types.
+            Source::Parquet(_) => {}
         }
     }
 

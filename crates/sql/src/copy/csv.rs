@@ -29,14 +29,11 @@ struct Scan {
 
 impl Decoder {
     pub(crate) fn new(options: &Options) -> Decoder {
-        Decoder {
-            delimiter: options.delimiter,
-            quote: options.quote,
-            escape: options.escape,
-            null: options.null.clone(),
-            line_end: None,
-            scan: Scan::default(),
-        }
+        Decoder::with(options.delimiter, options.quote, options.escape, &options.null)
+    }
+
+    pub(crate) fn with(delimiter: u8, quote: u8, escape: u8, null: &[u8]) -> Decoder {
+        Decoder { delimiter, quote, escape, null: null.into(), line_end: None, scan: Scan::default() }
     }
 
     pub(crate) fn step(&mut self, rest: &[u8], last: bool, record: &mut Record) -> Result<Step, SqlError> {

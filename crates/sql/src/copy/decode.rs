@@ -10,17 +10,15 @@ use crate::copy::{binary, csv, text};
 /// Bytes of one record, at most: a row's values have to fit into memory several times over.
 const RECORD_BYTES_MAX: usize = 256 << 20;
 
-/// One field: `None` is NULL, else where its value is ([`Record::value`]).
-pub(crate) type Field = Option<Range<usize>>;
-
 /// One record, taken apart. Reused from record to record.
 ///
 /// A plain one has nothing to be undone and is UTF-8 as a whole: its fields lie in it as they were sent.
 #[derive(Debug, Default)]
-pub(crate) struct Record {
+pub struct Record {
     /// The fields' values, escapes undone; empty in a plain record.
     pub(crate) bytes: Vec<u8>,
-    pub(crate) fields: Vec<Field>,
+    /// The fields; `None` is NULL, else where the value is ([`Record::value`]).
+    pub fields: Vec<Option<Range<usize>>>,
     /// True where the field was quoted (CSV).
     pub(crate) quoted: Vec<bool>,
     /// The record as it was sent; empty in a plain record.
@@ -60,7 +58,7 @@ impl Record {
     }
 
     /// The bytes of a field that is not NULL.
-    pub(crate) fn value(&self, field: &Range<usize>) -> &[u8] {
+    pub fn value(&self, field: &Range<usize>) -> &[u8] {
         let bytes = self.plain.as_ref().map_or(&*self.bytes, String::as_bytes);
         bytes.get(field.clone()).unwrap_or_default()
     }
@@ -74,7 +72,7 @@ impl Record {
     }
 
     /// The record as it was sent, for messages.
-    pub(crate) fn sent(&self) -> &[u8] {
+    pub fn sent(&self) -> &[u8] {
         self.plain.as_ref().map_or(&*self.raw, String::as_bytes)
     }
 }
@@ -106,8 +104,8 @@ enum Decoder {
     Binary(binary::Decoder),
 }
 
-/// The stream of one COPY FROM STDIN.
-pub(crate) struct Input {
+/// The stream of one COPY FROM STDIN, or a file read as one.
+pub struct Input {
     decoder: Decoder,
     buffer: Vec<u8>,
     start: usize,
@@ -117,16 +115,24 @@ pub(crate) struct Input {
 
 impl Input {
     pub(crate) fn new(options: &Options) -> Input {
-        let decoder = match options.format {
+        Input::of(match options.format {
             Format::Text => Decoder::Text(text::Decoder::new(options)),
             Format::Csv => Decoder::Csv(csv::Decoder::new(options)),
             Format::Binary => Decoder::Binary(binary::Decoder::default()),
-        };
+        })
+    }
+
+    /// CSV with double quotes: a field that is `null` and not quoted is NULL.
+    pub fn csv(delimiter: u8, null: &[u8]) -> Input {
+        Input::of(Decoder::Csv(csv::Decoder::with(delimiter, b'"', b'"', null)))
+    }
+
+    fn of(decoder: Decoder) -> Input {
         Input { decoder, buffer: Vec::new(), start: 0, ended: false, line: 0 }
     }
 
     /// Takes the client's next bytes.
-    pub(crate) fn push(&mut self, data: &[u8]) {
+    pub fn push(&mut self, data: &[u8]) {
         if self.ended {
             return;
         }
@@ -137,6 +143,11 @@ impl Input {
         self.buffer.extend_from_slice(data);
     }
 
+    /// True once the end-of-data marker was read: what follows it is not looked at.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The line (or, in binary, the row) the last record began on, from 1.
     pub(crate) fn line(&self) -> u64 {
         self.line
@@ -144,7 +155,7 @@ impl Input {
 
     /// Reads the next whole record. `last`: there will be no more bytes. False: none is there (yet). Errors: 22P04; they carry no
     /// context yet.
-    pub(crate) fn next(&mut self, last: bool, record: &mut Record) -> Result<bool, SqlError> {
+    pub fn next(&mut self, last: bool, record: &mut Record) -> Result<bool, SqlError> {
         loop {
             let rest = self.buffer.get(self.start..).unwrap_or_default();
             if self.ended || (rest.is_empty() && !(last && matches!(self.decoder, Decoder::Binary(_)))) {

@@ -1,0 +1,87 @@
+//! The binary, as it is called.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "files of the user's, not the database's")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn colonnade(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_colonnade"));
+    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// What the command prints; it must end well.
+fn done(folder: &Path, arguments: &[&str]) -> String {
+    let Output { status, stdout, stderr } = colonnade(folder, arguments).output().unwrap();
+    assert!(status.success(), "{arguments:?}: {status}\n{}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
+
+/// A folder with a data directory `data`, which has a table `one`.
+fn with_data() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("one.csv"), "n\n1\n").unwrap();
+    done(folder.path(), &["import", "--data", "data", "one", "one.csv", "--create"]);
+    folder
+}
+
+#[test]
+fn import_reads_what_export_writes() {
+    let folder = with_data();
+    let sql = |text: &str| done(folder.path(), &["sql", "--data", "data", "--format", "csv", "-c", text]);
+    for (columns, rows) in [
+        ("v int", "(1), (null), (3)"),
+        ("v text", "(''), (null), ('\\.'), ('a')"),
+        ("v text, n int", "('', null), (null, 1), (null, null)"),
+    ] {
+        sql(&format!("create table a ({columns}); create table b ({columns}); insert into a values {rows}"));
+        done(folder.path(), &["export", "--data", "data", "a", "a.csv"]);
+        done(folder.path(), &["import", "--data", "data", "b", "a.csv"]);
+        let counts = "count(*), count(v), count(nullif(v::text, ''))";
+        assert_eq!(sql(&format!("select {counts} from b")), sql(&format!("select {counts} from a")), "{rows}");
+        sql("drop table a; drop table b");
+    }
+}
+
+#[test]
+fn a_value_that_an_inferred_column_would_change_is_rejected() {
+    let folder = with_data();
+    let mut rows = "price,day\n".to_owned();
+    rows.push_str(&"1.25,2026-01-01\n".repeat(100_000));
+    rows.push_str("1.23999,2026-01-01\n1.25,2026-01-02 23:59:00\n1.50,2026-01-03\n");
+    std::fs::write(folder.path().join("late.csv"), rows).unwrap();
+    let arguments = ["import", "--data", "data", "late", "late.csv", "--create", "--rejects", "bad.csv"];
+    let output = colonnade(folder.path(), &arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+    let bad = std::fs::read_to_string(folder.path().join("bad.csv")).unwrap();
+    let places: Vec<&str> = bad.lines().skip(1).map(|line| line.split(",\"").next().unwrap()).collect();
+    assert_eq!(places, ["late.csv,100002,price", "late.csv,100003,day"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure_to_talk_about() {
+    let folder = with_data();
+    let text = "select x from generate_series(1, 100000) as g (x)";
+    let mut child = colonnade(folder.path(), &["sql", "--data", "data", "--format", "csv", "-c", text])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((first.as_str(), said.as_str()), ("x\n", ""));
+    assert_eq!(child.wait().unwrap().code(), Some(141));
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_not_made_by_a_query() {
+    let folder = with_data();
+    let output = colonnade(folder.path(), &["sql", "--data", "typo", "-c", "select 1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no directory typo"));
+    assert!(!folder.path().join("typo").exists());
+}
