@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     DataType, Expr, GroupByExpr, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderBy, OrderByKind, Query, Select,
-    SelectItem, SetExpr, Value, ValueWithSpan, VisitMut, VisitorMut,
+    SelectItem, SetExpr, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use expr::syntax;
 use types::{SqlError, SqlState};
@@ -58,6 +58,17 @@ impl VisitorMut for Preparation {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                 flow(predicates::as_values(expr))?;
             }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// A function's only column is called as the function is.
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if let TableFactor::Table { name, args: Some(_), alias: Some(alias), .. } = factor
+            && alias.columns.is_empty()
+            && names::last(name).is_some_and(|name| name == "generate_series")
+        {
+            alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
         }
         ControlFlow::Continue(())
     }

@@ -252,6 +252,11 @@ impl Transaction {
         self.begun
     }
 
+    /// True once something was changed.
+    pub fn has_changes(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
     pub(crate) fn engine_handle(&self) -> Arc<Inner> {
         Arc::clone(&self.engine)
     }

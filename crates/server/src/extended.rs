@@ -277,7 +277,10 @@ impl Connection {
         };
         let before = stream.sent();
         match stream.send(io, limit).await? {
-            Progress::Suspended => io.wire.out.portal_suspended(),
+            Progress::Suspended => {
+                stream.hold(io).await?;
+                io.wire.out.portal_suspended();
+            }
             Progress::Ended => {
                 // It counts what this Execute sent, also for what changed rows.
                 let tag = stream.rows().tag(stream.sent() - before);

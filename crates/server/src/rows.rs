@@ -47,6 +47,11 @@ impl RowStream {
         &self.rows
     }
 
+    /// See [`Rows::hold`]; the stream is suspended, and other statements may come.
+    pub(crate) async fn hold(&mut self, io: &mut Io<'_>) -> Result<(), Failure> {
+        io.unless_interrupted(self.rows.hold()).await
+    }
+
     /// Rows sent since the beginning.
     pub(crate) fn sent(&self) -> u64 {
         self.sent

@@ -225,3 +225,22 @@ async fn after_the_grace_statements_are_ended_too() {
     let answers = busy.until_end().await;
     assert_eq!(answers.last().unwrap().field(b'C'), "57P01");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_result_stays_as_it_was_whatever_its_transaction_does() {
+    let running = start().await;
+    let mut client = running.client().await;
+    client.batch_execute("create table t (k int primary key, v int)").await.unwrap();
+    client.batch_execute("insert into t select i, 0 from generate_series(1, 30000) as s(i)").await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    transaction.execute("update t set v = 1 where k % 2 = 0", &[]).await.unwrap();
+    let portal = transaction.bind("select k, v from t", &[]).await.unwrap();
+    let mut rows = transaction.query_portal(&portal, 10).await.unwrap();
+    transaction.execute("update t set v = 2", &[]).await.unwrap();
+    transaction.execute("delete from t where k > 20000", &[]).await.unwrap();
+    rows.extend(transaction.query_portal(&portal, 0).await.unwrap());
+    let mut found: Vec<(i32, i32)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    found.sort_unstable();
+    let expected: Vec<(i32, i32)> = (1..=30000).map(|k| (k, i32::from(k % 2 == 0))).collect();
+    assert!(found == expected, "{} rows", found.len());
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use analytic::BatchStream;
 use arrow::array::RecordBatch;
-use types::{Datum, SqlError};
+use types::{Datum, SqlError, SqlState};
 
 pub use crate::copy::to::CopyOut;
 use crate::pg_catalog::SystemRows;
@@ -67,8 +67,11 @@ pub struct Rows {
 
 enum Source {
     Ready(VecDeque<RowBatch>),
-    Query { stream: BatchStream, watch: Option<Watch> },
+    Query { stream: BatchStream, watch: Option<Watch>, sees_own: bool },
 }
+
+/// What [`Rows::hold`] keeps at most.
+const HELD_BYTES_MAX: usize = 64 << 20;
 
 impl Rows {
     /// Rows that are all there.
@@ -82,9 +85,33 @@ impl Rows {
         Rows { columns, command: "SELECT", source: Source::Ready(VecDeque::from([RowBatch::System(Arc::new(rows))])) }
     }
 
-    /// Rows of a running query.
-    pub(crate) fn query(columns: Arc<[OutputColumn]>, stream: BatchStream, watch: Option<Watch>) -> Rows {
-        Rows { columns, command: "SELECT", source: Source::Query { stream, watch } }
+    /// Rows of a running query. With `sees_own`, its transaction had made changes before.
+    pub(crate) fn query(columns: Arc<[OutputColumn]>, stream: BatchStream, watch: Option<Watch>, sees_own: bool) -> Rows {
+        Rows { columns, command: "SELECT", source: Source::Query { stream, watch, sees_own } }
+    }
+
+    /// Makes rows that are pulled later those of now, whatever the transaction does meanwhile: of a query that sees the
+    /// transaction's own changes, the rest is read at once, as later changes of the same rows would take their place. Errors: as
+    /// [`Rows::next`], and 54000 for a rest of more than 64 MB.
+    pub async fn hold(&mut self) -> Result<(), SqlError> {
+        let mut held = VecDeque::new();
+        let mut bytes = 0;
+        while let Source::Query { sees_own: true, .. } = &self.source {
+            let Some(batch) = self.next().await? else {
+                self.source = Source::Ready(std::mem::take(&mut held));
+                break;
+            };
+            if let RowBatch::Arrow(batch) = &batch {
+                bytes += batch.get_array_memory_size();
+            }
+            if bytes > HELD_BYTES_MAX {
+                let message = "a suspended result that sees changes of its own transaction is larger than 64 MB";
+                return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+                    .hint("Read it to its end at once, or before the transaction's first change."));
+            }
+            held.push_back(batch);
+        }
+        Ok(())
     }
 
     /// Rows that are there already.
@@ -105,7 +132,7 @@ impl Rows {
     pub async fn next(&mut self) -> Result<Option<RowBatch>, SqlError> {
         match &mut self.source {
             Source::Ready(batches) => Ok(batches.pop_front()),
-            Source::Query { stream, watch } => match stream.next().await {
+            Source::Query { stream, watch, .. } => match stream.next().await {
                 Some(Ok(batch)) => Ok(Some(RowBatch::Arrow(batch))),
                 Some(Err(error)) => Err(match watch.take() {
                     Some(watch) => watch.explain(error),

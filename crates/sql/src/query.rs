@@ -74,7 +74,8 @@ impl Session {
         match plan {
             QueryPlan::Analytic(plan) => {
                 let stream = plan.execute(self.execution(params, Arc::default())?)?;
-                Ok(Answer::Rows(Rows::query(columns, stream, watch.take())))
+                let sees_own = self.transaction.inner().is_some_and(|inner| inner.has_changes());
+                Ok(Answer::Rows(Rows::query(columns, stream, watch.take(), sees_own)))
             }
             QueryPlan::SetConfig(calls) => {
                 let mut row = Vec::with_capacity(calls.len());

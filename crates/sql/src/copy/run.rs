@@ -90,7 +90,7 @@ impl Session {
         let stream = plan.execute(self.execution(&[], Arc::default())?)?;
         let named: Vec<_> = columns.iter().map(|c| (c.name.clone(), c.data_type)).collect();
         let encoder = Encoder::new(options, self.format_options(), &named);
-        let rows = crate::answer::Rows::query(columns, stream, watch.take());
+        let rows = crate::answer::Rows::query(columns, stream, watch.take(), false);
         Ok(Answer::CopyOut(CopyOut::new(rows, encoder)))
     }
 
