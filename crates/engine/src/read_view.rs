@@ -135,11 +135,6 @@ impl TableView {
         in_segments + self.store.delta.rows() as u64
     }
 
-    /// Rows in the delta, about, old versions included.
-    pub fn delta_rows_estimate(&self) -> u64 {
-        self.store.delta.rows() as u64
-    }
-
     /// Least and greatest value, NULLs and distinct values of a stored column over the segments. Not exact: dead rows count, rows of
     /// the delta do not. None without segments.
     pub fn column_statistics(&self, column: usize) -> Option<ColumnStatistics> {

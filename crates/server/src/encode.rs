@@ -13,7 +13,7 @@
 //!
 //! `text` and `binary` write single values, `arrow` chooses the cells.
 //! Not here: parsing (`types::text`, `types::binary`), sending (`wire`).
-//! Source: measured in `docs/`: 50-60 ns a row of four int4 against 195-240 ns for a generic encoder.
+//! Source: measured: 50-60 ns a row of four int4 against 195-240 ns for a generic encoder.
 
 mod arrow;
 mod binary;

@@ -8,7 +8,8 @@
 //!
 //! 1. A merged column is the left one's of an inner or LEFT join, the right one's of a RIGHT one, of a FULL one whichever is not NULL.
 //! 2. `*` has the columns that the last join merges first, then those of its left side in the same way, then those of its right side.
-//! 3. What cannot be told without the tables' columns stays as it is: NATURAL, and a column that any of several tables may have.
+//! 3. What cannot be told without the tables' columns stays as it is (NATURAL, and a column that any of several tables may have),
+//!    and is refused where it would answer wrongly.
 //!
 //! DataFusion by itself merges two tables' columns only, and takes the same side's for every kind of join.
 
@@ -44,7 +45,7 @@ struct Output {
 
 /// Names merged columns in a SELECT. Call it before columns are named.
 pub(super) fn select(select: &mut Select) -> Result<(), SqlError> {
-    let Some(outputs) = outputs(&select.from)? else { return Ok(()) };
+    let Some(outputs) = outputs(&select.from)? else { return refuse(select) };
     for (from, output) in select.from.iter_mut().zip(&outputs) {
         for (join, condition) in from.joins.iter_mut().zip(&output.conditions) {
             if let (Some(constraint), Some(condition)) = (constraint(join), condition) {
@@ -106,6 +107,26 @@ pub(super) fn order(query: &mut Query) -> Result<(), SqlError> {
             Expr::Identifier(ident) if is_output(ident) => {}
             _ => name(&mut item.expr, &merged),
         }
+    }
+    Ok(())
+}
+
+/// Errors: a join that stays as it is would have its merged columns from the side without partners.
+fn refuse(select: &Select) -> Result<(), SqlError> {
+    let star = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
+    for join in select.from.iter().flat_map(|from| &from.joins) {
+        let (kind, constraint) = match &join.join_operator {
+            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) if star => ("LEFT", constraint),
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => ("RIGHT", constraint),
+            JoinOperator::FullOuter(constraint) => ("FULL", constraint),
+            _ => continue,
+        };
+        let how = match constraint {
+            JoinConstraint::Natural => "NATURAL",
+            JoinConstraint::Using(_) => "USING",
+            JoinConstraint::On(_) | JoinConstraint::None => continue,
+        };
+        return Err(SqlError::unsupported(format!("{how} is not supported in this {kind} JOIN")).hint("Name the columns in ON."));
     }
     Ok(())
 }
