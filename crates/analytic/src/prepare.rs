@@ -16,6 +16,7 @@ use crate::names;
 
 mod predicates;
 mod using;
+mod values;
 
 /// Rewrites a query and everything in it. Errors: 0A000 for what cannot be done, 42601 for what makes no sense.
 pub(crate) fn query(query: &mut Query) -> Result<(), SqlError> {
@@ -35,6 +36,9 @@ impl VisitorMut for Preparation {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        if let SetExpr::Values(rows) = query.body.as_mut() {
+            values::unify(rows);
+        }
         flow(refuse(query).and_then(|()| using::order(query)).and_then(|()| limits(query)))
     }
 

@@ -247,5 +247,22 @@ impl Session {
 /// Whether a text may hold a date constant whose meaning depends on the day it is planned.
 fn mentions_clock(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    ["'now", "'today", "'tomorrow", "'yesterday"].iter().any(|word| lower.contains(word))
+    let opens_constant = |at: usize| lower[..at].trim_end().ends_with(['\'', '$']);
+    ["now", "today", "tomorrow", "yesterday"].iter().any(|word| lower.match_indices(word).any(|(at, _)| opens_constant(at)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_of_the_clock_are_seen_in_any_spelling() {
+        for text in ["select 'now'::date", "select ' Today'::date", "select $$yesterday$$::date", "select $x$ tomorrow$x$::date"]
+        {
+            assert!(mentions_clock(text), "{text}");
+        }
+        for text in ["select now()", "select 'I know'", "select today from t"] {
+            assert!(!mentions_clock(text), "{text}");
+        }
+    }
 }

@@ -46,7 +46,8 @@ pub(super) fn cast(array: &ArrayRef, from: SqlType, to: SqlType) -> Found {
         (SqlType::Char(m), SqlType::Char(n)) if m == n => Some(Ok(Arc::clone(array))),
         (SqlType::Date, SqlType::Timestamp) => {
             let days = array.as_primitive::<Date32Type>();
-            if days.values().iter().any(|d| calendar::is_infinite_date(*d)) {
+            let last = (calendar::TIMESTAMP_MAX / calendar::DAY) as i32;
+            if days.values().iter().any(|d| *d >= last || calendar::is_infinite_date(*d)) {
                 return None;
             }
             Some(arrow::compute::cast(array, &arrow_form::data_type(to)).map_err(Into::into))

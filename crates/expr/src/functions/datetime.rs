@@ -218,9 +218,15 @@ fn timezone(_: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
         _ => Err(mismatch("timezone")),
     };
     let micros = |seconds: i32| i64::from(seconds) * 1_000_000;
+    let moved = |at: i64, seconds: i32| {
+        let moved = at.checked_add(micros(seconds));
+        moved.filter(|v| (calendar::TIMESTAMP_MIN..=calendar::TIMESTAMP_MAX).contains(v)).ok_or_else(out)
+    };
     Ok(match args.get(1) {
-        Some(DatumRef::Timestamp(v)) => Datum::TimestampTz(v.checked_sub(micros(offset(*v, true)?)).ok_or_else(out)?),
-        Some(DatumRef::TimestampTz(v)) => Datum::Timestamp(v.checked_add(micros(offset(*v, false)?)).ok_or_else(out)?),
+        Some(DatumRef::Timestamp(v)) if calendar::is_infinite_timestamp(*v) => Datum::TimestampTz(*v),
+        Some(DatumRef::TimestampTz(v)) if calendar::is_infinite_timestamp(*v) => Datum::Timestamp(*v),
+        Some(DatumRef::Timestamp(v)) => Datum::TimestampTz(moved(*v, -offset(*v, true)?)?),
+        Some(DatumRef::TimestampTz(v)) => Datum::Timestamp(moved(*v, offset(*v, false)?)?),
         _ => return Err(mismatch("timezone")),
     })
 }
@@ -250,7 +256,8 @@ fn make_date(_: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     if !exists {
         return Err(bad());
     }
-    i32::try_from(calendar::days_from_civil(astronomical, month, day)).map(Datum::Date).map_err(|_| bad())
+    let days = i32::try_from(calendar::days_from_civil(astronomical, month, day)).ok();
+    days.filter(|days| (calendar::DATE_MIN..=calendar::DATE_MAX).contains(days)).map(Datum::Date).ok_or_else(bad)
 }
 
 fn clock(hour: i64, minute: i64, second: f64) -> Result<i64, SqlError> {
