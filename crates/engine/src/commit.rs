@@ -126,20 +126,29 @@ pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts
         drop(tables);
         engine.publish_catalog(ts, catalog);
     }
-    // A loaded segment becomes live with the dead rows this very transaction has made in it.
+    let is_loaded = |table: usize, live: &Arc<LiveSegment>| {
+        transaction.tables[table].own.ingested.iter().any(|loaded| loaded.segment.id() == live.segment.id())
+    };
+    let buried = transaction.steps.iter().filter_map(|step| match step {
+        Step::Row { table, base: Some((live, position)), .. } => Some((*table, live, *position)),
+        _ => None,
+    });
+    // What a load replaces is dead before the load is there: a row that compaction has moved is looked for by its key.
+    for (table, live, position) in buried.clone().filter(|(table, live, _)| !is_loaded(*table, live)) {
+        bury(&transaction.tables[table].store, live, position, ts);
+    }
     for step in &transaction.steps {
         if let Step::Ingest { table, live, .. } = step {
             let now_live = Arc::new(LiveSegment::new(Arc::clone(&live.segment), ts, DeletionLog::default()));
             transaction.tables[*table].store.change_segments(|list| list.push(now_live));
         }
     }
+    for (table, live, position) in buried.filter(|(table, live, _)| is_loaded(*table, live)) {
+        bury(&transaction.tables[table].store, live, position, ts);
+    }
     for step in &transaction.steps {
-        if let Step::Row { table, slot, base, .. } = step {
-            let store = &transaction.tables[*table].store;
-            if let Some((live, position)) = base {
-                bury(store, live, *position, ts);
-            }
-            store.delta.stamp(*slot, me, ts);
+        if let Step::Row { table, slot, .. } = step {
+            transaction.tables[*table].store.delta.stamp(*slot, me, ts);
         }
     }
 }
