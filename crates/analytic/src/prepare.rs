@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     DataType, Expr, GroupByExpr, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderBy, OrderByKind, Query, Select,
-    SelectItem, SetExpr, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    SelectItem, SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut,
+    VisitorMut,
 };
 use expr::syntax;
 use types::{SqlError, SqlState};
@@ -110,6 +111,10 @@ fn refuse(query: &Query) -> Result<(), SqlError> {
     {
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, "this clause is not part of PostgreSQL's SQL"));
     }
+    if query.with.as_ref().is_some_and(|with| with.cte_tables.len() > CTES_MAX) {
+        return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, format!("WITH of more than {CTES_MAX} queries")));
+    }
+    distinct_rows(&query.body)?;
     match query.body.as_ref() {
         SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::SetOperation { .. } | SetExpr::Values(_) => Ok(()),
         SetExpr::Table(_) => Err(SqlError::unsupported("TABLE is not supported").hint("Use SELECT * FROM.")),
@@ -117,6 +122,19 @@ fn refuse(query: &Query) -> Result<(), SqlError> {
             Err(SqlError::unsupported("INSERT, UPDATE and DELETE inside a query are not supported"))
         }
     }
+}
+
+/// Each may read the one before.
+const CTES_MAX: usize = 200;
+
+/// Errors: EXCEPT ALL and INTERSECT ALL, which DataFusion computes without counting rows.
+fn distinct_rows(body: &SetExpr) -> Result<(), SqlError> {
+    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return Ok(()) };
+    if *op != SetOperator::Union && *set_quantifier == SetQuantifier::All {
+        return Err(SqlError::unsupported(format!("{op} ALL is not supported")));
+    }
+    distinct_rows(left)?;
+    distinct_rows(right)
 }
 
 /// Errors: the function gives rows. In FROM it is no expression.

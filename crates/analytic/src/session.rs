@@ -40,6 +40,11 @@ use crate::yielding::YieldingJoins;
 /// Rows of a batch.
 pub(crate) const ROWS_PER_BATCH: usize = 8192;
 
+/// DataFusion's physical rules that are not run. The one takes statistics for exact. The other moves a condition on a join's output to
+/// the side that has a column of that name, which may be the wrong one (`id IS NULL` above an outer join of two tables with an
+/// `id`); conditions are where they belong before, and the rule that passes on those of joins is another.
+const LEFT_OUT: [&str; 2] = ["aggregate_statistics", "FilterPushdown"];
+
 /// What all statements share.
 pub(crate) struct Shared {
     state: SessionState,
@@ -61,7 +66,7 @@ impl Shared {
         expr::arrow_driver::add_analyzer_rules(&mut analyzer.rules);
         // Statistics are of the segments, not of a snapshot: nothing may be answered from them (rule 3 of the crate).
         let mut physical_rules: Vec<_> =
-            state.physical_optimizers().iter().filter(|rule| rule.name() != "aggregate_statistics").cloned().collect();
+            state.physical_optimizers().iter().filter(|rule| !LEFT_OUT.contains(&rule.name())).cloned().collect();
         let selection = physical_rules.iter().position(|rule| rule.name() == "join_selection").unwrap_or_default();
         physical_rules.insert(selection, Arc::new(JoinMode));
         physical_rules.push(Arc::new(YieldingJoins));

@@ -1,5 +1,6 @@
 //! The end of a transaction that stays: log, stamp, acknowledge.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -146,10 +147,13 @@ pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts
     for (table, live, position) in buried.filter(|(table, live, _)| is_loaded(*table, live)) {
         bury(&transaction.tables[table].store, live, position, ts);
     }
-    for step in &transaction.steps {
-        if let Step::Row { table, slot, .. } = step {
-            transaction.tables[*table].store.delta.stamp(*slot, me, ts);
-        }
+    // Once each: a stamped slot is anybody's to write.
+    let slots = transaction.steps.iter().filter_map(|step| match step {
+        Step::Row { table, slot, .. } => Some((*table, *slot)),
+        _ => None,
+    });
+    for (table, slot) in slots.collect::<HashSet<_>>() {
+        transaction.tables[table].store.delta.stamp(slot, me, ts);
     }
 }
 

@@ -163,6 +163,9 @@ pub struct Transaction {
     snapshot: Option<Arc<SnapshotGuard>>,
     /// A statement has begun.
     begun: bool,
+    /// It has written on top of a commit that its snapshot did not see, and that may not be visible yet: the next snapshot must be
+    /// one that sees all of that commit.
+    unsettled: bool,
     pub(crate) tables: Vec<TouchedTable>,
     /// The catalog with this transaction's edits.
     pub(crate) edited: Option<Arc<Catalog>>,
@@ -178,6 +181,7 @@ impl Transaction {
             id: None,
             snapshot: None,
             begun: false,
+            unsettled: false,
             tables: Vec::new(),
             edited: None,
             steps: Vec::new(),
@@ -188,6 +192,12 @@ impl Transaction {
     /// Starts a statement: READ COMMITTED takes a fresh snapshot, REPEATABLE READ keeps its first.
     pub fn begin_statement(&mut self) {
         self.begun = true;
+        if std::mem::take(&mut self.unsettled)
+            && self.begin.isolation == Isolation::ReadCommitted
+            && let Err(error) = self.settle()
+        {
+            tracing::debug!(%error, "the log has failed: nothing more becomes visible");
+        }
         if self.snapshot.is_none() || self.begin.isolation == Isolation::ReadCommitted {
             self.snapshot = Some(Arc::new(self.engine.txns.snapshot(None)));
         }
@@ -400,6 +410,9 @@ impl Transaction {
                     Expect::NoSlot(Base::Absent)
                 }
             };
+            if let Expect::Version(version) = expect {
+                self.unsettled |= !self.snapshot().sees(version);
+            }
             let hidden = self.find_replaced(at, &key, expect)?;
             match store.delta.put(&key, me, expect, Write::Row(row)) {
                 PutOutcome::Changed => {}
@@ -480,6 +493,9 @@ impl Transaction {
                     Write::Deleted
                 }
             };
+            if let Expect::Version(version) = expect {
+                self.unsettled |= !self.snapshot().sees(version);
+            }
             let hidden = match &base {
                 Some(base) => Some(base.clone()),
                 None => self.find_replaced(at, &key, expect)?,
