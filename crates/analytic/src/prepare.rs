@@ -104,8 +104,7 @@ fn flow(result: Result<(), SqlError>) -> ControlFlow<SqlError> {
 
 fn refuse(query: &Query) -> Result<(), SqlError> {
     if let Some(lock) = query.locks.first() {
-        return Err(SqlError::unsupported(format!("{lock} is not supported in this query"))
-            .hint("Rows can be locked by a query of one table by its primary key."));
+        return Err(SqlError::unsupported(format!("{lock} is not supported")));
     }
     if !query.pipe_operators.is_empty() || query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some()
     {
