@@ -5,6 +5,7 @@
   scripts/python scripts/checks/atomicity.py URL --look    only looks
 """
 
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -230,6 +231,37 @@ def half_failed(url, other):
             look(other, "after a COPY whose last row failed")
 
 
+def contended(url, seconds=3):
+    """Who has waited for a row sees the whole of the commit that it waited for, also if that wrote the row twice."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create table hot (id int primary key, v bigint not null, n int not null)")
+        connection.execute("insert into hot values (1, 1000, 0), (2, 1000, 0)")
+    end = time.monotonic() + seconds
+
+    def client(number):
+        looks = 0
+        with psycopg.connect(url, autocommit=True) as connection:
+            while time.monotonic() < end:
+                with connection.transaction():
+                    connection.execute("update hot set n = n + 1 where id = 1")
+                    connection.execute("update hot set v = v - %s where id = 1", [number])
+                    connection.execute("update hot set v = v + %s where id = 2", [number])
+                with connection.transaction(force_rollback=True):
+                    connection.execute("update hot set n = n + 1 where id = 1")
+                    found = connection.execute("select id, v from hot order by id").fetchall()
+                    assert sum(v for _, v in found) == 2000, f"half of a commit is seen: {found}"
+                looks += 1
+        return looks
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        looks = sum(pool.map(client, range(1, 9)))
+    with psycopg.connect(url) as connection:
+        found = connection.execute("select sum(v), max(n) from hot").fetchone()
+        assert found == (2000, looks), f"{found} after {looks} commits"
+        connection.execute("drop table hot")
+    return looks
+
+
 def fails(connection, sql, error):
     try:
         connection.execute(sql)
@@ -253,6 +285,7 @@ def main():
         vanished(url, other)
         print("vanished: nothing visible")
         half_failed(url, other)
+        print(f"{contended(url)} commits to the same rows: each seen whole")
         print(f"failed half-way: nothing visible, {len(FAILING)} statements, messages, pipelines, COPY")
 
 
