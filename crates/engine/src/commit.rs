@@ -1,6 +1,5 @@
 //! The end of a transaction that stays: log, stamp, acknowledge.
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -147,13 +146,11 @@ pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts
     for (table, live, position) in buried.filter(|(table, live, _)| is_loaded(*table, live)) {
         bury(&transaction.tables[table].store, live, position, ts);
     }
-    // Once each: a stamped slot is anybody's to write.
-    let slots = transaction.steps.iter().filter_map(|step| match step {
-        Step::Row { table, slot, .. } => Some((*table, *slot)),
-        _ => None,
-    });
-    for (table, slot) in slots.collect::<HashSet<_>>() {
-        transaction.tables[table].store.delta.stamp(slot, me, ts);
+    for step in &transaction.steps {
+        // Once each: a stamped slot is anybody's to write.
+        if let Step::Row { table, slot, first: true, .. } = step {
+            transaction.tables[*table].store.delta.stamp(*slot, me, ts);
+        }
     }
 }
 

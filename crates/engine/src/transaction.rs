@@ -21,7 +21,7 @@ use delta::{Base, Expect, Found, Newest, PutOutcome, SlotRef, Write};
 use roaring::RoaringBitmap;
 use segments::LiveSegment;
 use txn::{Cancel, Outcome, Snapshot, SnapshotGuard, TableLock, WaitLimits};
-use types::{Key, Row, RowRef, SegmentId, SqlError, TableId, TxnId};
+use types::{CommitTs, Key, Row, RowRef, SegmentId, SqlError, TableId, TxnId};
 
 use crate::commit::{self, Commit, Writer};
 use crate::engine::Inner;
@@ -135,11 +135,12 @@ pub(crate) struct TouchedTable {
 
 /// One change, with what is needed to stamp or undo it.
 pub(crate) enum Step {
-    /// `base`: the segment position whose row this change replaced first, dead from the commit on. `hidden`: the one that this
-    /// transaction itself must not see any more.
+    /// `first`: of this transaction's changes of the slot. `base`: the segment position whose row this change replaced first, dead
+    /// from the commit on. `hidden`: the one that this transaction itself must not see any more.
     Row {
         table: usize,
         slot: SlotRef,
+        first: bool,
         base: Option<(Arc<LiveSegment>, u32)>,
         hidden: Option<(Arc<LiveSegment>, u32)>,
         redo_len: usize,
@@ -163,9 +164,9 @@ pub struct Transaction {
     snapshot: Option<Arc<SnapshotGuard>>,
     /// A statement has begun.
     begun: bool,
-    /// It has written on top of a commit that its snapshot did not see, and that may not be visible yet: the next snapshot must be
-    /// one that sees all of that commit.
-    unsettled: bool,
+    /// The latest commit it has written on top of without its snapshot seeing it. That may not be visible yet: the next snapshot of
+    /// READ COMMITTED must be one that sees all of it.
+    built_on: Option<CommitTs>,
     pub(crate) tables: Vec<TouchedTable>,
     /// The catalog with this transaction's edits.
     pub(crate) edited: Option<Arc<Catalog>>,
@@ -181,7 +182,7 @@ impl Transaction {
             id: None,
             snapshot: None,
             begun: false,
-            unsettled: false,
+            built_on: None,
             tables: Vec::new(),
             edited: None,
             steps: Vec::new(),
@@ -192,9 +193,8 @@ impl Transaction {
     /// Starts a statement: READ COMMITTED takes a fresh snapshot, REPEATABLE READ keeps its first.
     pub fn begin_statement(&mut self) {
         self.begun = true;
-        if std::mem::take(&mut self.unsettled)
-            && self.begin.isolation == Isolation::ReadCommitted
-            && let Err(error) = self.settle()
+        if let Some(ts) = self.built_on.take().filter(|_| self.begin.isolation == Isolation::ReadCommitted)
+            && let Err(error) = self.wait_visible(ts)
         {
             tracing::debug!(%error, "the log has failed: nothing more becomes visible");
         }
@@ -230,9 +230,12 @@ impl Transaction {
     /// Waits until every commit so far is visible, so that the next snapshot has them all: those a lock was waited for may not be
     /// on disk yet. Errors: `Closed` if the log fails first.
     pub fn settle(&self) -> Result<(), EngineError> {
-        let now = self.engine.txns.quiesce(|ts| ts);
+        self.wait_visible(self.engine.txns.quiesce(|ts| ts))
+    }
+
+    fn wait_visible(&self, ts: CommitTs) -> Result<(), EngineError> {
         let mut result = Ok(());
-        self.engine.block(&mut || result = self.engine.txns.wait_visible(now));
+        self.engine.block(&mut || result = self.engine.txns.wait_visible(ts));
         result.map_err(|failed| EngineError::Closed(failed.cause.to_string()))
     }
 
@@ -365,7 +368,7 @@ impl Transaction {
         let have = self.tables[at].locked;
         if have != Some(TableLock::Exclusive) && have != Some(mode) {
             self.lock(me, table, mode)?;
-            if self.tables[at].store.dropped_at() != types::CommitTs::MAX {
+            if self.tables[at].store.dropped_at() != CommitTs::MAX {
                 return Err(EngineError::NoTable(table));
             }
             self.tables[at].locked = Some(mode);
@@ -410,9 +413,6 @@ impl Transaction {
                     Expect::NoSlot(Base::Absent)
                 }
             };
-            if let Expect::Version(version) = expect {
-                self.unsettled |= !self.snapshot().sees(version);
-            }
             let hidden = self.find_replaced(at, &key, expect)?;
             match store.delta.put(&key, me, expect, Write::Row(row)) {
                 PutOutcome::Changed => {}
@@ -421,7 +421,7 @@ impl Transaction {
                     self.hide(at, &hidden);
                     let redo_len = self.redo.len();
                     redo::put(&mut self.redo, table, &row.0);
-                    self.steps.push(Step::Row { table: at, slot, base: None, hidden, redo_len });
+                    self.steps.push(Step::Row { table: at, slot, first: is_first(expect, me), base: None, hidden, redo_len });
                     return Ok(Inserted::Done);
                 }
             }
@@ -493,13 +493,8 @@ impl Transaction {
                     Write::Deleted
                 }
             };
-            if let Expect::Version(version) = expect {
-                self.unsettled |= !self.snapshot().sees(version);
-            }
-            let hidden = match &base {
-                Some(base) => Some(base.clone()),
-                None => self.find_replaced(at, &key, expect)?,
-            };
+            let replaced = self.find_replaced(at, &key, expect)?;
+            let hidden = base.clone().or(replaced);
             match store.delta.put(&key, me, expect, write) {
                 PutOutcome::Changed => {}
                 PutOutcome::TooBig => return Err(EngineError::RowTooBig),
@@ -510,7 +505,7 @@ impl Transaction {
                         Change::Put(row) => redo::put(&mut self.redo, table, &row.0),
                         Change::Delete | Change::Keep => redo::delete(&mut self.redo, table, &key),
                     }
-                    self.steps.push(Step::Row { table: at, slot, base, hidden, redo_len });
+                    self.steps.push(Step::Row { table: at, slot, first: is_first(expect, me), base, hidden, redo_len });
                     return Ok(Modified::Changed);
                 }
             }
@@ -554,10 +549,10 @@ impl Transaction {
     /// A change on top of a version that the snapshot does not see (a commit that is not durable yet, or a deletion after it): what
     /// the snapshot sees instead may be a row in a segment, which this transaction's own version will hide. To be asked before the
     /// change is made: it may fail.
-    fn find_replaced(&self, at: usize, key: &Key, replaced: Expect) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
+    fn find_replaced(&mut self, at: usize, key: &Key, replaced: Expect) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
         let snapshot = self.snapshot();
         match replaced {
-            Expect::Version(version) if !snapshot.sees(version) => {}
+            Expect::Version(version) if !snapshot.sees(version) => self.built_on = self.built_on.max(version.committed_ts()),
             Expect::Version(_) | Expect::NoSlot(_) => return Ok(None),
         }
         Ok(self.tables[at].store.segments().find(key, snapshot.ts)?)
@@ -589,7 +584,7 @@ impl Transaction {
                 PutOutcome::Done(slot) => {
                     self.hide(at, &hidden);
                     let redo_len = self.redo.len();
-                    self.steps.push(Step::Row { table: at, slot, base: None, hidden, redo_len });
+                    self.steps.push(Step::Row { table: at, slot, first: is_first(expect, me), base: None, hidden, redo_len });
                     break;
                 }
             }
@@ -712,6 +707,11 @@ impl Drop for Transaction {
         self.rollback_to(&Savepoint { steps: 0 });
         self.engine.txns.finish(me, Outcome::RolledBack);
     }
+}
+
+/// Whether a transaction that replaces this has not written the slot before.
+fn is_first(replaced: Expect, me: TxnId) -> bool {
+    !matches!(replaced, Expect::Version(version) if version.txn() == Some(me))
 }
 
 /// The positions of `own` that are dead at a snapshot, by segment. Where the snapshot does not read the segment that the row was
