@@ -50,6 +50,7 @@ pub use explain::ExplainOptions;
 pub use optimize::JoinOrder;
 pub use output::OutputColumn;
 pub use plan::{AnalyticPlan, Execution};
+pub use runtime::STACK_BYTES;
 pub use source::{TableSource, Tables, Unit};
 pub use statistics::QueryStats;
 pub use stream::BatchStream;

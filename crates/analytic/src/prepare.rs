@@ -67,7 +67,7 @@ impl VisitorMut for Preparation {
         ControlFlow::Continue(())
     }
 
-    /// A function's only column is called as the function is.
+    /// The alias of a function with one column names that column too.
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
         if let TableFactor::Table { name, args: Some(_), alias: Some(alias), .. } = factor
             && alias.columns.is_empty()

@@ -5,8 +5,8 @@ use std::io;
 /// How much lower than everybody else queries run (`nice`): a session that has work gets about nine tenths of a contended core.
 const NICE: i32 = 10;
 
-/// Plans are walked by recursion. Only what is touched takes memory.
-const STACK_BYTES: usize = 16 << 20;
+/// For threads that plan and run statements: they walk trees by recursion. Only what is touched takes memory.
+pub const STACK_BYTES: usize = 16 << 20;
 
 /// A runtime with `threads` workers.
 pub(crate) fn build(threads: usize) -> io::Result<tokio::runtime::Runtime> {

@@ -50,8 +50,9 @@ Columns are matched by name: the header of a CSV file, the schema of a Parquet f
 get their defaults. With --no-header the columns of a CSV file are the table's, in order.
 
 An empty field is NULL unless it is quoted. With --create a value that the inferred type would change (more decimals, a time of day)
-does not fit. A row that has the wrong number of fields, or a value that does not fit, goes to the rejects file (CSV: file, line, column, reason, record) and
-is counted; the exit code is then 4. For Parquet the line is the row's number. A key that exists already ends the import.
+does not fit. A row that has the wrong number of fields, or a value that does not fit, goes to the rejects file (CSV: file, line,
+column, reason, record) and is counted; the exit code is then 4. For Parquet the line is the row's number. A key that exists already
+ends the import.
 Nothing of an import that fails is kept.")]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -76,11 +76,8 @@ enum Command {
     Check(check::Arguments),
 }
 
-/// For statements, which are walked by recursion; only what is touched takes memory.
-const STACK_BYTES: usize = 16 << 20;
-
 fn main() -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread().thread_stack_size(sql::STACK_BYTES).enable_all().build() {
         Ok(runtime) => runtime.block_on(run()),
         Err(error) => Failure::during("start threads", error).report(),
     }

@@ -49,7 +49,7 @@ impl Database {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("colonnade")
-            .thread_stack_size(16 << 20)
+            .thread_stack_size(sql::STACK_BYTES)
             .enable_all()
             .build()
             .map_err(|error| SqlError::new(SqlState::INSUFFICIENT_RESOURCES, format!("start threads: {error}")))?;

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! 1. A batch is pulled only when the one before is encoded, and encoded only as the client takes it: a slow client slows its query,
-//!    and holds about one batch and one buffer of memory.
+//!    and holds about one batch and one buffer of memory. Only a suspended result that sees changes of its own transaction is read
+//!    ahead, see [`Rows::hold`].
 //! 2. A cancel, a shutdown and a vanished client stop it at the next piece.
 //!
 //! Not here: what starts a result (`simple`, `extended`).

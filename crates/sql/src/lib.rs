@@ -45,6 +45,7 @@ mod transaction;
 mod watch;
 
 pub use activity::{ActivityState, SessionActivity};
+pub use analytic::STACK_BYTES;
 pub use answer::{Answer, CopyInInfo, CopyOut, RowBatch, Rows};
 pub use append::Append;
 pub use copy::decode::{Input as CopyInput, Record as CopyRecord};

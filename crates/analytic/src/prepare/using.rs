@@ -156,31 +156,21 @@ fn output(from: &TableWithJoins) -> Result<Option<Output>, SqlError> {
     for join in &from.joins {
         let Some(right) = table_name(&join.relation) else { return Ok(None) };
         output.tables.push((right.clone(), vec![]));
-        let using = match &join.join_operator {
-            JoinOperator::Join(constraint)
-            | JoinOperator::Inner(constraint)
-            | JoinOperator::Left(constraint)
-            | JoinOperator::LeftOuter(constraint)
-            | JoinOperator::Right(constraint)
-            | JoinOperator::RightOuter(constraint)
-            | JoinOperator::FullOuter(constraint)
-            | JoinOperator::CrossJoin(constraint) => match constraint {
-                JoinConstraint::Using(names) => names,
-                JoinConstraint::Natural => return Ok(None),
-                JoinConstraint::On(on) => {
-                    let mut on = on.clone();
-                    name(&mut on, &output.merged);
-                    output.conditions.push(Some(on));
-                    continue;
-                }
-                JoinConstraint::None => {
-                    output.conditions.push(None);
-                    continue;
-                }
-            },
-            _ => return Ok(None),
+        let mut join = join.clone();
+        let using = match constraint(&mut join) {
+            Some(JoinConstraint::Using(names)) => std::mem::take(names),
+            Some(JoinConstraint::On(on)) => {
+                name(on, &output.merged);
+                output.conditions.push(Some(on.clone()));
+                continue;
+            }
+            Some(JoinConstraint::None) => {
+                output.conditions.push(None);
+                continue;
+            }
+            Some(JoinConstraint::Natural) | None => return Ok(None),
         };
-        let Some(condition) = merge(&mut output, join, using, &right)? else { return Ok(None) };
+        let Some(condition) = merge(&mut output, &join, &using, &right)? else { return Ok(None) };
         output.conditions.push(Some(condition));
     }
     Ok(Some(output))
@@ -250,7 +240,8 @@ fn constraint(join: &mut Join) -> Option<&mut JoinConstraint> {
         | JoinOperator::LeftOuter(constraint)
         | JoinOperator::Right(constraint)
         | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint) => Some(constraint),
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::CrossJoin(constraint) => Some(constraint),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ use expr::syntax;
 /// Digits before and behind the point.
 type Digits = (usize, usize);
 
+/// Casts the numbers of each column that has different ones to the type that all of them fit.
 pub(super) fn unify(values: &mut Values) {
     let columns = values.rows.iter().map(|row| row.content.len()).max().unwrap_or(0);
     for column in 0..columns {

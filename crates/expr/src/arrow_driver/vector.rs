@@ -47,7 +47,7 @@ pub(super) fn cast(array: &ArrayRef, from: SqlType, to: SqlType) -> Found {
         (SqlType::Date, SqlType::Timestamp) => {
             let days = array.as_primitive::<Date32Type>();
             let last = (calendar::TIMESTAMP_MAX / calendar::DAY) as i32;
-            if days.values().iter().any(|d| *d >= last || calendar::is_infinite_date(*d)) {
+            if days.values().iter().any(|d| !(calendar::DATE_MIN..last).contains(d)) {
                 return None;
             }
             Some(arrow::compute::cast(array, &arrow_form::data_type(to)).map_err(Into::into))
