@@ -30,7 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   tpch load --url postgres://postgres@127.0.0.1:5433/postgres --scale 1
   tpch validate --url postgres://postgres@127.0.0.1:5433/postgres --scale 1
-  tpch run --url postgres://postgres@127.0.0.1:5433/postgres --compare postgres://postgres@127.0.0.1:5432/tpch --json
+  tpch run --url postgres://postgres@127.0.0.1:5433/postgres --scale 1 --compare postgres://postgres@127.0.0.1:5432/tpch --json
   tpch generate --scale 1 --out sf1
 
 A password left out of the URL is taken from PGPASSWORD.
@@ -56,6 +56,9 @@ enum Command {
     Run {
         #[command(flatten)]
         on: Common,
+        /// The scale factor that was loaded; looked at before the first round.
+        #[arg(long, value_parser = scale)]
+        scale: Option<f64>,
         /// A second server with the same data, run in turns with the first; ratios are first over second.
         #[arg(long, value_name = "URL")]
         compare: Option<String>,
@@ -147,10 +150,13 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
             answer(to.json, "tpch load", &[target], loaded, || line).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Run { on, compare, rounds, warmups, queries } => {
+        Command::Run { on, scale, compare, rounds, warmups, queries } => {
             let mut targets = vec![Target::parse(&on.url)?];
             if let Some(url) = compare {
                 targets.push(Target::parse(&url)?);
+            }
+            if let Some(scale) = scale {
+                run::check_scale(&targets, scale).await?;
             }
             let figures = run::run(&targets, &or_all(queries), warmups, rounds.max(1)).await?;
             let failed = figures.failed();

@@ -12,6 +12,11 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tpch::Query;
 
+use crate::Failure;
+
+/// TPC-H 4.2.5: rows of `supplier` a scale unit.
+const SUPPLIERS_PER_SCALE: f64 = 10_000.0;
+
 /// The figures of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
@@ -64,6 +69,18 @@ pub(crate) async fn run(targets: &[Target], queries: &[Query], warmups: usize, r
         }
     }
     Ok(figures(queries, &cells, warmups, rounds, targets.len()))
+}
+
+/// Errors unless each server holds the tables of this scale factor, by the number of suppliers.
+pub(crate) async fn check_scale(targets: &[Target], scale: f64) -> Result<(), Failure> {
+    let expected = (scale * SUPPLIERS_PER_SCALE) as u64;
+    for target in targets {
+        let found = target.connect().await?.text_value("count suppliers", "select count(*) from supplier").await?;
+        if found.parse() != Ok(expected) {
+            return Err(format!("{target}: supplier has {found} rows, scale {scale} has {expected}").into());
+        }
+    }
+    Ok(())
 }
 
 async fn once(target: &Target, session: &mut Session, query: &Query, counted: bool, cell: &mut Cell) -> Result<(), BenchError> {
