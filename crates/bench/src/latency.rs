@@ -1,7 +1,7 @@
 //! Latencies counted into buckets of equal relative width, so that a run of any length takes the same memory.
 //!
 //! ```text
-//!   value   0 .. 127 | 128 .. 255 | 256 .. 511 | ...        microseconds
+//!   value   0 .. 127 | 128 .. 255 | 256 .. 511 | ...        nanoseconds
 //!   bucket     1 wide|     2 wide |     4 wide | ...        64 buckets an octave from the second one on
 //! ```
 //!
@@ -15,29 +15,29 @@ use std::time::Duration;
 const OCTAVE: usize = 64;
 const BUCKETS: usize = 2 * OCTAVE + (64 - 7) * OCTAVE;
 
-/// A histogram of durations with microsecond resolution.
+/// A histogram of durations with nanosecond resolution.
 #[derive(Clone)]
 pub struct Histogram {
     counts: Vec<u64>,
     count: u64,
-    sum_us: u128,
-    max_us: u64,
+    sum_ns: u128,
+    max_ns: u64,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Histogram { counts: vec![0; BUCKETS], count: 0, sum_us: 0, max_us: 0 }
+        Histogram { counts: vec![0; BUCKETS], count: 0, sum_ns: 0, max_ns: 0 }
     }
 }
 
 impl Histogram {
     /// Counts one duration.
     pub fn record(&mut self, duration: Duration) {
-        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        self.counts[bucket(us)] += 1;
+        let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.counts[bucket(ns)] += 1;
         self.count += 1;
-        self.sum_us += u128::from(us);
-        self.max_us = self.max_us.max(us);
+        self.sum_ns += u128::from(ns);
+        self.max_ns = self.max_ns.max(ns);
     }
 
     /// Adds another histogram's counts to this one.
@@ -46,8 +46,8 @@ impl Histogram {
             *mine += theirs;
         }
         self.count += other.count;
-        self.sum_us += other.sum_us;
-        self.max_us = self.max_us.max(other.max_us);
+        self.sum_ns += other.sum_ns;
+        self.max_ns = self.max_ns.max(other.max_ns);
     }
 
     /// How many durations were counted.
@@ -57,13 +57,13 @@ impl Histogram {
 
     /// The mean; zero when nothing was counted.
     pub fn mean(&self) -> Duration {
-        let mean = self.sum_us.checked_div(u128::from(self.count)).unwrap_or(0);
-        Duration::from_micros(u64::try_from(mean).unwrap_or(u64::MAX))
+        let mean = self.sum_ns.checked_div(u128::from(self.count)).unwrap_or(0);
+        Duration::from_nanos(u64::try_from(mean).unwrap_or(u64::MAX))
     }
 
     /// The largest duration; zero when nothing was counted.
     pub fn max(&self) -> Duration {
-        Duration::from_micros(self.max_us)
+        Duration::from_nanos(self.max_ns)
     }
 
     /// The duration that `quantile` (0 to 1) of the counted ones do not exceed; zero when nothing was counted.
@@ -73,20 +73,20 @@ impl Histogram {
         for (bucket, count) in self.counts.iter().enumerate() {
             seen += count;
             if seen >= wanted {
-                return Duration::from_micros(upper_bound(bucket).min(self.max_us));
+                return Duration::from_nanos(upper_bound(bucket).min(self.max_ns));
             }
         }
         self.max()
     }
 }
 
-fn bucket(us: u64) -> usize {
-    if us < 2 * OCTAVE as u64 {
-        return us as usize;
+fn bucket(ns: u64) -> usize {
+    if ns < 2 * OCTAVE as u64 {
+        return ns as usize;
     }
     // `shift` halves the value into 64..128; each shift is one octave of 64 buckets.
-    let shift = (64 - us.leading_zeros() - 7) as usize;
-    OCTAVE * (shift + 1) + (us >> shift) as usize - OCTAVE
+    let shift = (64 - ns.leading_zeros() - 7) as usize;
+    OCTAVE * (shift + 1) + (ns >> shift) as usize - OCTAVE
 }
 
 fn upper_bound(bucket: usize) -> u64 {
@@ -107,10 +107,10 @@ mod tests {
         let mut values: Vec<u64> = (0..100_000).collect();
         values.extend((17..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1]));
         values.push(u64::MAX);
-        for us in values {
-            let at = bucket(us);
-            assert!(us <= upper_bound(at), "{us} above the bound of bucket {at}");
-            assert!(at == 0 || us > upper_bound(at - 1), "{us} not above the bucket before {at}");
+        for ns in values {
+            let at = bucket(ns);
+            assert!(ns <= upper_bound(at), "{ns} above the bound of bucket {at}");
+            assert!(at == 0 || ns > upper_bound(at - 1), "{ns} not above the bucket before {at}");
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }
@@ -126,7 +126,7 @@ mod tests {
             assert!(got >= exact && got <= exact * 1.02, "{quantile}: {got}");
         }
         assert_eq!(histogram.quantile(1.0), Duration::from_secs(1));
-        assert_eq!(histogram.mean(), Duration::from_micros(500_000));
+        assert_eq!(histogram.mean(), Duration::from_nanos(500_000_500));
     }
 
     #[test]
