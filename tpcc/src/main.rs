@@ -1,0 +1,233 @@
+//! The program `tpcc`: load, run and check TPC-C on any PostgreSQL-wire server.
+//!
+//! ```text
+//!   load   schema, rows (rows) by COPY (load), indexes, foreign keys
+//!   run    terminals (run): input --> transactions --statements--> wire --> figures
+//!   check  the twelve consistency conditions (check)
+//! ```
+//!
+//! Exit codes: 0 done, and every condition holds; 1 an error or a broken condition; 2 wrong use.
+//!
+//! Source: TPC-C specification, revision 5.11.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+use std::error::Error;
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bench::{BenchError, Report, Server, Target};
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+
+mod check;
+mod input;
+mod load;
+mod random;
+mod rows;
+mod run;
+mod schema;
+mod statements;
+mod transactions;
+mod wire;
+
+use wire::{Isolation, Manner, Protocol};
+
+/// TPC-C against any PostgreSQL-wire server.
+#[derive(Parser)]
+#[command(name = "tpcc", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tpcc load --url postgres://postgres@127.0.0.1:5433/postgres --warehouses 10
+  tpcc run --url postgres://postgres@127.0.0.1:5433/postgres --terminals 16 --duration 600 --isolation serializable
+  tpcc check --url postgres://postgres@127.0.0.1:5433/postgres --warehouses 10
+
+A password left out of the URL is taken from PGPASSWORD.
+Exit codes: 0 done, and every condition holds; 1 an error or a broken condition; 2 wrong use.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Create the tables, fill them by COPY over several connections, add indexes and foreign keys.
+    Load {
+        #[command(flatten)]
+        to: Common,
+        /// Warehouses; each is about 100 MB.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        warehouses: u32,
+        /// Connections that copy at the same time [default: the number of cores, 2 at least].
+        #[arg(long)]
+        connections: Option<usize>,
+        /// Drop tables of these names first.
+        #[arg(long)]
+        drop: bool,
+        /// Without the two secondary indexes.
+        #[arg(long)]
+        no_indexes: bool,
+        /// Without the foreign keys, for a server that has none or to compare.
+        #[arg(long)]
+        no_foreign_keys: bool,
+        /// Another seed makes other rows.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Run the five transactions and report throughput and latency.
+    Run {
+        #[command(flatten)]
+        on: Common,
+        /// Warehouses to use [default: all that are loaded].
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        warehouses: Option<u32>,
+        /// Terminals, each with a connection [default: 10 a warehouse with --think, else 16].
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        terminals: Option<u32>,
+        /// Seconds to measure.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        duration: u64,
+        /// Seconds to run before.
+        #[arg(long, default_value_t = 0)]
+        warmup: u64,
+        /// Seconds of a line of the curve.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        interval: u64,
+        /// The isolation level of every transaction.
+        #[arg(long, value_enum, default_value = "read-committed")]
+        isolation: Isolation,
+        /// How statements are sent.
+        #[arg(long, value_enum, default_value = "prepared")]
+        protocol: Protocol,
+        /// Send statements that do not need each other's rows together.
+        #[arg(long)]
+        pipeline: bool,
+        /// Wait for keys and thoughts, as the specification wants.
+        #[arg(long)]
+        think: bool,
+        /// Another seed makes other input.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Ask whether the twelve consistency conditions hold; also while a run goes on.
+    Check {
+        #[command(flatten)]
+        on: Common,
+        /// Warehouses there must be [default: as many as there are, but one at least].
+        #[arg(long)]
+        warehouses: Option<u32>,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// The server, such as postgres://postgres@127.0.0.1:5433/postgres.
+    #[arg(long, value_name = "URL")]
+    url: String,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match execute(Cli::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            warn(&format!("tpcc: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Load { to, warehouses, connections, drop, no_indexes, no_foreign_keys, seed } => {
+            let target = Target::parse(&to.url)?;
+            let cores = std::thread::available_parallelism().map_or(2, Into::into);
+            let plan = load::Plan {
+                warehouses,
+                connections: connections.unwrap_or(cores).max(1),
+                seed,
+                drop_first: drop,
+                extras: schema::Extras { indexes: !no_indexes, foreign_keys: !no_foreign_keys },
+            };
+            let loaded = load::load(&target, &plan).await?;
+            let line = format!("loaded {warehouses} warehouses: {} rows in {:.1} s", loaded.rows, loaded.seconds);
+            answer(to.json, "tpcc load", &target, loaded, || line).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Run { on, warehouses, terminals, duration, warmup, interval, isolation, protocol, pipeline, think, seed } => {
+            let target = Target::parse(&on.url)?;
+            let warehouses = warehouses_of(&target, warehouses).await?;
+            let plan = run::Plan {
+                warehouses,
+                terminals: terminals.unwrap_or(if think { warehouses.saturating_mul(10) } else { 16 }),
+                warmup: Duration::from_secs(warmup),
+                duration: Duration::from_secs(duration),
+                interval: Duration::from_secs(interval),
+                manner: Manner { protocol, isolation, pipeline },
+                think,
+                seed,
+            };
+            let figures = run::run(&target, &plan, warn).await?;
+            let text = figures.text();
+            answer(on.json, "tpcc run", &target, figures, || text).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { on, warehouses } => {
+            let target = Target::parse(&on.url)?;
+            let verdicts = check::check(&target, warehouses).await?;
+            let all_hold = verdicts.iter().all(|verdict| verdict.holds);
+            let table = check::table(&verdicts);
+            answer(on.json, "tpcc check", &target, verdicts, || table).await?;
+            Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+/// How many warehouses a run uses. Errors: fewer are loaded.
+async fn warehouses_of(target: &Target, wanted: Option<u32>) -> Result<u32, BenchError> {
+    let what = "count the warehouses (tpcc load makes them)";
+    let counted = target.connect().await?.text_value(what, "select count(*) from warehouse").await?;
+    let loaded: u32 = counted.parse().unwrap_or(0);
+    let wanted = wanted.unwrap_or(loaded);
+    if loaded == 0 || wanted > loaded {
+        return Err(BenchError::Statement { what: what.to_owned(), reason: format!("{loaded} are loaded") });
+    }
+    Ok(wanted)
+}
+
+/// Prints the figures with the machine and the server they belong to.
+async fn answer<T: Serialize>(
+    json: bool,
+    suite: &str,
+    target: &Target,
+    figures: T,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    let server = Server::identify(target, &target.connect().await?).await?;
+    let report = Report::new(suite, vec![server], figures);
+    say(&if json { report.to_json() } else { format!("{}\n{}", text(), report.footer()) });
+    Ok(())
+}
+
+/// Prints a result. Ends the program where it cannot: without a word if its reader went away, as `head` does.
+fn say(text: &str) {
+    let Err(error) = writeln!(std::io::stdout().lock(), "{text}") else { return };
+    if error.kind() == ErrorKind::BrokenPipe {
+        // What a shell says of a program that ends by SIGPIPE.
+        std::process::exit(141);
+    }
+    warn(&format!("write to standard output: {error}"));
+    std::process::exit(1);
+}
+
+#[expect(clippy::print_stderr, reason = "errors and the curve while it grows, beside the result")]
+fn warn(text: &str) {
+    eprintln!("{text}");
+}
