@@ -8,20 +8,15 @@ is prepared and its own transaction. CPU is that of all of a server's processes,
 """
 
 import argparse
-import contextlib
-import os
 import pathlib
 import re
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts/oracle"))
-import postgres15
+import servers
 
 SCHEMA = """
 create table account (id bigint primary key, branch integer not null, balance bigint not null, filler char(84) not null);
@@ -33,46 +28,9 @@ INSERT = """\\set id random(1, 9000000000000000000)
 \\set delta random(-5000, 5000)
 insert into journal (id, account, delta, note) values (:id, :account, :delta, 'paid at the counter');
 """
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_seconds(root):
-    """Of a process, its children that live, and those that it has waited for."""
-    stats = {}
-    for folder in pathlib.Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                stats[int(folder.name)] = (int(fields[1]), *(int(field) for field in fields[11:15]))
-    own = sum(stats[root][1:5])
-    return (own + sum(sum(stat[1:3]) for stat in stats.values() if stat[0] == root)) / TICKS
-
-
-@contextlib.contextmanager
-def colonnade(binaries):
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="point-"))
-    command = [binaries / "colonnade", "serve", "--data", folder / "data", "--listen", "127.0.0.1:0", "--auth", "trust"]
-    server = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        for line in server.stdout:
-            if match := re.match(r"listening on .*:(\d+)", line):
-                break
-        yield int(match[1]), server.pid
-    finally:
-        server.terminate()
-        server.wait()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def postgres():
-    with postgres15.running("fsync=on", "synchronous_commit=on", "shared_buffers=1GB", "max_wal_size=8GB") as port:
-        listening = subprocess.run(["ss", "-ltnpH", f"sport = :{port}"], check=True, capture_output=True, text=True).stdout
-        yield port, int(re.search(r"pid=(\d+)", listening)[1])
-
 
 def prepare(port, rows):
-    url = f"postgres://postgres@127.0.0.1:{port}/postgres"
+    url = servers.url(port)
     subprocess.run(["psql", url, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", SCHEMA], check=True)
     copy = ["psql", url, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", "copy account from stdin"]
     with subprocess.Popen(copy, stdin=subprocess.PIPE, text=True) as process:
@@ -89,14 +47,14 @@ def measure(server, script, clients, seconds):
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
         file.flush()
-        before = cpu_seconds(pid)
+        before = servers.cpu_seconds(pid)
         command = ["pgbench", "-n", "-h", "127.0.0.1", "-p", port, "-U", "postgres", "-M", "prepared", "-c", clients, "-j", 1, "-T", seconds]
         command += ["-f", file.name, "postgres"]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
     time.sleep(0.3)  # PostgreSQL's backends are waited for by then
-    used = cpu_seconds(pid) - before
+    used = servers.cpu_seconds(pid) - before
     count = int(re.search(r"actually processed: (\d+)", done.stdout)[1])
     tps = float(re.search(r"tps = ([\d.]+)", done.stdout)[1])
     latency = float(re.search(r"latency average = ([\d.]+)", done.stdout)[1])
@@ -108,19 +66,19 @@ def main():
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--binaries", type=pathlib.Path, default=ROOT / "target/release", help="folder of colonnade")
+    parser.add_argument("--binaries", type=pathlib.Path, default=servers.ROOT / "target/release", help="folder of colonnade")
     arguments = parser.parse_args()
     cases = [("insert", INSERT, 1), ("insert", INSERT, 8), ("lookup", LOOKUP, 1), ("lookup", LOOKUP, 8)]
-    with colonnade(arguments.binaries) as ours, postgres() as theirs:
-        servers = {"colonnade": ours, "postgresql": theirs}
-        for port, _ in servers.values():
+    with servers.colonnade(arguments.binaries) as ours, servers.postgres() as theirs:
+        running = {"colonnade": ours, "postgresql": theirs}
+        for port, _ in running.values():
             prepare(port, arguments.rows)
         print(f"{'':8}{'clients':>8}  {'':12}{'per second':>11}{'mean us':>9}{'CPU us':>8}   median of {arguments.rounds}, {arguments.seconds} s each")
         for name, script, clients in cases:
             script = script.format(rows=arguments.rows)
-            found = {server: [] for server in servers}
+            found = {server: [] for server in running}
             for _ in range(arguments.rounds):
-                for server, where in servers.items():
+                for server, where in running.items():
                     found[server].append(measure(where, script, clients, arguments.seconds))
             medians = {server: [statistics.median(column) for column in zip(*rows)] for server, rows in found.items()}
             for server, (tps, latency, cpu) in medians.items():
