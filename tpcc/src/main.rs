@@ -13,13 +13,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use std::error::Error;
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bench::{BenchError, Report, Server, Target};
+use bench::{BenchError, Server, Target, answer, warn};
 use clap::{Args, Parser, Subcommand};
-use serde::Serialize;
 
 mod check;
 mod input;
@@ -157,8 +155,9 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
                 extras: schema::Extras { indexes: !no_indexes, foreign_keys: !no_foreign_keys },
             };
             let loaded = load::load(&target, &plan).await?;
-            let line = format!("loaded {warehouses} warehouses: {} rows in {:.1} s", loaded.rows, loaded.seconds);
-            answer(to.json, "tpcc load", &target, loaded, || line).await?;
+            answer(to.json, "tpcc load", Server::identify(&[target]).await?, loaded, |loaded| {
+                format!("loaded {warehouses} warehouses: {} rows in {:.1} s", loaded.rows, loaded.seconds)
+            });
             Ok(ExitCode::SUCCESS)
         }
         Command::Run { on, warehouses, terminals, duration, warmup, interval, isolation, protocol, pipeline, think, seed } => {
@@ -175,16 +174,14 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
                 seed,
             };
             let figures = run::run(&target, &plan, warn).await?;
-            let text = figures.text();
-            answer(on.json, "tpcc run", &target, figures, || text).await?;
+            answer(on.json, "tpcc run", Server::identify(&[target]).await?, figures, run::Figures::text);
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { on, warehouses } => {
             let target = Target::parse(&on.url)?;
             let verdicts = check::check(&target, warehouses).await?;
             let all_hold = verdicts.iter().all(|verdict| verdict.holds);
-            let table = check::table(&verdicts);
-            answer(on.json, "tpcc check", &target, verdicts, || table).await?;
+            answer(on.json, "tpcc check", Server::identify(&[target]).await?, verdicts, |verdicts| check::table(verdicts));
             Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
@@ -200,34 +197,4 @@ async fn warehouses_of(target: &Target, wanted: Option<u32>) -> Result<u32, Benc
         return Err(BenchError::Statement { what: what.to_owned(), reason: format!("{loaded} are loaded") });
     }
     Ok(wanted)
-}
-
-/// Prints the figures with the machine and the server they belong to.
-async fn answer<T: Serialize>(
-    json: bool,
-    suite: &str,
-    target: &Target,
-    figures: T,
-    text: impl FnOnce() -> String,
-) -> Result<(), Failure> {
-    let server = Server::identify(target, &target.connect().await?).await?;
-    let report = Report::new(suite, vec![server], figures);
-    say(&if json { report.to_json() } else { format!("{}\n{}", text(), report.footer()) });
-    Ok(())
-}
-
-/// Prints a result. Ends the program where it cannot: without a word if its reader went away, as `head` does.
-fn say(text: &str) {
-    let Err(error) = writeln!(std::io::stdout().lock(), "{text}") else { return };
-    if error.kind() == ErrorKind::BrokenPipe {
-        // What a shell says of a program that ends by SIGPIPE.
-        std::process::exit(141);
-    }
-    warn(&format!("write to standard output: {error}"));
-    std::process::exit(1);
-}
-
-#[expect(clippy::print_stderr, reason = "errors and the curve while it grows, beside the result")]
-fn warn(text: &str) {
-    eprintln!("{text}");
 }

@@ -3,13 +3,11 @@
 //! Exit codes: 0 done and equal; 1 an error, a failed query or a different answer; 2 wrong use.
 
 use std::error::Error;
-use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bench::{Report, Server, Target};
+use bench::{Report, Server, Target, answer, say, warn};
 use clap::{Args, Parser, Subcommand};
-use serde::Serialize;
 use tpch::{QUERIES, Query};
 
 mod generate;
@@ -146,8 +144,9 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
             let target = Target::parse(&to.url)?;
             let connections = connections.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, Into::into)).max(2);
             let loaded = load::load(&target, scale, connections, drop).await?;
-            let line = format!("loaded scale {scale}: {} rows in {:.1} s", loaded.rows, loaded.seconds);
-            answer(to.json, "tpch load", &[target], loaded, || line).await?;
+            answer(to.json, "tpch load", Server::identify(&[target]).await?, loaded, |loaded| {
+                format!("loaded scale {scale}: {} rows in {:.1} s", loaded.rows, loaded.seconds)
+            });
             Ok(ExitCode::SUCCESS)
         }
         Command::Run { on, scale, compare, rounds, warmups, queries } => {
@@ -161,8 +160,7 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
             let figures = run::run(&targets, &or_all(queries), warmups, rounds.max(1)).await?;
             let failed = figures.failed();
             figures.errors(&targets).iter().for_each(|line| warn(line));
-            let table = figures.table().to_string();
-            answer(on.json, "tpch run", &targets, figures, || table).await?;
+            answer(on.json, "tpch run", Server::identify(&targets).await?, figures, |figures| figures.table().to_string());
             Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
         Command::Validate { on, scale, answers, queries } => {
@@ -173,8 +171,9 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
             for verdict in &verdicts {
                 verdict.differences.iter().for_each(|difference| warn(&format!("Q{}: {difference}", verdict.query)));
             }
-            let text = format!("{}\n{equal} of {all} equal", validate::table(&verdicts));
-            answer(on.json, "tpch validate", &[target], verdicts, || text).await?;
+            answer(on.json, "tpch validate", Server::identify(&[target]).await?, verdicts, |verdicts| {
+                format!("{}\n{equal} of {all} equal", validate::table(verdicts))
+            });
             Ok(if equal == all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Mixed(arguments) => {
@@ -197,37 +196,4 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
 
 fn or_all(queries: Vec<Query>) -> Vec<Query> {
     if queries.is_empty() { QUERIES.to_vec() } else { queries }
-}
-
-/// Prints the figures with the machine and servers they belong to.
-async fn answer<T: Serialize>(
-    json: bool,
-    suite: &str,
-    targets: &[Target],
-    figures: T,
-    text: impl FnOnce() -> String,
-) -> Result<(), Failure> {
-    let mut servers = Vec::new();
-    for target in targets {
-        servers.push(Server::identify(target, &target.connect().await?).await?);
-    }
-    let report = Report::new(suite, servers, figures);
-    say(&if json { report.to_json() } else { format!("{}\n{}", text(), report.footer()) });
-    Ok(())
-}
-
-/// Prints a result. Ends the program where it cannot: without a word if its reader went away, as `head` does.
-fn say(text: &str) {
-    let Err(error) = writeln!(std::io::stdout().lock(), "{text}") else { return };
-    if error.kind() == ErrorKind::BrokenPipe {
-        // What a shell says of a program that ends by SIGPIPE.
-        std::process::exit(141);
-    }
-    warn(&format!("write to standard output: {error}"));
-    std::process::exit(1);
-}
-
-#[expect(clippy::print_stderr, reason = "errors of the program, beside its result")]
-fn warn(text: &str) {
-    eprintln!("{text}");
 }

@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod latency;
+mod output;
 mod progress;
 mod report;
 mod table;
@@ -20,6 +21,7 @@ mod target;
 mod timings;
 
 pub use latency::Histogram;
+pub use output::{answer, say, warn};
 pub use progress::Progress;
 pub use report::{Machine, Report, Server};
 pub use table::{Align, Table};

@@ -11,6 +11,8 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
+use crate::output::warn;
+
 const PLAIN_LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// What the numbers count.
@@ -109,7 +111,7 @@ impl Progress {
         if let Some(bar) = &self.shared.bar {
             bar.finish_and_clear();
         }
-        say(&self.shared.summary());
+        warn(&self.shared.summary());
     }
 
     /// Takes the bar away without a summary, so that an error stands alone.
@@ -137,7 +139,7 @@ impl Shared {
         let due = now_ms >= said_ms.saturating_add(PLAIN_LINE_EVERY.as_millis() as u64);
         // Only one of the threads that find a line due writes it.
         if due && self.said_ms.compare_exchange(said_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            say(&self.line());
+            warn(&self.line());
         }
     }
 
@@ -160,11 +162,6 @@ impl Shared {
         };
         format!("{}: {} rows{bytes} in {seconds:.1} s, {} rows/s", self.what, HumanCount(rows), HumanCount(rate as u64))
     }
-}
-
-#[expect(clippy::print_stderr, reason = "progress is for the person at the terminal, not for a log")]
-fn say(line: &str) {
-    eprintln!("{line}");
 }
 
 #[cfg(test)]

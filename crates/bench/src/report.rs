@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use crate::target::{BenchError, Session, Target};
+use crate::target::{BenchError, Target};
 
 /// The machine a driver runs on (and, for a server on loopback, the server's too).
 #[derive(Clone, Debug, Serialize)]
@@ -53,10 +53,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Asks the server who it is. Errors: the statement's.
-    pub async fn identify(target: &Target, session: &Session) -> Result<Server, BenchError> {
-        let version = session.text_value("ask for the version", "select version()").await?;
-        Ok(Server { url: target.to_string(), version })
+    /// Connects to each of `targets` and asks it who it is. Errors: connecting, and the statement's.
+    pub async fn identify(targets: &[Target]) -> Result<Vec<Server>, BenchError> {
+        let mut servers = Vec::new();
+        for target in targets {
+            let version = target.connect().await?.text_value("ask for the version", "select version()").await?;
+            servers.push(Server { url: target.to_string(), version });
+        }
+        Ok(servers)
     }
 }
 

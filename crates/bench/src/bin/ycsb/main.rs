@@ -12,13 +12,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bench::{Align, Histogram, Progress, Report, Server, Table, Target};
+use bench::{Align, Histogram, Progress, Server, Table, Target, answer, warn};
 use clap::{Args, Parser, Subcommand};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -164,21 +163,21 @@ impl Place {
     }
 
     /// Who was measured, for the report.
-    fn server(&self) -> Result<Server, Failure> {
+    fn servers(&self) -> Result<Vec<Server>, Failure> {
         match self {
             Place::Wire(target) => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                Ok(runtime.block_on(async { Server::identify(target, &target.connect().await?).await })?)
+                Ok(runtime.block_on(Server::identify(std::slice::from_ref(target)))?)
             }
             #[cfg(feature = "embedded")]
             Place::Embedded { shown, .. } => {
-                Ok(Server { url: shown.clone(), version: format!("Colonnade {} in process", env!("CARGO_PKG_VERSION")) })
+                Ok(vec![Server { url: shown.clone(), version: format!("Colonnade {} in process", env!("CARGO_PKG_VERSION")) }])
             }
             #[cfg(feature = "sqlite")]
-            Place::Sqlite { file, cache_mib } => Ok(Server {
+            Place::Sqlite { file, cache_mib } => Ok(vec![Server {
                 url: file.display().to_string(),
                 version: format!("SQLite {}, WAL, synchronous FULL, cache {cache_mib} MiB", rusqlite::version()),
-            }),
+            }]),
         }
     }
 }
@@ -229,8 +228,9 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Load { place: arguments, records, threads, drop } => {
             let place = Place::open(&arguments)?;
             let loaded = load(&place, records, threads, drop)?;
-            let line = format!("loaded {records} records in {:.1} s, {:.0} a second", loaded.seconds, loaded.records_per_second);
-            answer(arguments.json, "ycsb load", &place, loaded, line)
+            answer(arguments.json, "ycsb load", place.servers()?, loaded, |loaded| {
+                format!("loaded {records} records in {:.1} s, {:.0} a second", loaded.seconds, loaded.records_per_second)
+            });
         }
         Command::Run { place: arguments, workload, threads, duration, warmup, distribution, seed } => {
             let place = Place::open(&arguments)?;
@@ -243,10 +243,10 @@ fn execute(command: Command) -> Result<(), Failure> {
                 seed,
             };
             let figures = run(&place, &plan)?;
-            let text = figures.text();
-            answer(arguments.json, "ycsb run", &place, figures, text)
+            answer(arguments.json, "ycsb run", place.servers()?, figures, Figures::text);
         }
     }
+    Ok(())
 }
 
 fn load(place: &Place, records: u64, threads: u32, drop_first: bool) -> Result<Loaded, Failure> {
@@ -434,27 +434,4 @@ impl Figures {
             "{table}\n{workload:?} {distribution:?}, {records} records, {threads} threads: {operations_per_second:.0} operations/s"
         )
     }
-}
-
-/// Prints the figures with the machine and the place they belong to.
-fn answer<T: Serialize>(json: bool, suite: &str, place: &Place, figures: T, text: String) -> Result<(), Failure> {
-    let report = Report::new(suite, vec![place.server()?], figures);
-    say(&if json { report.to_json() } else { format!("{text}\n{}", report.footer()) });
-    Ok(())
-}
-
-/// Prints a result. Ends the program where it cannot: without a word if its reader went away, as `head` does.
-fn say(text: &str) {
-    let Err(error) = writeln!(std::io::stdout().lock(), "{text}") else { return };
-    if error.kind() == ErrorKind::BrokenPipe {
-        // What a shell says of a program that ends by SIGPIPE.
-        std::process::exit(141);
-    }
-    warn(&format!("write to standard output: {error}"));
-    std::process::exit(1);
-}
-
-#[expect(clippy::print_stderr, reason = "errors of the program, beside its result")]
-fn warn(text: &str) {
-    eprintln!("{text}");
 }
