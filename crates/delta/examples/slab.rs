@@ -9,13 +9,13 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use delta::{Base, DeltaTable, Expect, Found, PutOutcome, SlotRef, Write};
+use delta::{Base, DeltaTable, Expect, Found, PutOutcome, RangeBlock, SlotRef, Write};
 use env::{Env, RealEnv};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use txn::{Snapshot, Transactions, Version};
-use types::{CommitTs, Datum, Decimal, Key, Row, RowLayout, SqlType, TxnId};
+use types::{CommitTs, Datum, Decimal, Direction, Key, Row, RowLayout, SqlType, TxnId};
 
 const COLUMNS: [SqlType; 10] = [
     SqlType::Int8,
@@ -108,9 +108,11 @@ fn main() {
     clock.time("newest (random key)", n_rows, || order.iter().for_each(|n| drop(black_box(table.newest(&n.to_be_bytes(), me)))));
     let ranges = n_rows / 20;
     clock.time("range of 20 (random start)", n_rows, || {
+        let mut block = RangeBlock::default();
         for n in &order[..ranges] {
             let from = n.to_be_bytes();
-            black_box(table.range(&latest, Bound::Included(&from), Bound::Unbounded, 20));
+            table.range(&latest, Bound::Included(&from), Bound::Unbounded, Direction::Forward, 20, None, &mut block);
+            black_box(&block);
         }
     });
 

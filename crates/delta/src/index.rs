@@ -18,7 +18,7 @@ use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 use parking_lot::RwLock;
-use types::Key;
+use types::{ByteList, Direction, Key};
 
 /// Entries at which a stripe is split: few enough that writers rarely meet and a split is short (some 20 us), many enough that the
 /// list of stripes stays in the cache (some 4,000 for 10 M keys).
@@ -149,32 +149,46 @@ impl Index {
         }
     }
 
-    /// The first `n` entries between the bounds, in key order. One stripe is locked at a time.
-    pub(crate) fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, n: usize) -> Vec<(Key, SlotRef)> {
-        let mut found = Vec::new();
+    /// Appends the first `n` entries between the bounds, in key order from the direction's side. One stripe is locked at a time.
+    pub(crate) fn range(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        direction: Direction,
+        n: usize,
+        keys: &mut ByteList,
+        slots: &mut Vec<SlotRef>,
+    ) {
         if is_empty(from, to) {
-            return found;
+            return;
         }
         let (from, to) = (from.map(Headed::of), to.map(Headed::of));
         let stripes = self.stripes.read();
-        let first = match &from {
-            Bound::Included(key) | Bound::Excluded(key) => position(&stripes, key),
-            Bound::Unbounded => 0,
+        let stripe_of = |bound: &Bound<Headed<'_>>| match bound {
+            Bound::Included(key) | Bound::Excluded(key) => Some(position(&stripes, key)),
+            Bound::Unbounded => None,
         };
-        for stripe in &stripes[first..] {
-            let is_after = match &to {
-                Bound::Included(key) => stripe.from.0 > *key,
-                Bound::Excluded(key) => stripe.from.0 >= *key,
-                Bound::Unbounded => false,
-            };
-            if is_after || found.len() == n {
+        let (first, last) = (stripe_of(&from).unwrap_or(0), stripe_of(&to).unwrap_or(stripes.len() - 1));
+        let end = slots.len() + n;
+        for at in 0..=last - first {
+            let room = end - slots.len();
+            if room == 0 {
                 break;
             }
-            let map = stripe.map.read();
+            let map = match direction {
+                Direction::Forward => stripes[first + at].map.read(),
+                Direction::Backward => stripes[last - at].map.read(),
+            };
+            let mut add = |(key, slot): (&Stored, &SlotRef)| {
+                keys.push_with(|out| key.append_to(out));
+                slots.push(*slot);
+            };
             let entries = map.range::<Headed<'_>, _>((from.as_ref(), to.as_ref()));
-            found.extend(entries.take(n - found.len()).map(|(key, slot)| (key.key(), *slot)));
+            match direction {
+                Direction::Forward => entries.take(room).for_each(&mut add),
+                Direction::Backward => entries.rev().take(room).for_each(&mut add),
+            }
         }
-        found
     }
 
     /// Memory an entry takes.
@@ -253,12 +267,18 @@ impl Stored {
     }
 
     fn key(&self) -> Key {
+        let mut key = Vec::new();
+        self.append_to(&mut key);
+        Key::from(key)
+    }
+
+    fn append_to(&self, out: &mut Vec<u8>) {
         match &self.0.whole {
             Whole::Short(len) => {
                 let head = self.0.head.map(u64::to_be_bytes);
-                Key::from(&head.as_flattened()[..usize::from(*len)])
+                out.extend_from_slice(&head.as_flattened()[..usize::from(*len)]);
             }
-            whole => Key::from(whole.bytes().unwrap_or_default()),
+            whole => out.extend_from_slice(whole.bytes().unwrap_or_default()),
         }
     }
 }
@@ -290,6 +310,14 @@ mod tests {
         Key::from(n.to_be_bytes().as_slice())
     }
 
+    /// The numbers of the keys in a range.
+    fn range(index: &Index, from: Bound<&[u8]>, to: Bound<&[u8]>, direction: Direction, n: usize) -> Vec<u32> {
+        let (mut keys, mut slots) = (ByteList::default(), Vec::new());
+        index.range(from, to, direction, n, &mut keys, &mut slots);
+        assert!(slots.iter().enumerate().all(|(at, slot)| *keys.get(at) == *key(slot.slab)));
+        slots.into_iter().map(|slot| slot.slab).collect()
+    }
+
     #[test]
     fn a_range_is_in_key_order_across_stripes() {
         let index = Index::default();
@@ -297,18 +325,20 @@ mod tests {
             index.insert_if_absent(&key(n), slot(n)).unwrap();
         }
         let (from, to) = (key(100), key(200));
-        let numbers = |from: Bound<&[u8]>, to: Bound<&[u8]>, n| -> Vec<u32> {
-            index.range(from, to, n).into_iter().map(|(_, slot)| slot.slab).collect()
-        };
+        let numbers = |from, to, n| range(&index, from, to, Direction::Forward, n);
+        let backward = |from, to, n| range(&index, from, to, Direction::Backward, n);
         assert_eq!(numbers(Bound::Included(&from), Bound::Excluded(&to), 1000), (100..200).collect::<Vec<_>>());
         assert_eq!(numbers(Bound::Excluded(&from), Bound::Included(&to), 3), [101, 102, 103]);
         assert_eq!(numbers(Bound::Unbounded, Bound::Unbounded, 2000).len(), 1000);
+        assert_eq!(backward(Bound::Included(&from), Bound::Excluded(&to), 1000), (100..200).rev().collect::<Vec<_>>());
+        assert_eq!(backward(Bound::Excluded(&from), Bound::Included(&to), 3), [200, 199, 198]);
+        assert_eq!(backward(Bound::Unbounded, Bound::Unbounded, 999).last(), Some(&1));
         for (from, to) in [
             (Bound::Included(&*to), Bound::Included(&*from)),
             (Bound::Excluded(&*from), Bound::Excluded(&*from)),
             (Bound::Excluded(&*to), Bound::Included(&*from)),
         ] {
-            assert!(numbers(from, to, 10).is_empty());
+            assert!(numbers(from, to, 10).is_empty() && backward(from, to, 10).is_empty());
         }
     }
 
@@ -356,11 +386,11 @@ mod tests {
             assert!(stripes.len() >= 50 && stripes.iter().all(|stripe| stripe.map.read().len() <= STRIPE_ENTRIES_MAX));
             drop(stripes);
             assert!((0..KEYS).all(|n| index.get(&key(n)) == Some(slot(n))));
-            let all = index.range(Bound::Unbounded, Bound::Unbounded, usize::MAX);
-            assert!(all.iter().map(|(_, slot)| slot.slab).eq(0..KEYS));
+            let all = range(&index, Bound::Unbounded, Bound::Unbounded, Direction::Forward, KEYS as usize + 1);
+            assert!(all.into_iter().eq(0..KEYS));
             let (from, to) = (key(KEYS / 4), key(KEYS / 4 * 3));
-            let some = index.range(Bound::Excluded(&from), Bound::Included(&to), KEYS as usize);
-            assert!(some.iter().map(|(_, slot)| slot.slab).eq(KEYS / 4 + 1..=KEYS / 4 * 3));
+            let some = range(&index, Bound::Excluded(&from), Bound::Included(&to), Direction::Backward, KEYS as usize);
+            assert!(some.into_iter().eq((KEYS / 4 + 1..=KEYS / 4 * 3).rev()));
             assert!((0..KEYS).all(|n| index.remove_if(&key(scattered(n)), slot(scattered(n)))));
             assert_eq!((index.len(), index.stripes.read().len()), (0, 1));
         }
@@ -395,10 +425,11 @@ mod tests {
             }
             scope.spawn(move || {
                 for from in (0..3000).cycle().step_by(97).take(500) {
-                    let found = index.range(Bound::Included(&key(from)), Bound::Excluded(&key(3000)), 500);
-                    assert!(found.is_sorted_by(|a, b| a.0 < b.0));
-                    let end = if found.len() < 500 { 3000 } else { found[499].1.slab };
-                    let there = found.iter().map(|(_, slot)| slot.slab).filter(|n| stays(*n) && *n < end);
+                    let (first, end) = (key(from), key(3000));
+                    let found = range(index, Bound::Included(&first), Bound::Excluded(&end), Direction::Forward, 500);
+                    assert!(found.is_sorted_by(|a, b| a < b));
+                    let end = if found.len() < 500 { 3000 } else { found[499] };
+                    let there = found.into_iter().filter(|n| stays(*n) && *n < end);
                     assert!(there.eq((from..end).filter(|n| stays(*n))), "what stays is always found");
                 }
             });

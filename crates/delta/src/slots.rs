@@ -247,26 +247,37 @@ impl Slots {
 
     /// The row image as it was at undo record `until`, in one piece.
     pub(crate) fn row_at(&self, shape: &Shape, slot: usize, until: u32) -> Row {
+        let mut image = Vec::new();
+        self.append_row_at(shape, slot, until, None, &mut image);
+        Row(image.into_boxed_slice())
+    }
+
+    /// Appends the row image as it was at undo record `until`; with `wanted` (in order), texts of other columns are left empty.
+    pub(crate) fn append_row_at(&self, shape: &Shape, slot: usize, until: u32, wanted: Option<&[usize]>, out: &mut Vec<u8>) {
         if until == NONE {
-            return self.gather(shape, self.fixed(shape, slot));
+            return self.gather(shape, self.fixed(shape, slot), wanted, out);
         }
         let mut fixed = Vec::with_capacity(shape.fixed_len);
         self.fixed_at(shape, slot, until, &mut fixed);
-        self.gather(shape, &fixed)
+        self.gather(shape, &fixed, wanted, out);
     }
 
-    fn gather(&self, shape: &Shape, fixed: &[u8]) -> Row {
-        let mut image = Vec::with_capacity(shape.fixed_len + shape.variable_len(fixed));
-        image.extend_from_slice(fixed);
+    fn gather(&self, shape: &Shape, fixed: &[u8], wanted: Option<&[usize]>, out: &mut Vec<u8>) {
+        if out.capacity() == 0 {
+            // Exactly, for a row alone.
+            out.reserve_exact(shape.fixed_len + shape.variable_len(fixed));
+        }
+        let start = out.len();
+        out.extend_from_slice(fixed);
         for (column, field) in shape.fields.iter().enumerate() {
             if field.variable && !is_null(fixed, column) {
-                let reference = Reference::read(&fixed[field.at..]);
-                let at = (image.len() - shape.fixed_len) as u32;
-                Reference { at, len: reference.len }.write(&mut image[field.at..field.at + field.width]);
-                image.extend_from_slice(reference.of(&self.heap));
+                let is_wanted = wanted.is_none_or(|wanted| wanted.binary_search(&column).is_ok());
+                let reference = if is_wanted { Reference::read(&fixed[field.at..]) } else { Reference::default() };
+                let at = (out.len() - start - shape.fixed_len) as u32;
+                Reference { at, len: reference.len }.write(&mut out[start + field.at..start + field.at + field.width]);
+                out.extend_from_slice(reference.of(&self.heap));
             }
         }
-        Row(image.into_boxed_slice())
     }
 }
 

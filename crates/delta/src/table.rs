@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
@@ -352,36 +351,6 @@ impl DeltaTable {
     fn note_pending(&self, slots: &mut Slots, slot: usize) -> Option<CommitTs> {
         let ts = slots.mark_pending(slot)?;
         slots.queue(ts).then_some(ts)
-    }
-
-    /// What `snapshot` sees under the keys between two bounds, in key order, for at most `limit` keys that have a slot: deleted ones
-    /// and those in segments too, so that the caller can merge with what segments hold (and asks again after the last key if it
-    /// then has too few rows). No lock is held between chunks of some hundred keys.
-    pub fn range(&self, snapshot: &Snapshot, from: Bound<&[u8]>, to: Bound<&[u8]>, limit: usize) -> Vec<(Key, Found)> {
-        const CHUNK: usize = 256;
-        let mut found: Vec<(Key, Found)> = Vec::new();
-        let mut last: Option<Key> = None;
-        while found.len() < limit {
-            let from = last.as_ref().map_or(from, |key| Bound::Excluded(&**key));
-            let n = CHUNK.min(limit - found.len());
-            let entries = self.index.range(from, to, n);
-            let is_end = entries.len() < n;
-            last = entries.last().map(|(key, _)| key.clone());
-            for (key, slot) in entries {
-                let at_slot = self.slabs.get(slot.slab).and_then(|slab| {
-                    let slots = slab.slots.read();
-                    slots.holds(slot).then(|| self.found(&slots, usize::from(slot.slot), snapshot))
-                });
-                match at_slot.unwrap_or_else(|| self.get(&key, snapshot)) {
-                    Found::NoSlot => (),
-                    what => found.push((key, what)),
-                }
-            }
-            if is_end {
-                break;
-            }
-        }
-        found
     }
 }
 

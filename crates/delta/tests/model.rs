@@ -7,11 +7,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use delta::{Base, DeltaTable, Expect, Found, KEY_COLUMN, Newest, PutOutcome, SlotRef, Write};
+use delta::{Base, DeltaTable, Entry, Expect, Found, KEY_COLUMN, Newest, PutOutcome, RangeBlock, SlotRef, Write};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use txn::{Snapshot, Version};
-use types::{CommitTs, Datum, Decimal, Key, Row, RowLayout, SqlType, TxnId, arrow_form};
+use types::{CommitTs, Datum, Decimal, Direction, Key, Row, RowLayout, SqlType, TxnId, arrow_form};
 
 #[derive(Clone, Debug, PartialEq)]
 enum What {
@@ -325,11 +325,36 @@ impl Model {
             }
             2 => {
                 let (a, b) = (self.random.random_range(0..self.keys), self.random.random_range(0..=self.keys));
-                let limit = if self.random.random_bool(0.5) { usize::MAX } else { self.random.random_range(0..400) };
-                let found = self.table.range(&snapshot, Bound::Included(&key(a)), Bound::Excluded(&key(b)), limit);
-                let keys: Vec<_> = (a..b.max(a)).filter(|n| self.history[n].slot.is_some()).take(limit).collect();
-                assert_eq!(found.iter().map(|(key, _)| number(key)).collect::<Vec<_>>(), keys);
-                found.iter().for_each(|(key, found)| self.check_found(number(key), found, &snapshot));
+                let limit = if self.random.random_bool(0.5) { usize::MAX / 2 } else { self.random.random_range(0..400) };
+                let direction = if self.random.random_bool(0.5) { Direction::Forward } else { Direction::Backward };
+                let mut keys: Vec<_> = (a..b.max(a)).filter(|n| self.history[n].slot.is_some()).collect();
+                if direction == Direction::Backward {
+                    keys.reverse();
+                }
+                let mut block = RangeBlock::default();
+                let (from, to) = (key(a), key(b));
+                let (from, to) = (Bound::Included(&*from), Bound::Excluded(&*to));
+                let more = self.table.range(&snapshot, from, to, direction, limit, None, &mut block);
+                assert!(more || block.len() == keys.len());
+                keys.truncate(limit);
+                assert_eq!((0..block.len()).map(|at| number(block.key(at))).collect::<Vec<_>>(), keys);
+                for at in 0..block.len() {
+                    let found = match block.entry(at) {
+                        Entry::Row(image) => Found::Row(Row(image.into())),
+                        Entry::Deleted => Found::Deleted,
+                        Entry::InSegment => Found::InSegment,
+                    };
+                    self.check_found(number(block.key(at)), &found, &snapshot);
+                }
+                let wanted = [0, 3];
+                self.table.range(&snapshot, from, to, direction, limit, Some(&wanted), &mut block);
+                for at in 0..block.len() {
+                    if let Entry::Row(image) = block.entry(at) {
+                        let row = self.layout.read_image(image);
+                        let expected = &expected[&number(block.key(at))];
+                        assert!(wanted.iter().all(|column| row.get(*column).to_owned() == expected[*column]));
+                    }
+                }
             }
             _ => self.check_scan(&snapshot, expected),
         }

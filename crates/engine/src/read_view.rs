@@ -12,6 +12,7 @@ use types::{CommitTs, Key, Row, TableId, arrow_form};
 
 use crate::engine::Inner;
 use crate::error::EngineError;
+use crate::range::{RangeCursor, RangeOf};
 use crate::table::TableStore;
 use crate::transaction::{Own, own_dead};
 
@@ -33,7 +34,7 @@ pub struct TableView {
     segments: Arc<[SegmentView]>,
     own: Arc<Own>,
     /// Keeps versions and segments from being reclaimed.
-    _guard: Arc<SnapshotGuard>,
+    guard: Arc<SnapshotGuard>,
 }
 
 /// One segment at one moment.
@@ -94,7 +95,7 @@ impl TableView {
         let listed = store.segments();
         let mut segments: Vec<SegmentView> = listed.at(snapshot.ts).map(|live| view(live, &mut hidden)).collect();
         segments.extend(own.ingested.iter().map(|live| view(live, &mut hidden)));
-        Ok(TableView { store, snapshot, segments: segments.into(), own, _guard: guard })
+        Ok(TableView { store, snapshot, segments: segments.into(), own, guard })
     }
 
     /// The table's definition.
@@ -122,6 +123,11 @@ impl TableView {
     /// The row with this key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Row>, EngineError> {
         self.store.get(key, None, &self.snapshot, &self.own)
+    }
+
+    /// The rows between two keys, to be pulled block by block.
+    pub fn range(&self, of: RangeOf<'_>) -> Result<RangeCursor, EngineError> {
+        RangeCursor::new(Arc::clone(&self.store), Arc::clone(&self.own), self.snapshot, Arc::clone(&self.guard), None, of)
     }
 
     /// Every key and row in the delta, as a checkpoint writes them.

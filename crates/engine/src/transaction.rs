@@ -26,6 +26,7 @@ use types::{CommitTs, Key, Row, RowRef, SegmentId, SqlError, TableId, TxnId};
 use crate::commit::{self, Commit, Writer};
 use crate::engine::Inner;
 use crate::error::EngineError;
+use crate::range::{RangeCursor, RangeOf};
 use crate::read_view::ReadView;
 use crate::redo;
 use crate::table::TableStore;
@@ -306,6 +307,16 @@ impl Transaction {
             Some(touched) => touched.store.get(key, wanted, &self.snapshot(), &touched.own),
             None => self.engine.store(table)?.get(key, wanted, &self.snapshot(), &Own::default()),
         }
+    }
+
+    /// The rows between two keys at the statement's snapshot, with own changes, to be pulled block by block. It stays valid, and
+    /// keeps its snapshot, for as long as it is held.
+    pub fn range(&self, table: TableId, of: RangeOf<'_>) -> Result<RangeCursor, EngineError> {
+        let (store, own) = match self.tables.iter().find(|t| t.store.id() == table) {
+            Some(touched) => (Arc::clone(&touched.store), Arc::clone(&touched.own)),
+            None => (self.engine.store(table)?, Arc::default()),
+        };
+        RangeCursor::new(store, own, self.snapshot(), Arc::clone(self.guard()), Some(Arc::clone(&self.begin.cancel)), of)
     }
 
     /// Where the row with this key is at the statement's snapshot.

@@ -23,7 +23,7 @@ use crate::segment::Segment;
 use crate::sidecar::KEY_BLOCK_ROWS;
 
 /// Page reads of an empty slot after which its whole group is decoded and cached. A page costs about 1/30 of a group.
-const COLD_READS_MAX: u8 = 16;
+pub(crate) const COLD_READS_MAX: u8 = 16;
 
 impl Segment {
     /// The position of the row with this key, dead or not. About 1 us when the group's keys are cached, a few for a key that is not
@@ -38,9 +38,7 @@ impl Segment {
             Err(0) => return Ok(None),
             Err(next) => next - 1,
         };
-        let group = self.blocks.partition_point(|first| *first <= block) - 1;
-        let start = (block - self.blocks[group]) * KEY_BLOCK_ROWS;
-        let rows = start..(start + KEY_BLOCK_ROWS).min(self.sidecar.groups[group].rows as usize);
+        let (group, rows) = self.block_rows(block);
         let found = match self.cached_keys(group)? {
             Some(keys) => keys.search(rows, key).ok(),
             None => {
@@ -51,14 +49,21 @@ impl Segment {
         Ok(found.map(|row| self.starts[group] + row as u32))
     }
 
-    /// The position of the first row of a block of sparse keys.
-    fn block_position(&self, block: usize) -> u32 {
+    /// The group that a block of sparse keys is in, and its rows there.
+    pub(crate) fn block_rows(&self, block: usize) -> (usize, Range<usize>) {
         let group = self.blocks.partition_point(|first| *first <= block) - 1;
-        self.starts[group] + ((block - self.blocks[group]) * KEY_BLOCK_ROWS) as u32
+        let start = (block - self.blocks[group]) * KEY_BLOCK_ROWS;
+        (group, start..(start + KEY_BLOCK_ROWS).min(self.sidecar.groups[group].rows as usize))
+    }
+
+    /// The position of the first row of a block of sparse keys.
+    pub(crate) fn block_position(&self, block: usize) -> u32 {
+        let (group, rows) = self.block_rows(block);
+        self.starts[group] + rows.start as u32
     }
 
     /// The keys of a group, unless they are not cached and it is too early to make them.
-    fn cached_keys(&self, group: usize) -> Result<Option<Arc<KeyList>>> {
+    pub(crate) fn cached_keys(&self, group: usize) -> Result<Option<Arc<KeyList>>> {
         let slot = self.slot(group, self.sidecar.schema.columns().len());
         if let Some(Block::Keys(keys)) = self.slots.get(slot) {
             return Ok(Some(keys));
@@ -81,14 +86,14 @@ impl Segment {
     }
 
     /// The keys of some rows of a group, from its key columns.
-    fn read_keys(&self, group: usize, rows: Range<usize>) -> Result<KeyList> {
+    pub(crate) fn read_keys(&self, group: usize, rows: Range<usize>) -> Result<KeyList> {
         let schema = &self.sidecar.schema;
         let columns = self.read_rows(group, schema.key(), rows.clone())?;
         KeyList::of_columns(schema, &columns, 0..rows.len())
     }
 
     /// The group of a position, and the row in it. Panics for a position beyond the last.
-    fn locate(&self, position: u32) -> (usize, usize) {
+    pub(crate) fn locate(&self, position: u32) -> (usize, usize) {
         assert!(position < self.sidecar.rows, "position {position} of a segment of {} rows", self.sidecar.rows);
         let group = self.starts.partition_point(|start| *start <= position) - 1;
         (group, (position - self.starts[group]) as usize)
@@ -107,7 +112,7 @@ impl Segment {
         Ok((self.reader.read(&self.sidecar, group, column, row..row + 1)?, 0))
     }
 
-    fn view<'a>(&self, array: &'a ArrayRef, column: usize) -> ColumnView<'a> {
+    pub(crate) fn view<'a>(&self, array: &'a ArrayRef, column: usize) -> ColumnView<'a> {
         let t = self.sidecar.schema.columns()[column].sql_type;
         ColumnView::new(array, t).expect("the reader gives only arrays of their column's type")
     }

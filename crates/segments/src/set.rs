@@ -10,6 +10,7 @@
 //! 1. A list never changes; publishing makes the next one. What changes are `until` of a segment and its deletion log.
 //! 2. At any timestamp a key is alive in at most one segment: `find` may stop at the first.
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -121,6 +122,21 @@ impl SegmentSet {
             }
         }
         Ok(None)
+    }
+
+    /// The segments that a snapshot at `ts` reads and whose keys may be between the bounds, by smallest key.
+    pub fn overlapping(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, ts: CommitTs) -> Vec<Arc<LiveSegment>> {
+        let is_before = |live: &LiveSegment| match from {
+            Bound::Included(from) | Bound::Excluded(from) => live.segment.max_key() < from,
+            Bound::Unbounded => false,
+        };
+        let end = match to {
+            Bound::Included(to) | Bound::Excluded(to) => self.segments.partition_point(|live| live.segment.min_key() <= to),
+            Bound::Unbounded => self.segments.len(),
+        };
+        // Before `start` no segment reaches the first key: `reach` ascends.
+        let start = self.reach[..end].partition_point(|farthest| is_before(&self.segments[*farthest]));
+        self.segments[start..end].iter().filter(|live| live.is_live(ts) && !is_before(live)).map(Arc::clone).collect()
     }
 
     /// What the segments that a snapshot at `ts` reads hold in these columns. A column that some segment lacks (it was added later)

@@ -17,6 +17,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test kit: what fails here fails the test, with its seed")]
 
 mod model;
+mod ranges;
 mod tables;
 mod world;
 

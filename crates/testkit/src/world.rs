@@ -15,6 +15,7 @@ use rand::{Rng, SeedableRng};
 use types::{CommitTs, Datum, Key, arrow_form};
 
 use crate::model::{Changes, Model, State, apply, difference};
+use crate::ranges::{HeldRange, Wish};
 use crate::tables::{self, KINDS, Kind};
 
 /// How a machine stops.
@@ -48,6 +49,7 @@ pub struct World {
     clients: Vec<Option<Client>>,
     committing: Vec<Commit>,
     views: Vec<(Arc<ReadView>, Arc<State>)>,
+    ranges: Vec<HeldRange>,
     model: Model,
     amount: i64,
     rowids: Vec<Key>,
@@ -88,6 +90,7 @@ impl World {
             clients: (0..CLIENTS).map(|_| None).collect(),
             committing: Vec::new(),
             views: Vec::new(),
+            ranges: Vec::new(),
             model: Model::new(CommitTs::ZERO),
             amount: 0,
             rowids: Vec::new(),
@@ -308,6 +311,9 @@ impl World {
         let view = client.transaction.read_view();
         let expected = self.snapshot_for(client);
         self.compare(&view, &expected, "a client's own view")?;
+        let wish = Wish::random(&mut self.random, &expected);
+        let mut range = HeldRange::new(&wish, &expected, |number, of| client.transaction.range(self.tables[number].id, of))?;
+        while self.pull(&mut range)? {}
         let mut keys: Vec<(usize, Key)> = client.changes.keys().cloned().collect();
         for number in 0..KINDS.len() {
             keys.extend(self.some_key(number).map(|(key, _)| (number, key)));
@@ -345,7 +351,27 @@ impl World {
         }
         let at = self.random.random_range(0..self.views.len());
         let (view, state) = (Arc::clone(&self.views[at].0), Arc::clone(&self.views[at].1));
-        self.compare(&view, &state, "a held view")
+        self.compare(&view, &state, "a held view")?;
+        if self.ranges.len() < 4 {
+            let wish = Wish::random(&mut self.random, &state);
+            let range = HeldRange::new(&wish, &state, |number, of| view.table(self.tables[number].id)?.range(of))?;
+            self.ranges.push(range);
+        }
+        let at = self.random.random_range(0..self.ranges.len());
+        let mut range = self.ranges.swap_remove(at);
+        if self.pull(&mut range)? {
+            self.ranges.push(range);
+        }
+        Ok(())
+    }
+
+    /// Reads some more rows of a range; false at its end.
+    fn pull(&mut self, range: &mut HeldRange) -> Result<bool, EngineError> {
+        let rows = if self.random.random_bool(0.5) { self.random.random_range(1..5) } else { 50 };
+        match range.advance(&self.tables, rows)? {
+            Ok(more) => Ok(more),
+            Err(what) => self.fail(&what),
+        }
     }
 
     fn compare(&self, view: &ReadView, expected: &State, what: &str) -> Result<(), EngineError> {
@@ -460,6 +486,7 @@ impl World {
     /// how many did not.
     pub fn crash_and_recover(&mut self, crash: Crash) -> (usize, usize) {
         self.views.clear();
+        self.ranges.clear();
         let env = match crash {
             Crash::Kill => self.env.process_kill(),
             Crash::PowerLoss => self.env.power_loss(),
@@ -585,6 +612,7 @@ impl Drop for World {
     fn drop(&mut self) {
         // In this order: an engine gives its directory back once nobody uses it.
         self.views.clear();
+        self.ranges.clear();
         self.clients.clear();
         self.committing.clear();
         self.engine = None;

@@ -21,6 +21,26 @@ use crate::sql_type::SqlType;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Key(pub Box<[u8]>);
 
+/// Which way keys are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// Least first.
+    #[default]
+    Forward,
+    /// Greatest first.
+    Backward,
+}
+
+impl Direction {
+    /// Whether `a` comes before `b` in this direction.
+    pub fn is_before(self, a: &[u8], b: &[u8]) -> bool {
+        match self {
+            Direction::Forward => a < b,
+            Direction::Backward => a > b,
+        }
+    }
+}
+
 impl Deref for Key {
     type Target = [u8];
 

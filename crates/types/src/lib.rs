@@ -4,7 +4,7 @@
 //! 2. `sql_type`, `datum`: PostgreSQL's types and one value of them; `text`, `binary` their two wire forms, `arrow_form` their
 //!    columnar form, `coerce` the assignment rules between them.
 //!    `calendar` is the arithmetic of days, `zone` that of time zones.
-//! 3. `row`: one row as one byte image, `key`: values as bytes whose order is SQL order.
+//! 3. `row`: one row as one byte image, `key`: values as bytes whose order is SQL order, `byte_list`: many of either.
 //! 4. `error`: what a user is told, with PostgreSQL's SQLSTATEs.
 //!
 //! Not here: files, SQL text, expressions (`expr`).
@@ -13,6 +13,7 @@
 
 pub mod arrow_form;
 pub mod binary;
+mod byte_list;
 pub mod calendar;
 pub mod coerce;
 pub mod datum;
@@ -24,9 +25,10 @@ pub mod sql_type;
 pub mod text;
 pub mod zone;
 
+pub use byte_list::ByteList;
 pub use datum::{Datum, DatumRef, Decimal, Interval};
 pub use error::{Kind, SqlError, SqlState};
 pub use ids::{ColumnId, CommitTs, DatabaseId, Lsn, Oid, SchemaId, SegmentId, TableId, TxnId};
-pub use key::Key;
+pub use key::{Direction, Key};
 pub use row::{Row, RowLayout, RowRef};
 pub use sql_type::SqlType;

@@ -103,19 +103,27 @@ impl RowLayout {
 
     /// As [`RowLayout::encode`], for borrowed values.
     pub fn encode_refs<'a>(&self, values: impl ExactSizeIterator<Item = DatumRef<'a>>) -> Row {
-        assert_eq!(values.len(), self.types.len(), "one value per column");
-        let mut image = vec![0u8; self.fixed_len];
-        for (column, value) in values.enumerate() {
-            self.put(&mut image, column, value);
-        }
+        let mut image = Vec::with_capacity(self.fixed_len);
+        self.append_refs(values, &mut image);
         Row(image.into_boxed_slice())
     }
 
-    fn put(&self, image: &mut Vec<u8>, column: usize, value: DatumRef<'_>) {
-        let at = self.offsets[column] as usize;
+    /// As [`RowLayout::encode_refs`], at the end of `out`.
+    pub fn append_refs<'a>(&self, values: impl ExactSizeIterator<Item = DatumRef<'a>>, out: &mut Vec<u8>) {
+        assert_eq!(values.len(), self.types.len(), "one value per column");
+        let start = out.len();
+        out.resize(start + self.fixed_len, 0);
+        for (column, value) in values.enumerate() {
+            self.put(out, start, column, value);
+        }
+    }
+
+    /// Writes a value into the image that begins at `start` and ends where `image` does.
+    fn put(&self, image: &mut Vec<u8>, start: usize, column: usize, value: DatumRef<'_>) {
+        let at = start + self.offsets[column] as usize;
         let mut set = |bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
         match (value, self.types[column]) {
-            (DatumRef::Null, _) => image[column / 8] |= 1 << (column % 8),
+            (DatumRef::Null, _) => image[start + column / 8] |= 1 << (column % 8),
             (DatumRef::Bool(v), SqlType::Bool) => set(&[u8::from(v)]),
             (DatumRef::Int2(v), SqlType::Int2) => set(&v.to_le_bytes()),
             (DatumRef::Int4(v), SqlType::Int4) | (DatumRef::Date(v), SqlType::Date) => set(&v.to_le_bytes()),
@@ -141,14 +149,14 @@ impl RowLayout {
                 set(&bytes);
             }
             (DatumRef::Uuid(v), SqlType::Uuid) => set(&v),
-            (DatumRef::Text(v), t) if t.is_string() => self.put_variable(image, at, v.as_bytes()),
-            (DatumRef::Bytea(v), SqlType::Bytea) => self.put_variable(image, at, v),
+            (DatumRef::Text(v), t) if t.is_string() => self.put_variable(image, start, at, v.as_bytes()),
+            (DatumRef::Bytea(v), SqlType::Bytea) => self.put_variable(image, start, at, v),
             (value, t) => panic!("{value:?} in column {column} of type {t}: values are coerced before they are encoded"),
         }
     }
 
-    fn put_variable(&self, image: &mut Vec<u8>, at: usize, bytes: &[u8]) {
-        let offset = (image.len() - self.fixed_len) as u32;
+    fn put_variable(&self, image: &mut Vec<u8>, start: usize, at: usize, bytes: &[u8]) {
+        let offset = (image.len() - start - self.fixed_len) as u32;
         image[at..at + 4].copy_from_slice(&offset.to_le_bytes());
         image[at + 4..at + 8].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
         image.extend_from_slice(bytes);
@@ -156,7 +164,13 @@ impl RowLayout {
 
     /// Reads an image made by [`RowLayout::encode`] of this layout.
     pub fn read<'a>(&'a self, row: &'a Row) -> RowRef<'a> {
-        self.read_parts(&row.0[..self.fixed_len], &row.0[self.fixed_len..])
+        self.read_image(&row.0)
+    }
+
+    /// As [`RowLayout::read`], of an image that lies among others.
+    pub fn read_image<'a>(&'a self, image: &'a [u8]) -> RowRef<'a> {
+        let (fixed, variable) = image.split_at(self.fixed_len);
+        self.read_parts(fixed, variable)
     }
 
     /// Reads an image whose fixed part (with the null bitmap) and variable part are stored apart.
@@ -302,6 +316,9 @@ mod tests {
         let row = layout.encode(&values);
         assert_eq!(layout.read(&row).to_datums(), values);
         assert_eq!(layout.decode(&row.0), Ok(row.clone()));
+        let mut several = b"before".to_vec();
+        layout.append_refs(values.iter().map(Datum::as_ref), &mut several);
+        assert_eq!(several[6..], *row.0);
         let nulls = vec![Datum::Null; values.len()];
         let row = layout.encode(&nulls);
         assert_eq!(layout.read(&row).to_datums(), nulls);

@@ -8,6 +8,7 @@ mod damage;
 mod dump;
 mod manifest;
 mod prune;
+mod ranges;
 mod round_trip;
 mod sets;
 mod store;
