@@ -22,6 +22,7 @@ mod analytic;
 mod bind;
 mod context;
 mod dml;
+mod dynamic_filters;
 mod errors;
 mod explain;
 mod join_mode;

@@ -31,6 +31,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use txn::Cancel;
 
+use crate::dynamic_filters::DynamicFilters;
 use crate::errors;
 use crate::join_mode::JoinMode;
 use crate::optimize::{JoinOrder, Rewrites};
@@ -69,6 +70,9 @@ impl Shared {
             state.physical_optimizers().iter().filter(|rule| !LEFT_OUT.contains(&rule.name())).cloned().collect();
         let selection = physical_rules.iter().position(|rule| rule.name() == "join_selection").unwrap_or_default();
         physical_rules.insert(selection, Arc::new(JoinMode));
+        for rule in physical_rules.iter_mut().filter(|rule| rule.name() == DynamicFilters::INSTEAD_OF) {
+            *rule = Arc::new(DynamicFilters::new());
+        }
         physical_rules.push(Arc::new(YieldingJoins));
         Shared {
             task,

@@ -188,3 +188,27 @@ fn plans_have_the_shapes_wanted() {
         assert_eq!(shape(&database, sql), expected, "{sql}");
     }
 }
+
+/// The filters that the scan of a table has in a plan.
+fn filters(database: &Database, sql: &str, table: &str) -> String {
+    let plan = database.plan(sql, &[]).unwrap();
+    let explained = plan.explain(database.execution(&[]), ExplainOptions::default());
+    let lines = futures::executor::block_on(explained).unwrap();
+    let scan = lines.iter().find_map(|line| line.trim_start().strip_prefix(&format!("DataSourceExec: {table},"))).unwrap();
+    scan.split_once("filters=").map_or_else(String::new, |(_, filters)| filters.to_owned())
+}
+
+#[test]
+fn what_a_join_has_learnt_goes_to_the_table_it_is_about() {
+    let database = database();
+    // Keys of t3 are about t1.a; the input they are passed to has another `a`, of t5, before it.
+    let twins = "SELECT x0.k, x1.k, x2.k, x3.k, x4.k, x4.a
+                 FROM t1 AS x0, (SELECT k, a, b FROM t3 WHERE a > 1) AS x1, t3 AS x2, t2 AS x3,
+                      (SELECT max(k) AS k, a, min(b) AS b FROM t5 GROUP BY a) AS x4
+                 WHERE x1.a = x0.a AND x2.a = x0.a AND x3.b = x1.b AND x3.a < x1.a AND x4.b = x0.b
+                   AND x2.a > (SELECT min(e.a) FROM t3 e)";
+    assert_eq!(filters(&database, twins, "t5"), "", "{twins}");
+    let plain = "SELECT t1.s FROM t1, t3 WHERE t1.a = t3.a AND t3.k < 3";
+    let learnt = [filters(&database, plain, "t1"), filters(&database, plain, "t3")];
+    assert!(learnt.iter().any(|filters| filters.contains("DynamicFilter")), "{learnt:?}");
+}
