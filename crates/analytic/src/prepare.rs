@@ -16,6 +16,7 @@ use types::{SqlError, SqlState};
 use crate::names;
 
 mod predicates;
+mod series;
 mod using;
 mod values;
 
@@ -58,6 +59,7 @@ impl VisitorMut for Preparation {
             return ControlFlow::Break(SqlError::unsupported("SELECT INTO is not supported").hint("Use CREATE TABLE AS."));
         }
         flow(using::select(select))?;
+        flow(series::to_from(select))?;
         names::name_columns(select);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
@@ -67,8 +69,17 @@ impl VisitorMut for Preparation {
         ControlFlow::Continue(())
     }
 
-    /// The alias of a function with one column names that column too.
+    /// A function in FROM is known without its schema. The alias of one with one column names that column too.
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if let TableFactor::Table { with_ordinality: true, .. } = factor {
+            return ControlFlow::Break(SqlError::unsupported("WITH ORDINALITY is not supported"));
+        }
+        if let TableFactor::Table { name, args: Some(_), .. } = factor
+            && let [schema, _] = name.0.as_slice()
+            && schema.as_ident().is_some_and(|schema| names::folded(schema) == "pg_catalog")
+        {
+            name.0.remove(0);
+        }
         if let TableFactor::Table { name, args: Some(_), alias: Some(alias), .. } = factor
             && alias.columns.is_empty()
             && names::last(name).is_some_and(|name| name == "generate_series")
@@ -140,7 +151,7 @@ fn distinct_rows(body: &SetExpr) -> Result<(), SqlError> {
 fn returns_one_row(expr: &Expr) -> Result<(), SqlError> {
     match expr {
         Expr::Function(function) if names::last(&function.name).is_some_and(|name| name == "generate_series") => {
-            Err(SqlError::unsupported("generate_series is not supported as an expression").hint("Use it in FROM."))
+            Err(SqlError::unsupported("generate_series is not supported inside an expression").hint("Use it in FROM."))
         }
         _ => Ok(()),
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use catalog::{Relation, Table, View};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, DataFusionError, Result, TableReference, plan_err};
+use datafusion::common::{DFSchema, DataFusionError, Result, TableReference};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::expr::Alias;
@@ -257,11 +257,11 @@ impl ContextProvider for Names<'_> {
             .iter()
             .map(|arg| match arg {
                 Expr::Literal(value, _) => Ok(value.clone()),
-                _ => plan_err!("the arguments of {name} in FROM must be constants"),
+                _ => Err(errors::raise(SqlError::unsupported(format!("{name} of anything but constants is not supported")))),
             })
             .collect::<Result<Vec<ScalarValue>>>()?;
         let name = function_name(name);
-        match expr::arrow_driver::table_function(name, &constants) {
+        match expr::arrow_driver::table_function(name, &constants, &self.context.session.dates) {
             Some(provider) => Ok(provider_as_source(provider.map_err(errors::raise)?)),
             None => Err(errors::raise(SqlError::new(
                 SqlState::UNDEFINED_FUNCTION,

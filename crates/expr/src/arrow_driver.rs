@@ -30,9 +30,9 @@ mod cast_udf;
 mod nested;
 mod planner;
 mod read;
+mod series;
 mod session;
 mod sql_types;
-mod tables;
 mod udf;
 mod values;
 mod vector;
@@ -81,9 +81,13 @@ pub fn aggregate_function(name: &str) -> Option<Arc<AggregateUDF>> {
     aggregates::find(name)
 }
 
-/// The set-returning function `name` with constant arguments, as a table.
-pub fn table_function(name: &str, arguments: &[ScalarValue]) -> Option<Result<Arc<dyn TableProvider>, SqlError>> {
-    tables::table_function(name, arguments)
+/// The set-returning function `name` with constant arguments, as a table. `session` says what dates in quotes mean.
+pub fn table_function(
+    name: &str,
+    arguments: &[ScalarValue],
+    session: &types::text::Session,
+) -> Option<Result<Arc<dyn TableProvider>, SqlError>> {
+    series::table_function(name, arguments, session)
 }
 
 /// A cast, what it is applied to and the type it casts to, whichever form it has.
