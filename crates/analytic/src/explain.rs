@@ -8,7 +8,6 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::execute_stream;
 use futures::StreamExt;
-use txn::Cancel;
 use types::{SqlError, SqlState};
 
 use crate::errors;
@@ -17,6 +16,7 @@ use crate::scan::Run;
 use crate::session::StatementSession;
 use crate::source::Tables;
 use crate::statistics::QueryStats;
+use crate::stop::Stop;
 use crate::stream;
 
 /// What EXPLAIN shows.
@@ -40,19 +40,21 @@ impl AnalyticPlan {
         let plan = self.with_values(execution.params)?;
         let Execution { view, cancel, stats, now_micros, .. } = execution;
         let shared = Arc::clone(self.analytic.shared());
-        let session = StatementSession::new(shared, now_micros, self.zone.as_deref(), Arc::clone(&cancel));
+        let stop = Stop::new(cancel);
+        let session = StatementSession::new(shared, now_micros, self.zone.as_deref(), stop.clone());
+        let (stopped, unread) = (stop.clone(), stop.clone());
         let text = Arc::clone(&self.text);
         let (sender, answer) = tokio::sync::oneshot::channel();
         let task = self.analytic.spawn(async move {
-            let work = lines(plan, view, &session, Arc::clone(&cancel), stats, options);
+            let work = lines(plan, view, &session, stop, stats, options);
             let outcome = tokio::select! {
                 outcome = work => outcome,
-                () = stream::cancelled(&cancel) => Err(errors::raise(stream::cancel_error())),
+                error = stopped.wait() => Err(error),
             };
             // Whoever asked may be gone.
             let _ = sender.send(outcome.map_err(|error| errors::sql_error(&error, &text)));
         });
-        let _stop = AbortOnDrop(task);
+        let _stop = AbortOnDrop(task, unread);
         match answer.await {
             Ok(lines) => lines,
             Err(_) => Err(SqlError::new(SqlState::ADMIN_SHUTDOWN, "the query threads stopped")),
@@ -60,10 +62,11 @@ impl AnalyticPlan {
     }
 }
 
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
+struct AbortOnDrop(tokio::task::JoinHandle<()>, Stop);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
+        self.1.unread();
         self.0.abort();
     }
 }
@@ -72,13 +75,13 @@ async fn lines(
     plan: LogicalPlan,
     view: Arc<dyn Tables>,
     session: &StatementSession,
-    cancel: Arc<Cancel>,
+    stop: Stop,
     stats: Arc<QueryStats>,
     options: ExplainOptions,
 ) -> Result<Vec<String>, DataFusionError> {
     let now = || options.clock.map(|clock| clock());
     let started = now();
-    let run = Run { cancel, stats: Arc::clone(&stats) };
+    let run = Run { stop, stats: Arc::clone(&stats) };
     let (logical, physical) = stream::physical(plan, view.as_ref(), session, &run).await?;
     let planned = now();
     let mut lines = vec!["Executor: analytic".to_owned()];

@@ -40,6 +40,7 @@ mod selectivity;
 mod session;
 mod source;
 mod statistics;
+mod stop;
 mod stream;
 mod yielding;
 

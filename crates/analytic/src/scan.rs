@@ -13,9 +13,8 @@
 
 use std::sync::Arc;
 
-use txn::Cancel;
-
 use crate::statistics::QueryStats;
+use crate::stop::Stop;
 
 mod filter;
 mod morsels;
@@ -30,6 +29,6 @@ pub(crate) use provider::TableProvider;
 /// What an execution lends its scans.
 #[derive(Clone)]
 pub(crate) struct Run {
-    pub(crate) cancel: Arc<Cancel>,
+    pub(crate) stop: Stop,
     pub(crate) stats: Arc<QueryStats>,
 }

@@ -29,13 +29,11 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
-use txn::Cancel;
 
 use crate::dynamic_filters::DynamicFilters;
-use crate::errors;
 use crate::join_mode::JoinMode;
 use crate::optimize::{JoinOrder, Rewrites};
-use crate::stream::cancel_error;
+use crate::stop::Stop;
 use crate::yielding::YieldingJoins;
 
 /// Rows of a batch.
@@ -117,12 +115,12 @@ pub(crate) struct StatementSession {
     shared: Arc<Shared>,
     props: ExecutionProps,
     options: Arc<ConfigOptions>,
-    cancel: Arc<Cancel>,
+    stop: Stop,
 }
 
 impl StatementSession {
     /// `now_micros`: when the transaction began, microseconds since 1970-01-01 UTC. `zone`: the session's, `None` for UTC.
-    pub(crate) fn new(shared: Arc<Shared>, now_micros: i64, zone: Option<&str>, cancel: Arc<Cancel>) -> StatementSession {
+    pub(crate) fn new(shared: Arc<Shared>, now_micros: i64, zone: Option<&str>, stop: Stop) -> StatementSession {
         let mut options = Arc::clone(shared.state.config_options());
         if let Some(zone) = zone {
             Arc::make_mut(&mut options).execution.time_zone = Some(zone.to_owned());
@@ -130,13 +128,12 @@ impl StatementSession {
         let mut props = ExecutionProps::new();
         props.query_execution_start_time = timestamp_us_to_datetime(now_micros).map(|at| at.and_utc());
         props.config_options = Some(Arc::clone(&options));
-        StatementSession { shared, props, options, cancel }
+        StatementSession { shared, props, options, stop }
     }
 
     /// The logical plan, rewritten to do less. Errors: the statement was cancelled meanwhile.
     pub(crate) fn optimize_plan(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
-        let go_on = || if self.cancel.is_set() { Err(errors::raise(cancel_error())) } else { Ok(()) };
-        self.shared.rewrites.apply(plan, self, self.shared.joins, &go_on)
+        self.shared.rewrites.apply(plan, self, self.shared.joins, &|| self.stop.check())
     }
 
     /// How to run an optimized logical plan.

@@ -2,12 +2,11 @@
 //!
 //! 1. At most [`BATCHES_QUEUED`] batches wait for the reader: a reader that stops, stops the query.
 //! 2. A query that panics ends with an error: an end without one says that every row has come.
-//! 3. Dropping the stream stops the query. Setting its `Cancel` does too, within [`CANCEL_POLL`] plus a batch.
+//! 3. Dropping the stream stops the query. Setting its `Cancel` does too. It takes some milliseconds and a batch ([`Stop`]).
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
@@ -16,8 +15,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use txn::Cancel;
-use types::{SqlError, SqlState};
+use types::SqlError;
 
 use crate::analytic::Analytic;
 use crate::plan::{AnalyticPlan, Execution};
@@ -25,18 +23,17 @@ use crate::scan::Run;
 use crate::session::StatementSession;
 use crate::source::Tables;
 use crate::statistics::QueryStats;
-use crate::{bind, errors};
+use crate::stop::Stop;
+use crate::{bind, errors, yielding};
 
 /// Batches of 8,192 rows that wait for the reader.
 const BATCHES_QUEUED: usize = 4;
-
-/// How often a running query looks at its cancel flag besides each batch.
-const CANCEL_POLL: Duration = Duration::from_millis(10);
 
 /// The result of a query, batch by batch. Dropping it stops the query.
 pub struct BatchStream {
     batches: mpsc::Receiver<Result<RecordBatch, SqlError>>,
     task: JoinHandle<()>,
+    stop: Stop,
     /// Keeps the threads the query runs on.
     _analytic: Arc<Analytic>,
 }
@@ -55,6 +52,7 @@ impl BatchStream {
 
 impl Drop for BatchStream {
     fn drop(&mut self) {
+        self.stop.unread();
         self.task.abort();
     }
 }
@@ -64,38 +62,28 @@ pub(crate) fn start(planned: &AnalyticPlan, plan: LogicalPlan, execution: Execut
     let AnalyticPlan { analytic, text, zone, .. } = planned;
     let (sender, batches) = mpsc::channel(BATCHES_QUEUED);
     let Execution { view, cancel, stats, now_micros, .. } = execution;
-    let session = StatementSession::new(Arc::clone(analytic.shared()), now_micros, zone.as_deref(), Arc::clone(&cancel));
+    let stop = Stop::new(cancel);
+    let session = StatementSession::new(Arc::clone(analytic.shared()), now_micros, zone.as_deref(), stop.clone());
     let text = Arc::clone(text);
+    let run = Run { stop: stop.clone(), stats };
+    let stopped = stop.clone();
     let task = analytic.spawn(async move {
-        let run = Run { cancel: Arc::clone(&cancel), stats: Arc::clone(&stats) };
         let drive = AssertUnwindSafe(drive(plan, view, &session, run, &sender)).catch_unwind();
         let outcome = tokio::select! {
             outcome = drive => outcome.unwrap_or_else(|panic| Err(errors::raise(panicked(panic.as_ref())))),
-            () = cancelled(&cancel) => Err(errors::raise(cancel_error())),
+            error = stopped.wait() => Err(error),
         };
         if let Err(error) = outcome {
             // The reader may be gone; then nobody wants to know.
             let _ = sender.send(Err(errors::sql_error(&error, &text))).await;
         }
     });
-    BatchStream { batches, task, _analytic: Arc::clone(analytic) }
+    BatchStream { batches, task, stop, _analytic: Arc::clone(analytic) }
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> SqlError {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     SqlError::bug(format!("the query panicked: {}", text.unwrap_or("without a message")))
-}
-
-/// What a cancelled query answers.
-pub(crate) fn cancel_error() -> SqlError {
-    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
-}
-
-/// Ready once the flag is set.
-pub(crate) async fn cancelled(cancel: &Cancel) {
-    while !cancel.is_set() {
-        tokio::time::sleep(CANCEL_POLL).await;
-    }
 }
 
 /// The physical plan of a query over one snapshot.
@@ -108,7 +96,7 @@ pub(crate) async fn physical(
     let bound = bind::bind(plan, view, run)?;
     let optimized = session.optimize_plan(bound)?;
     let physical = session.physical_plan(&optimized).await?;
-    Ok((optimized, physical))
+    Ok((optimized, yielding::stoppable(physical, &run.stop)?))
 }
 
 async fn drive(

@@ -180,9 +180,7 @@ impl ScanStream {
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            if self.run.cancel.is_set() {
-                return Err(errors::raise(crate::stream::cancel_error()));
-            }
+            self.run.stop.check()?;
             if self.remaining == Some(0) {
                 return Ok(None);
             }
