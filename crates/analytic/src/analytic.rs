@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use types::{SqlError, SqlState, SqlType};
 
 use crate::context::PlanContext;
+use crate::kept::Kept;
 use crate::optimize::JoinOrder;
 use crate::plan::{self, AnalyticPlan};
 use crate::runtime;
@@ -70,6 +71,11 @@ impl Analytic {
         params: &[Option<SqlType>],
     ) -> Result<AnalyticPlan, SqlError> {
         plan::plan(self, context, query, None, params)
+    }
+
+    /// Memory to keep things in outside of queries, of what queries may use together. `what` names them in errors.
+    pub fn keep(&self, what: &'static str) -> Kept {
+        Kept::new(what, &self.shared.state().runtime_env().memory_pool)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

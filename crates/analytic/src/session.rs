@@ -121,10 +121,14 @@ pub(crate) struct StatementSession {
 impl StatementSession {
     /// `now_micros`: when the transaction began, microseconds since 1970-01-01 UTC. `zone`: the session's, `None` for UTC.
     pub(crate) fn new(shared: Arc<Shared>, now_micros: i64, zone: Option<&str>, stop: Stop) -> StatementSession {
-        let mut options = Arc::clone(shared.state.config_options());
+        let mut options = ConfigOptions::clone(shared.state.config_options());
         if let Some(zone) = zone {
-            Arc::make_mut(&mut options).execution.time_zone = Some(zone.to_owned());
+            options.execution.time_zone = Some(zone.to_owned());
         }
+        let pool = Arc::clone(&shared.state.runtime_env().memory_pool);
+        let asked = stop.clone();
+        options.extensions.insert(expr::arrow_driver::Limits::new(pool, Arc::new(move || asked.check())));
+        let options = Arc::new(options);
         let mut props = ExecutionProps::new();
         props.query_execution_start_time = timestamp_us_to_datetime(now_micros).map(|at| at.and_utc());
         props.config_options = Some(Arc::clone(&options));

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use types::SqlError;
 
 use crate::analytic::Analytic;
+use crate::kept::Kept;
 use crate::plan::{AnalyticPlan, Execution};
 use crate::scan::Run;
 use crate::session::StatementSession;
@@ -35,13 +36,18 @@ pub struct BatchStream {
     task: JoinHandle<()>,
     stop: Stop,
     /// Keeps the threads the query runs on.
-    _analytic: Arc<Analytic>,
+    analytic: Arc<Analytic>,
 }
 
 impl BatchStream {
     /// The next batch, of any number of rows but 0; `None` at the end. After an error nothing more comes.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, SqlError>> {
         self.batches.recv().await
+    }
+
+    /// Memory to keep some of the result in.
+    pub fn keep(&self, what: &'static str) -> Kept {
+        self.analytic.keep(what)
     }
 
     /// As [`BatchStream::next`], for a thread outside of any runtime.
@@ -78,7 +84,7 @@ pub(crate) fn start(planned: &AnalyticPlan, plan: LogicalPlan, execution: Execut
             let _ = sender.send(Err(errors::sql_error(&error, &text))).await;
         }
     });
-    BatchStream { batches, task, stop, _analytic: Arc::clone(analytic) }
+    BatchStream { batches, task, stop, analytic: Arc::clone(analytic) }
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> SqlError {

@@ -27,6 +27,7 @@ use crate::function::Arg;
 mod aggregates;
 mod analyze;
 mod cast_udf;
+mod limits;
 mod nested;
 mod planner;
 mod read;
@@ -37,6 +38,7 @@ mod udf;
 mod values;
 mod vector;
 
+pub use limits::{GoOn, Limits};
 pub use sql_types::sql_type;
 pub use values::{datum, scalar};
 

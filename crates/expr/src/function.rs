@@ -9,7 +9,7 @@
 //! 2. A strict function is not called with NULL; its result is NULL.
 
 use types::text::Session;
-use types::{Datum, DatumRef, SqlError, SqlType};
+use types::{Datum, DatumRef, SqlError, SqlState, SqlType};
 
 /// The type of an argument; `None` for a string constant or NULL, which takes the type its use asks for.
 pub(crate) type Arg = Option<SqlType>;
@@ -38,6 +38,27 @@ pub(crate) struct Call<'a> {
     pub(crate) special: Option<&'a str>,
     /// Zone and time of the transaction.
     pub(crate) session: &'a Session,
+    /// Where memory for long values comes from; `None` while nothing but the size of one is limited.
+    pub(crate) room: Option<&'a dyn Room>,
+}
+
+/// Memory for the values that functions make.
+pub(crate) trait Room {
+    /// Takes room for a value of so many bytes that is about to be made. Errors: 53200.
+    fn take(&self, bytes: usize) -> Result<(), SqlError>;
+}
+
+/// Bytes a value may have: PostgreSQL's 1 GB, with its header of 4.
+pub(crate) const VALUE_BYTES_MAX: usize = (1 << 30) - 5;
+
+impl Call<'_> {
+    /// To be called before a value is made that is longer than the arguments. Errors: 54000 for one that is too long, 53200.
+    pub(crate) fn room_for(&self, bytes: usize) -> Result<(), SqlError> {
+        if bytes > VALUE_BYTES_MAX {
+            return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large"));
+        }
+        self.room.map_or(Ok(()), |room| room.take(bytes))
+    }
 }
 
 /// See the module's head.

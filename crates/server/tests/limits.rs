@@ -7,7 +7,8 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::start;
+use common::{Running, start, start_with_options};
+use sql::Options;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
@@ -31,6 +32,11 @@ async fn value(client: &Client, text: &str) -> String {
         _ => None,
     });
     row.unwrap_or_else(|| panic!("{text} gave no row"))
+}
+
+/// A server whose queries have so much memory together.
+async fn start_small(bytes: usize) -> Running {
+    start_with_options(Options { query_memory_bytes_max: bytes, ..Options::default() }).await
 }
 
 /// Each would run for hours. Nothing of a join's output or input comes meanwhile.
@@ -85,4 +91,81 @@ async fn a_stopped_join_gives_its_thread_back() {
     let client = running.client().await;
     assert_eq!(value(&client, "select sum(x) from generate_series(1, 100) g (x) where x % 2 = 0").await, "2550");
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_values_are_counted_as_memory() {
+    let running = start_small(128 << 20).await;
+    let client = running.client().await;
+    for text in [
+        // Each value alone is too long.
+        "select length(repeat('x', 500000000))",
+        "select length(repeat('x', 300000000 + x)) from generate_series(1, 3) g (x)",
+        "select length(lpad('x', 200000000 + x, 'y')) from generate_series(1, 3) g (x)",
+        "select length(replace(repeat('x', 10000 + x), 'x', repeat('y', 30000))) from generate_series(1, 3) g (x)",
+        // All of them together are.
+        "select max(length(repeat('x', 100000 + x))) from generate_series(1, 8000) g (x)",
+        "select max(length(repeat('x', 60000) || repeat('y', 60000 + x))) from generate_series(1, 8000) g (x)",
+        "select max(length(concat(repeat('x', 60000), repeat('y', 60000 + x), x))) from generate_series(1, 8000) g (x)",
+        "select length(string_agg(repeat('x', 10000 + x), '')) from generate_series(1, 100000) g (x)",
+    ] {
+        let (state, _) = refused(&client, text).await;
+        assert_eq!(state, SqlState::OUT_OF_MEMORY, "{text}");
+    }
+    for text in [
+        "select repeat('x', 1100000000)",
+        "select lpad('x', 300000000)",
+        "select rpad('x' || x, 2000000000) from generate_series(1, 2) g (x)",
+    ] {
+        let (state, message) = refused(&client, text).await;
+        assert_eq!((state, message.as_str()), (SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large"), "{text}");
+    }
+    // What was taken was given back.
+    assert_eq!(value(&client, "select length(repeat('x', 50000000))").await, "50000000");
+    assert_eq!(
+        value(&client, "select max(length(repeat('x', 200 + x % 1000))) from generate_series(1, 400000) g (x)").await,
+        "1199"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_to_write_are_counted_as_memory() {
+    let running = start_small(24 << 20).await;
+    let client = running.client().await;
+    client.batch_execute("create table t (k int primary key, v text, w int)").await.unwrap();
+    client.batch_execute("insert into t select x, repeat('v', 100), 0 from generate_series(1, 20000) g (x)").await.unwrap();
+    for text in [
+        "update t set v = repeat('x', 5000) || k::text where w = 0",
+        "update t set w = 1 where w = 0 returning v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v",
+        "insert into t select k + 100000, repeat(v, 100) || k::text, 0 from t",
+    ] {
+        let error = client.simple_query(text).await.expect_err(text);
+        assert_eq!(error.code(), Some(&SqlState::OUT_OF_MEMORY), "{text}: {error:?}");
+    }
+    // Nothing of them happened, and what fits is done.
+    assert_eq!(value(&client, "select count(*) || ' ' || sum(w) || ' ' || max(length(v)) from t").await, "20000 0 100");
+    client.batch_execute("update t set w = w + 1; delete from t where k % 2 = 0").await.unwrap();
+    assert_eq!(value(&client, "select count(*) || ' ' || sum(w) from t").await, "10000 10000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn suspended_results_are_counted_as_memory() {
+    let running = start_small(40 << 20).await;
+    let mut client = running.client().await;
+    client.batch_execute("create table t (k int primary key, v text)").await.unwrap();
+    client.batch_execute("insert into t select x, repeat('v', 500) from generate_series(1, 20000) g (x)").await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    transaction.execute("update t set v = v || 'w' where k = 1", &[]).await.unwrap();
+    let mut portals = Vec::new();
+    let error = loop {
+        let portal = transaction.bind("select k, v from t order by k", &[]).await.unwrap();
+        match transaction.query_portal(&portal, 10).await {
+            Ok(rows) => assert_eq!(rows.len(), 10),
+            Err(error) => break error,
+        }
+        portals.push(portal);
+        assert!(portals.len() < 10, "each holds 10 MB of 40");
+    };
+    assert_eq!(error.code(), Some(&SqlState::OUT_OF_MEMORY), "{error:?}");
+    assert!(!portals.is_empty(), "one fits");
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use analytic::BatchStream;
+use analytic::{BatchStream, Kept};
 use arrow::array::RecordBatch;
 use types::{Datum, SqlError, SqlState};
 
@@ -63,6 +63,8 @@ pub struct Rows {
     columns: Arc<[OutputColumn]>,
     command: &'static str,
     source: Source,
+    /// Room for rows that wait.
+    kept: Option<Kept>,
 }
 
 enum Source {
@@ -77,40 +79,46 @@ impl Rows {
     /// Rows that are all there.
     pub(crate) fn ready(columns: Arc<[OutputColumn]>, command: &'static str, rows: Vec<Vec<Datum>>) -> Rows {
         let batches = if rows.is_empty() { VecDeque::new() } else { VecDeque::from([RowBatch::Datums(rows)]) };
-        Rows { columns, command, source: Source::Ready(batches) }
+        Rows { columns, command, source: Source::Ready(batches), kept: None }
+    }
+
+    /// The same with the room they take.
+    pub(crate) fn with_room(self, kept: Kept) -> Rows {
+        Rows { kept: Some(kept), ..self }
     }
 
     /// Rows of system relations.
     pub(crate) fn system(columns: Arc<[OutputColumn]>, rows: SystemRows) -> Rows {
-        Rows { columns, command: "SELECT", source: Source::Ready(VecDeque::from([RowBatch::System(Arc::new(rows))])) }
+        let source = Source::Ready(VecDeque::from([RowBatch::System(Arc::new(rows))]));
+        Rows { columns, command: "SELECT", source, kept: None }
     }
 
     /// Rows of a running query. With `sees_own`, its transaction had made changes before.
     pub(crate) fn query(columns: Arc<[OutputColumn]>, stream: BatchStream, watch: Option<Watch>, sees_own: bool) -> Rows {
-        Rows { columns, command: "SELECT", source: Source::Query { stream, watch, sees_own } }
+        Rows { columns, command: "SELECT", source: Source::Query { stream, watch, sees_own }, kept: None }
     }
 
     /// Makes rows that are pulled later those of now, whatever the transaction does meanwhile: of a query that sees the
     /// transaction's own changes, the rest is read at once, as later changes of the same rows would take their place. Errors: as
-    /// [`Rows::next`], and 54000 for a rest of more than 64 MB.
+    /// [`Rows::next`], 54000 for a rest of more than 64 MB, 53200 when all that is held is more than queries may use.
     pub async fn hold(&mut self) -> Result<(), SqlError> {
+        let Source::Query { stream, sees_own: true, .. } = &self.source else { return Ok(()) };
+        let mut kept = stream.keep("suspended results");
         let mut held = VecDeque::new();
         let mut bytes = 0;
-        while let Source::Query { sees_own: true, .. } = &self.source {
-            let Some(batch) = self.next().await? else {
-                self.source = Source::Ready(std::mem::take(&mut held));
-                break;
-            };
-            if let RowBatch::Arrow(batch) = &batch {
-                bytes += batch.get_array_memory_size();
-            }
+        while let Some(batch) = self.next().await? {
+            let RowBatch::Arrow(batch) = &batch else { return Err(SqlError::bug("a query gives rows")) };
+            let batch = kept.batch(batch)?;
+            bytes += batch.get_array_memory_size();
             if bytes > HELD_BYTES_MAX {
                 let message = "a suspended result that sees changes of its own transaction is larger than 64 MB";
                 return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
                     .hint("Read it to its end at once, or before the transaction's first change."));
             }
-            held.push_back(batch);
+            held.push_back(RowBatch::Arrow(batch));
         }
+        self.source = Source::Ready(held);
+        self.kept = Some(kept);
         Ok(())
     }
 

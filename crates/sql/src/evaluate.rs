@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use analytic::{AnalyticPlan, Execution, QueryStats};
+use analytic::{AnalyticPlan, Execution, Kept, QueryStats};
 use arrow::array::RecordBatch;
 use sqlparser::ast::{self, Expr, Query, SelectItem, SetExpr, UnaryOperator, Value};
 use types::text::{self, Session as Dates};
@@ -214,7 +214,8 @@ impl Session {
 
     /// The only row of a query.
     pub(crate) async fn one_row(&mut self, plan: &AnalyticPlan, params: &[Datum]) -> Result<Vec<Datum>, SqlError> {
-        let batches = self.collect(plan, params).await?;
+        let mut kept = self.instance.analytic().keep("values of a row");
+        let batches = self.collect(plan, params, &mut kept).await?;
         let Some(batch) = batches.iter().find(|b| b.num_rows() == 1) else {
             return Err(SqlError::bug("expressions gave no value"));
         };
@@ -222,12 +223,17 @@ impl Session {
         Ok(batch.columns().iter().zip(types).map(|(array, t)| ColumnReader::new(array, t).get(0).to_owned()).collect())
     }
 
-    /// All of a query's result.
-    pub(crate) async fn collect(&mut self, plan: &AnalyticPlan, params: &[Datum]) -> Result<Vec<RecordBatch>, SqlError> {
+    /// All of a query's result, in room of `kept`. Errors: those of the query, 53200.
+    pub(crate) async fn collect(
+        &mut self,
+        plan: &AnalyticPlan,
+        params: &[Datum],
+        kept: &mut Kept,
+    ) -> Result<Vec<RecordBatch>, SqlError> {
         let mut stream = plan.execute(self.execution(params, Arc::default())?)?;
         let mut batches = Vec::new();
         while let Some(batch) = stream.next().await {
-            batches.push(batch?);
+            batches.push(kept.batch(&batch?)?);
         }
         Ok(batches)
     }

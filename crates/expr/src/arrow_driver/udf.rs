@@ -17,9 +17,10 @@ use types::arrow_form::{self, ColumnBuilder};
 use types::text::Session;
 use types::{SqlError, SqlType, zone};
 
+use super::limits::{BatchRoom, Limits};
 use super::read::{Reader, is_open};
 use super::{raise, undefined, values, vector};
-use crate::function::{Arg, Call, Function, Signature, Stability, find, split_name};
+use crate::function::{Arg, Call, Function, Room, Signature, Stability, find, split_name};
 
 /// The function with this name, with the constant that may be part of it.
 pub(super) fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
@@ -142,7 +143,7 @@ impl ScalarUDFImpl for FunctionUdf {
             _ if self.function.stability == Stability::Stable && args.is_empty() => {
                 let signature = self.resolve(&[])?;
                 let session = session(info.config_options(), now_of(info))?;
-                let call = Call { signature: &signature, special: None, session: &session };
+                let call = Call { signature: &signature, special: None, session: &session, room: None };
                 match self.function.apply(&call, &[]) {
                     Ok(value) => Ok(ExprSimplifyResult::Simplified(lit(values::scalar(&value, signature.result)))),
                     // Reported when it is run.
@@ -158,13 +159,13 @@ impl ScalarUDFImpl for FunctionUdf {
         let signature = self.resolve(&types)?;
         let from: Vec<Option<SqlType>> = args.arg_fields.iter().map(|field| arrow_form::sql_type_of(field)).collect();
         let session = session(&args.config_options, None)?;
-        let call = Call { signature: &signature, special: self.special.as_deref(), session: &session };
+        let call = Call { signature: &signature, special: self.special.as_deref(), session: &session, room: None };
         let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
         if !scalar && let Some(found) = vector::apply(self.function.name, &call, &args.args, &from, rows) {
             return found.map(ColumnarValue::Array);
         }
-        let array = by_rows(self.function, &call, &args.args, &from, rows)?;
+        let array = by_rows(self.function, &call, &args.args, &from, rows, Limits::of(&args.config_options))?;
         Ok(if scalar { ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?) } else { ColumnarValue::Array(array) })
     }
 }
@@ -176,6 +177,7 @@ fn by_rows(
     args: &[ColumnarValue],
     from: &[Option<SqlType>],
     rows: usize,
+    limits: Option<&Limits>,
 ) -> Result<ArrayRef> {
     // A constant is an array of one row that every row reads.
     let arrays = args
@@ -198,12 +200,25 @@ fn by_rows(
         .map_err(raise)?;
     let mut builder = ColumnBuilder::new(call.signature.result, rows);
     let mut row_args = Vec::with_capacity(readers.len());
+    let mut room = limits.map(BatchRoom::new);
     for row in 0..rows {
         row_args.clear();
         row_args.extend(readers.iter().map(|(reader, constant)| reader.get(if *constant { 0 } else { row })));
-        builder.append(function.apply(call, &row_args).map_err(raise)?.as_ref());
+        let call = Call { room: room.as_ref().map(|room| room as &dyn Room), ..*call };
+        let value = function.apply(&call, &row_args).map_err(raise)?;
+        if let Some(room) = &mut room {
+            room.add(&value)?;
+        }
+        builder.append(value.as_ref());
+        drop(value);
+        if let Some(room) = &mut room {
+            room.appended();
+        }
     }
-    Ok(builder.finish())
+    match room {
+        Some(room) => room.finish(builder.finish()),
+        None => Ok(builder.finish()),
+    }
 }
 
 /// `CASE WHEN a IS NOT NULL THEN a WHEN .. ELSE last END`: arguments behind the first that is not NULL are not computed.

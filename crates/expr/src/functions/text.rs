@@ -3,12 +3,9 @@
 use types::{Datum, DatumRef, SqlError, SqlState, SqlType};
 
 use super::{fits, int_of, mismatch, text, text_of};
-use crate::function::{Arg, Call, Function, Signature};
+use crate::function::{Arg, Call, Function, Signature, VALUE_BYTES_MAX};
 
 use SqlType::{Bool, Bytea, Int4, Int8, Text};
-
-/// Bytes of a text a function may make: PostgreSQL's 1 GB.
-const BYTES_MAX: usize = 1 << 30;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("||", |args, _| concatenation(args), concatenate),
@@ -56,25 +53,30 @@ pub(super) const FUNCTIONS: &[Function] = &[
             text(&s[first(s, drop).len()..])
         },
     ),
-    Function::new("lpad", |args, _| pad_signature(args), |_, args| pad(args, true)),
-    Function::new("rpad", |args, _| pad_signature(args), |_, args| pad(args, false)),
+    Function::new("lpad", |args, _| pad_signature(args), |call, args| pad(call, args, true)),
+    Function::new("rpad", |args, _| pad_signature(args), |call, args| pad(call, args, false)),
     Function::new(
         "repeat",
         |args, _| fits(args, &[Text, Int4], Text),
-        |_, args| {
+        |call, args| {
             let (s, n) = (text_of(args, 0)?, int_of(args, 1)?.max(0) as usize);
-            if s.len().saturating_mul(n) > BYTES_MAX {
-                return Err(too_long());
-            }
+            call.room_for(s.len().saturating_mul(n))?;
             text(s.repeat(n))
         },
     ),
     Function::new(
         "replace",
         |args, _| fits(args, &[Text; 3], Text),
-        |_, args| {
+        |call, args| {
             let (s, from, to) = (text_of(args, 0)?, text_of(args, 1)?, text_of(args, 2)?);
-            text(if from.is_empty() { s.to_owned() } else { s.replace(from, to) })
+            if from.is_empty() {
+                return text(s);
+            }
+            if to.len() > from.len() {
+                let found = s.matches(from).count();
+                call.room_for(s.len().saturating_add(found.saturating_mul(to.len() - from.len())))?;
+            }
+            text(s.replace(from, to))
         },
     ),
     Function::new(
@@ -108,7 +110,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             }
         },
     ),
-    Function::new("translate", |args, _| fits(args, &[Text; 3], Text), |_, args| translate(args)),
+    Function::new("translate", |args, _| fits(args, &[Text; 3], Text), translate),
     Function::new(
         "like_escape",
         |args, _| fits(args, &[Text; 2], Text),
@@ -131,13 +133,23 @@ pub(super) const FUNCTIONS: &[Function] = &[
             _ => Err(mismatch("to_hex")),
         },
     ),
-    Function::new("concat", |args, _| all_text(args), |_, args| text(args.iter().filter_map(as_text).collect::<String>()))
-        .called_on_null(),
+    Function::new(
+        "concat",
+        |args, _| all_text(args),
+        |call, args| {
+            call.room_for(args.iter().filter_map(as_text).map(str::len).sum())?;
+            text(args.iter().filter_map(as_text).collect::<String>())
+        },
+    )
+    .called_on_null(),
     Function::new(
         "concat_ws",
         |args, _| all_text(args),
-        |_, args| match args.split_first() {
-            Some((DatumRef::Text(separator), rest)) => text(rest.iter().filter_map(as_text).collect::<Vec<_>>().join(separator)),
+        |call, args| match args.split_first() {
+            Some((DatumRef::Text(separator), rest)) => {
+                call.room_for(rest.iter().filter_map(as_text).map(|s| s.len() + separator.len()).sum())?;
+                text(rest.iter().filter_map(as_text).collect::<Vec<_>>().join(separator))
+            }
             _ => Ok(Datum::Null),
         },
     )
@@ -155,10 +167,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     .called_on_null(),
 ];
 
-fn too_long() -> SqlError {
-    SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large")
-}
-
 /// One side must be a string, or both be bytes; the other is taken as its text.
 fn concatenation(args: &[Arg]) -> Option<Signature> {
     let is_text = |arg: Arg| arg.is_none_or(SqlType::is_string);
@@ -169,10 +177,16 @@ fn concatenation(args: &[Arg]) -> Option<Signature> {
     }
 }
 
-fn concatenate(_: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+fn concatenate(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     match *args {
-        [DatumRef::Text(a), DatumRef::Text(b)] => text([a, b].concat()),
-        [DatumRef::Bytea(a), DatumRef::Bytea(b)] => Ok(Datum::Bytea([a, b].concat().into())),
+        [DatumRef::Text(a), DatumRef::Text(b)] => {
+            call.room_for(a.len() + b.len())?;
+            text([a, b].concat())
+        }
+        [DatumRef::Bytea(a), DatumRef::Bytea(b)] => {
+            call.room_for(a.len() + b.len())?;
+            Ok(Datum::Bytea([a, b].concat().into()))
+        }
         _ => Err(mismatch("||")),
     }
 }
@@ -279,13 +293,15 @@ fn overlay_signature(args: &[Arg]) -> Option<Signature> {
     }
 }
 
-fn overlay(_: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+fn overlay(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     let (s, with, from) = (text_of(args, 0)?, text_of(args, 1)?, int_of(args, 2)?);
     let count = if args.len() == 4 { int_of(args, 3)? } else { with.chars().count() as i64 };
     if from < 1 {
         return Err(SqlError::new(SqlState(*b"22011"), "negative substring length not allowed"));
     }
-    text([characters(s, 1, from), with, characters(s, from.saturating_add(count), i64::MAX)].concat())
+    let parts = [characters(s, 1, from), with, characters(s, from.saturating_add(count), i64::MAX)];
+    call.room_for(parts.iter().map(|part| part.len()).sum())?;
+    text(parts.concat())
 }
 
 fn trim_signature(args: &[Arg]) -> Option<Signature> {
@@ -314,16 +330,17 @@ fn pad_signature(args: &[Arg]) -> Option<Signature> {
     }
 }
 
-fn pad(args: &[DatumRef<'_>], left: bool) -> Result<Datum, SqlError> {
+fn pad(call: &Call<'_>, args: &[DatumRef<'_>], left: bool) -> Result<Datum, SqlError> {
     let (s, wanted) = (text_of(args, 0)?, int_of(args, 1)?.max(0) as usize);
     let fill = if args.len() == 3 { text_of(args, 2)? } else { " " };
     let have = s.chars().count();
     if wanted <= have || fill.is_empty() {
         return text(first(s, wanted));
     }
-    if (wanted - have).saturating_mul(4) > BYTES_MAX {
-        return Err(too_long());
-    }
+    // PostgreSQL reckons with characters of four bytes.
+    let most = wanted.saturating_mul(4);
+    let widest = fill.chars().map(char::len_utf8).max().unwrap_or(1);
+    call.room_for(if most > VALUE_BYTES_MAX { most } else { s.len() + (wanted - have) * widest })?;
     let padding: String = fill.chars().cycle().take(wanted - have).collect();
     text(if left { [&padding, s].concat() } else { [s, &padding].concat() })
 }
@@ -341,9 +358,11 @@ fn split_part(args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     text(part.unwrap_or(""))
 }
 
-fn translate(args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+fn translate(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     let (s, from) = (text_of(args, 0)?, text_of(args, 1)?);
     let to: Vec<char> = text_of(args, 2)?.chars().collect();
+    let widest = to.iter().map(|c| c.len_utf8()).max().unwrap_or(1);
+    call.room_for(s.len().saturating_mul(widest).min(VALUE_BYTES_MAX))?;
     let mapped = s.chars().filter_map(|c| match from.chars().position(|f| f == c) {
         Some(at) => to.get(at).copied(),
         None => Some(c),

@@ -32,9 +32,18 @@ pub async fn start() -> Running {
 
 /// The same, set up by `configure`, which also gets the data directory.
 pub async fn start_with(configure: impl FnOnce(&mut Config, &Path)) -> Running {
+    start_configured(Options::default(), configure).await
+}
+
+/// The same as [`start`], with an instance of these options.
+pub async fn start_with_options(options: Options) -> Running {
+    start_configured(options, |_, _| {}).await
+}
+
+async fn start_configured(options: Options, configure: impl FnOnce(&mut Config, &Path)) -> Running {
     let env: Arc<dyn Env> = RealEnv::new();
     let dir = tempfile::tempdir().unwrap();
-    let instance = Instance::open(Arc::clone(&env), dir.path(), Options::default()).unwrap();
+    let instance = Instance::open(Arc::clone(&env), dir.path(), options).unwrap();
     let mut config = Config::new(vec!["127.0.0.1:0".parse().unwrap()], Auth::trust());
     configure(&mut config, dir.path());
     let server = Server::start(config, Arc::clone(&instance)).await.unwrap();

@@ -6,11 +6,13 @@
 //!                     +--more--> bulk load: the table is locked against other writers until the transaction ends
 //! ```
 
+use analytic::Kept;
 use arrow::array::RecordBatch;
 use engine::{Bulk, Transaction};
 use types::{Datum, SqlError};
 
 use crate::column::ColumnReader;
+use crate::dml::modify::row_bytes;
 use crate::dml::target::Target;
 use crate::instance::blocking;
 
@@ -28,7 +30,7 @@ pub(crate) struct Loader {
     waiting_bytes: usize,
     bulk: Option<Bulk>,
     rows: u64,
-    kept: Option<Vec<Vec<Datum>>>,
+    kept: Option<(Vec<Vec<Datum>>, Kept)>,
 }
 
 impl Loader {
@@ -36,18 +38,22 @@ impl Loader {
         Loader { target, waiting: vec![], waiting_rows: 0, waiting_bytes: 0, bulk: None, rows: 0, kept: None }
     }
 
-    /// Gives all rows back at the end.
-    pub(crate) fn keep_rows(&mut self) {
-        self.kept = Some(vec![]);
+    /// Gives all rows back at the end, in this room.
+    pub(crate) fn keep_rows(&mut self, room: Kept) {
+        self.kept = Some((vec![], room));
     }
 
     /// Adds rows, coerced. `lines`: where each came from, for errors; may be empty. Errors: 23502, and those of writing.
     pub(crate) fn add(&mut self, transaction: &mut Transaction, batch: RecordBatch, lines: &[u64]) -> Result<(), SqlError> {
         self.check_not_null(&batch, lines)?;
         self.rows += batch.num_rows() as u64;
-        if let Some(kept) = &mut self.kept {
+        if let Some((kept, room)) = &mut self.kept {
             let readers = readers(&self.target, &batch);
-            kept.extend((0..batch.num_rows()).map(|row| readers.iter().map(|r| r.get(row).to_owned()).collect()));
+            for row in 0..batch.num_rows() {
+                let values: Vec<Datum> = readers.iter().map(|r| r.get(row).to_owned()).collect();
+                room.add(row_bytes(&values))?;
+                kept.push(values);
+            }
         }
         if let Some(bulk) = &mut self.bulk {
             return blocking(|| bulk.append(&batch)).map_err(|e| self.target.explain(e));
@@ -65,12 +71,12 @@ impl Loader {
         Ok(())
     }
 
-    /// Writes what is left. Returns how many rows there were, and the rows if they were to be kept. Errors: 23505 and the engine's.
-    pub(crate) fn finish(mut self, transaction: &mut Transaction) -> Result<(u64, Vec<Vec<Datum>>), SqlError> {
+    /// Writes what is left. Returns how many rows there were, and those to be kept with their room. Errors: 23505 and the engine's.
+    pub(crate) fn finish(mut self, transaction: &mut Transaction) -> Result<(u64, Option<(Vec<Vec<Datum>>, Kept)>), SqlError> {
         if let Some(bulk) = self.bulk.take() {
             let target = self.target.clone();
             blocking(|| bulk.finish(transaction)).map_err(|e| target.explain(e))?;
-            return Ok((self.rows, self.kept.unwrap_or_default()));
+            return Ok((self.rows, self.kept));
         }
         let mut values = Vec::with_capacity(self.target.table.columns.len());
         for (batch, lines) in &self.waiting {
@@ -84,7 +90,7 @@ impl Loader {
                 })?;
             }
         }
-        Ok((self.rows, self.kept.unwrap_or_default()))
+        Ok((self.rows, self.kept))
     }
 
     fn check_not_null(&self, batch: &RecordBatch, lines: &[u64]) -> Result<(), SqlError> {

@@ -47,7 +47,8 @@ impl Session {
         if !computed.is_empty() && rows > 0 {
             let exprs: Vec<_> = computed.iter().map(|(_, expr)| expr.clone()).collect();
             let (plan, _) = self.analytic_plan(None, &evaluate::select(&exprs, Some(rows))?, &[])?;
-            let batches = self.collect(&plan, &[]).await?;
+            let mut kept = self.instance.analytic().keep("rows to write");
+            let batches = self.collect(&plan, &[], &mut kept).await?;
             for (k, (at, _)) in computed.iter().enumerate() {
                 let column = &target.table.columns[*at];
                 let mut builder = ColumnBuilder::new(column.data_type, rows);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use analytic::AnalyticPlan;
+use analytic::{AnalyticPlan, Kept};
 use sqlparser::ast::{self, Expr, Insert, Query, SetExpr, TableObject};
 use types::text::Session as Dates;
 use types::{Datum, SqlError, SqlState, SqlType};
@@ -138,7 +138,7 @@ impl Session {
     pub(crate) async fn run_insert(&mut self, plan: &InsertPlan, params: &[Datum]) -> Result<Answer, SqlError> {
         let dates = self.dates();
         let mut returned = Vec::new();
-        let rows = match &plan.source {
+        let (rows, room) = match &plan.source {
             Source::Values(rows) => {
                 let computed = match &plan.computed {
                     None => vec![],
@@ -155,7 +155,7 @@ impl Session {
                     plan.target.insert(transaction, &values)?;
                     returned.extend(plan.returning.as_ref().map(|r| r.row(&values)));
                 }
-                rows.len() as u64
+                (rows.len() as u64, None)
             }
             Source::Query { plan: query, columns } => {
                 self.insert_query(plan, query, columns, params, &dates, &mut returned).await?
@@ -163,7 +163,13 @@ impl Session {
         };
         Ok(match &plan.returning {
             None => Answer::Done(tag("INSERT", rows)),
-            Some(returning) => Answer::Rows(Rows::ready(returning.output.clone().into(), "INSERT", returned)),
+            Some(returning) => {
+                let rows = Rows::ready(returning.output.clone().into(), "INSERT", returned);
+                Answer::Rows(match room {
+                    Some(room) => rows.with_room(room),
+                    None => rows,
+                })
+            }
         })
     }
 
@@ -176,20 +182,21 @@ impl Session {
         params: &[Datum],
         dates: &Dates,
         returned: &mut Vec<Vec<Datum>>,
-    ) -> Result<u64, SqlError> {
+    ) -> Result<(u64, Option<Kept>), SqlError> {
         let mut loader = Loader::new(plan.target.clone());
         if plan.returning.is_some() {
-            loader.keep_rows();
+            loader.keep_rows(self.instance.analytic().keep("rows to return"));
         }
         let from: Vec<SqlType> = query.columns().iter().map(|c| c.data_type).collect();
         // A table that reads itself must not see its new rows; its rows wait until the query is done.
         let reads_itself = query.relations().contains(&plan.target.table.id);
         let mut waiting = Vec::new();
+        let mut room = self.instance.analytic().keep("rows to write");
         let mut stream = query.execute(self.execution(params, Arc::default())?)?;
         while let Some(batch) = stream.next().await {
             let batch = batch?;
             if reads_itself {
-                waiting.push(batch);
+                waiting.push(room.batch(&batch)?);
             } else {
                 let filled = self.fill(&batch, &from, columns, &plan.defaults, &plan.target, dates).await?;
                 loader.add(self.open_transaction()?, filled, &[])?;
@@ -201,10 +208,11 @@ impl Session {
             loader.add(self.open_transaction()?, filled, &[])?;
         }
         let (rows, kept) = loader.finish(self.open_transaction()?)?;
+        let Some((values, room)) = kept else { return Ok((rows, None)) };
         if let Some(returning) = &plan.returning {
-            returned.extend(kept.iter().map(|values| returning.row(values)));
+            returned.extend(values.iter().map(|values| returning.row(values)));
         }
-        Ok(rows)
+        Ok((rows, Some(room)))
     }
 
     /// The engine's transaction of the statement that runs.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use analytic::{AnalyticPlan, DmlSource};
+use analytic::{AnalyticPlan, DmlSource, Kept};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
 use engine::{Change, Isolation, Modified, Transaction};
@@ -172,18 +172,23 @@ impl Session {
         let mut planned = Arc::clone(planned);
         for _ in 0..ATTEMPTS_MAX {
             let Kind::Modify(plan) = &planned.kind else { return Err(SqlError::bug("a plan of another kind")) };
-            let batches = self.collect(&plan.source, params).await?;
+            let mut kept = self.instance.analytic().keep("rows to write");
+            let batches = self.collect(&plan.source, params, &mut kept).await?;
             let cancel = Arc::clone(&self.cancel);
             let transaction = self.open_transaction()?;
             let start = transaction.savepoint();
-            let mut work = Work { plan, params, dates: &dates, changed: vec![], inserts: vec![], returned: vec![], rows: 0 };
+            let mut work =
+                Work { plan, params, dates: &dates, kept, changed: vec![], inserts: vec![], returned: vec![], rows: 0 };
             work.run(transaction, &batches, &cancel)?;
             if work.changed.is_empty() {
                 work.insert(transaction)?;
-                let (rows, returned) = (work.rows, work.returned);
+                let Work { rows, returned, kept, .. } = work;
                 return Ok(match &plan.returning {
                     None => Answer::Done(tag(plan.command(), rows)),
-                    Some(returning) => Answer::Rows(Rows::ready(returning.output.clone().into(), plan.command(), returned)),
+                    Some(returning) => {
+                        let rows = Rows::ready(returning.output.clone().into(), plan.command(), returned);
+                        Answer::Rows(rows.with_room(kept))
+                    }
                 });
             }
             let changed = std::mem::take(&mut work.changed);
@@ -249,6 +254,8 @@ struct Work<'a> {
     plan: &'a ModifyPlan,
     params: &'a [Datum],
     dates: &'a Dates,
+    /// Room for all that is below, and for the query's result.
+    kept: Kept,
     /// Keys of rows that are not as the query saw them.
     changed: Vec<Vec<u8>>,
     /// Rows that get another key: SQL columns.
@@ -271,8 +278,11 @@ impl Work<'_> {
             for row in 0..batch.num_rows() {
                 let key = key_at(batch.column(0), row)?;
                 // A row that the query gives twice is changed once, by either.
-                if plan.joins && !met.insert(key.to_vec()) {
-                    continue;
+                if plan.joins {
+                    if !met.insert(key.to_vec()) {
+                        continue;
+                    }
+                    self.kept.add(size_of::<Vec<u8>>() + key.len())?;
                 }
                 let computed = |at: usize| readers.get(at).map_or(Datum::Null, |r| r.get(row).to_owned());
                 self.row(transaction, key, &computed)?;
@@ -317,9 +327,13 @@ impl Work<'_> {
             Ok(Change::Delete)
         })?;
         if is_changed {
+            self.kept.add(size_of::<Vec<u8>>() + key.len())?;
             self.changed.push(key.to_vec());
         } else if outcome == Modified::Changed {
             self.rows += 1;
+            for values in moved.iter().chain(&returned) {
+                self.kept.add(row_bytes(values))?;
+            }
             self.inserts.extend(moved);
             self.returned.extend(returned);
         }
@@ -333,6 +347,16 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// The memory that a row of values takes.
+pub(crate) fn row_bytes(values: &[Datum]) -> usize {
+    let long = |value: &Datum| match value {
+        Datum::Text(v) => v.len(),
+        Datum::Bytea(v) => v.len(),
+        _ => 0,
+    };
+    size_of::<Vec<Datum>>() + size_of_val(values) + values.iter().map(long).sum::<usize>()
 }
 
 /// A row's key, from the first column of the query.
