@@ -54,6 +54,10 @@ fn translate(error: &DataFusionError) -> SqlError {
         DataFusionError::IoError(inner) => io_error(inner),
         DataFusionError::Plan(message) => quoted(message).unwrap_or_else(|| plan_error(message)),
         DataFusionError::Execution(message) => quoted(message).unwrap_or_else(|| execution_error(message)),
+        // pg_sleep is the only such function.
+        DataFusionError::Internal(message) if message.contains("async functions should not be called directly") => {
+            SqlError::unsupported("pg_sleep is supported in the SELECT list and in WHERE only")
+        }
         DataFusionError::ExecutionJoin(inner) => SqlError::bug(format!("a part of the query stopped: {inner}")),
         other => SqlError::bug(other.strip_backtrace()),
     }

@@ -39,6 +39,7 @@ mod runtime;
 mod scan;
 mod selectivity;
 mod session;
+mod sleep;
 mod source;
 mod statistics;
 mod stop;

@@ -102,6 +102,7 @@ impl VisitorMut for Preparation {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        crate::sleep::take_type(expr);
         flow(returns_one_row(expr).and_then(|()| syntax::rewrite(expr)))
     }
 }

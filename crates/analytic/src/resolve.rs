@@ -284,6 +284,9 @@ impl ContextProvider for Names<'_> {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let name = function_name(name);
+        if name == "pg_sleep" {
+            return Some(crate::sleep::function());
+        }
         expr::arrow_driver::session_function(name, &self.context.session.user, &self.context.session.database)
             .or_else(|| self.context.system.function(name))
             .or_else(|| expr::arrow_driver::scalar_function(name))

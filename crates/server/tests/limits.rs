@@ -55,6 +55,9 @@ async fn a_timeout_stops_whatever_runs() {
         format!("select count(*) from {series} a (x) join {series} b (y) on a.x / 1000000 = b.y / 1000000 and a.x + b.y < 0"),
         "select count(*) from generate_series(1, 1000000000000)".to_owned(),
         "select sum(x) from generate_series(1.0, 1e15, 0.1) g (x)".to_owned(),
+        "select pg_sleep(60)".to_owned(),
+        "select pg_sleep(0.1) from generate_series(1, 1000)".to_owned(),
+        "select 1 where pg_sleep(60) is null".to_owned(),
     ] {
         let (state, message) = refused(&client, &text).await;
         assert_eq!(
@@ -91,6 +94,30 @@ async fn a_stopped_join_gives_its_thread_back() {
     let client = running.client().await;
     assert_eq!(value(&client, "select sum(x) from generate_series(1, 100) g (x) where x % 2 = 0").await, "2550");
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sleep_waits_and_gives_nothing() {
+    let running = start().await;
+    let client = running.client().await;
+    let started = Instant::now();
+    assert_eq!(value(&client, "select pg_sleep(0.3)").await, "");
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    assert_eq!(value(&client, "select pg_sleep(-1)").await, "");
+    assert_eq!(value(&client, "select pg_sleep('0')").await, "");
+    assert_eq!(value(&client, "select pg_sleep(NULL)").await, "NULL");
+    // Sleepers keep no thread that others need.
+    let mut sleepers = Vec::new();
+    for _ in 0..16 {
+        let client = running.client().await;
+        sleepers.push(tokio::spawn(async move { client.simple_query("select pg_sleep(1)").await.map(|_| ()) }));
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(value(&client, "select count(*) from generate_series(1, 10)").await, "10");
+    for sleeper in sleepers {
+        sleeper.await.unwrap().unwrap();
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "one after the other");
 }
 
 #[tokio::test(flavor = "multi_thread")]
