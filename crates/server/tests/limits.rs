@@ -196,3 +196,40 @@ async fn suspended_results_are_counted_as_memory() {
     assert_eq!(error.code(), Some(&SqlState::OUT_OF_MEMORY), "{error:?}");
     assert!(!portals.is_empty(), "one fits");
 }
+
+/// Whoever is inside keeps the database; whoever comes while it goes finds it gone, and nobody is left in what is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_dropped_or_entered() {
+    let running = start().await;
+    let client = running.client().await;
+    let (mut entered, mut dropped) = (0, 0);
+    for round in 0..40 {
+        client.batch_execute(&format!("create database d{round}")).await.unwrap();
+        let mut config = running.config();
+        config.dbname(format!("d{round}"));
+        let login = tokio::spawn(async move {
+            let (client, connection) = config.connect(NoTls).await?;
+            tokio::spawn(connection);
+            Ok::<_, tokio_postgres::Error>(client)
+        });
+        if round % 2 == 1 {
+            tokio::time::sleep(Duration::from_micros(500 * round)).await;
+        }
+        let drop = client.batch_execute(&format!("drop database d{round}")).await;
+        match (login.await.unwrap(), drop) {
+            (Ok(inside), Err(error)) => {
+                assert_eq!(error.code(), Some(&SqlState::OBJECT_IN_USE));
+                assert_eq!(value(&inside, "select current_database()").await, format!("d{round}"));
+                inside.batch_execute("create table t (a int); insert into t values (1)").await.unwrap();
+                entered += 1;
+            }
+            (Err(error), Ok(())) => {
+                assert_eq!(error.code(), Some(&SqlState::INVALID_CATALOG_NAME), "{error:?}");
+                dropped += 1;
+            }
+            (Ok(_), Ok(())) => panic!("round {round}: a session in a database that was dropped"),
+            (Err(login), Err(drop)) => panic!("round {round}: {login:?} {drop:?}"),
+        }
+    }
+    assert!(entered + dropped == 40);
+}

@@ -1,6 +1,6 @@
 //! Who is connected and what they do: `pg_stat_activity`, and what DROP DATABASE looks at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::Cancel;
@@ -66,8 +66,24 @@ pub struct SessionActivity {
 /// All sessions of an instance.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    next: Mutex<u64>,
-    all: Mutex<BTreeMap<u64, Arc<Mutex<SessionActivity>>>>,
+    all: Mutex<All>,
+}
+
+#[derive(Default)]
+struct All {
+    next: u64,
+    by_id: BTreeMap<u64, Arc<Mutex<SessionActivity>>>,
+    /// Databases that nobody may enter: they are being dropped.
+    dropping: BTreeSet<DatabaseId>,
+}
+
+/// The database is being dropped.
+pub(crate) struct BeingDropped;
+
+/// Keeps sessions out of a database while it is dropped.
+pub(crate) struct Dropping {
+    sessions: Arc<Sessions>,
+    database: DatabaseId,
 }
 
 /// A session's place among all; leaves it when dropped.
@@ -78,20 +94,34 @@ pub(crate) struct Registered {
 }
 
 impl Sessions {
-    pub(crate) fn register(self: &Arc<Self>, activity: SessionActivity) -> Registered {
-        let id = {
-            let mut next = self.next.lock();
-            *next += 1;
-            *next
-        };
-        let activity = Arc::new(Mutex::new(activity));
-        self.all.lock().insert(id, Arc::clone(&activity));
-        Registered { sessions: Arc::clone(self), id, activity }
+    /// Adds a session, unless its database is being dropped.
+    pub(crate) fn register(self: &Arc<Self>, activity: SessionActivity) -> Result<Registered, BeingDropped> {
+        let mut all = self.all.lock();
+        if all.dropping.contains(&activity.database) {
+            return Err(BeingDropped);
+        }
+        all.next += 1;
+        let (id, activity) = (all.next, Arc::new(Mutex::new(activity)));
+        all.by_id.insert(id, Arc::clone(&activity));
+        Ok(Registered { sessions: Arc::clone(self), id, activity })
+    }
+
+    /// Keeps everybody out of a database. Errors: how many sessions are in it, or drop it, already.
+    pub(crate) fn keep_out(self: &Arc<Self>, database: DatabaseId) -> Result<Dropping, usize> {
+        let mut all = self.all.lock();
+        let inside = all.by_id.values().filter(|session| session.lock().database == database).count();
+        if inside > 0 {
+            return Err(inside);
+        }
+        if !all.dropping.insert(database) {
+            return Err(1);
+        }
+        Ok(Dropping { sessions: Arc::clone(self), database })
     }
 
     /// Every session, oldest first.
     pub(crate) fn list(&self) -> Vec<SessionActivity> {
-        self.all.lock().values().map(|activity| activity.lock().clone()).collect()
+        self.all.lock().by_id.values().map(|activity| activity.lock().clone()).collect()
     }
 }
 
@@ -103,6 +133,12 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.sessions.all.lock().remove(&self.id);
+        self.sessions.all.lock().by_id.remove(&self.id);
+    }
+}
+
+impl Drop for Dropping {
+    fn drop(&mut self) {
+        self.sessions.all.lock().dropping.remove(&self.database);
     }
 }

@@ -14,7 +14,7 @@ use catalog::Catalog;
 use engine::{Cancel, Transaction};
 use types::{DatabaseId, Datum, SqlError, SqlState, SqlType};
 
-use crate::activity::{ActivityState, Registered, SessionActivity};
+use crate::activity::{ActivityState, BeingDropped, Dropping, Registered, SessionActivity};
 use crate::answer::Answer;
 use crate::copy::from::CopyFrom;
 use crate::format::FormatOptions;
@@ -78,6 +78,8 @@ pub struct Session {
     pub(crate) statements: BTreeMap<String, Arc<Prepared>>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) copy: Option<CopyFrom>,
+    /// Databases that go when the transaction commits.
+    pub(crate) dropping: Vec<Dropping>,
     registered: Registered,
 }
 
@@ -110,6 +112,7 @@ impl Session {
             statement: None,
             cancel: Arc::clone(&cancel),
         });
+        let registered = registered.map_err(|BeingDropped| missing().detail("It seems to have just been dropped or renamed."))?;
         // Registered first: DROP DATABASE either sees this session or has removed the database by now.
         instance.engine().catalog().database_by_id(database).ok_or_else(missing)?;
         Ok(Session {
@@ -122,6 +125,7 @@ impl Session {
             statements: BTreeMap::new(),
             notices: Vec::new(),
             copy: None,
+            dropping: Vec::new(),
             registered,
         })
     }
@@ -295,16 +299,21 @@ impl Session {
 
     /// Commits whatever transaction there is and waits until it is durable.
     pub(crate) async fn commit(&mut self) -> Result<(), SqlError> {
-        match self.transaction.commit(&mut self.settings)? {
+        let dropping = std::mem::take(&mut self.dropping);
+        let committed = match self.transaction.commit(&mut self.settings)? {
             Ending::RolledBack => Ok(()),
             Ending::Committed(commit) => Ok(commit.await?),
-        }
+        };
+        // Until now nobody could connect to them.
+        drop(dropping);
+        committed
     }
 
     /// Something failed outside `prepare` and `execute` (a bad message, an error while rows were pulled): an implicit transaction
     /// is rolled back, an explicit one has failed.
     pub fn fail(&mut self) {
         self.copy = None;
+        self.dropping.clear();
         self.transaction.fail(&mut self.settings);
     }
 

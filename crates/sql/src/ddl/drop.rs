@@ -1,7 +1,7 @@
 //! DROP.
 
 use catalog::{Catalog, Edit, Relation};
-use types::{DatabaseId, SchemaId, SqlError, SqlState, TableId};
+use types::{SchemaId, SqlError, SqlState, TableId};
 
 use crate::answer::Answer;
 use crate::ddl::names::{described, shown};
@@ -194,8 +194,9 @@ impl Session {
         if id == self.database {
             return Err(SqlError::new(SqlState::OBJECT_IN_USE, "cannot drop the currently open database"));
         }
-        let in_use = |session: &Session| in_use_by(session, id, name);
-        in_use(self)?;
+        // Whoever is inside keeps it; whoever comes later finds it gone.
+        let dropping = self.instance.registry().keep_out(id).map_err(|others| in_use(name, others))?;
+        self.dropping.push(dropping);
         let schemas: Vec<SchemaId> = catalog.schemas_of(id).map(|s| s.id).collect();
         for schema in &schemas {
             for relation in in_order(catalog, members(catalog, *schema)) {
@@ -205,23 +206,17 @@ impl Session {
         for schema in schemas {
             self.edit(Edit::DropSchema(schema.0))?;
         }
-        self.edit(Edit::DropDatabase(id.0))?;
-        // Somebody may have connected meanwhile.
-        in_use(self)
+        self.edit(Edit::DropDatabase(id.0))
     }
 }
 
-fn in_use_by(session: &Session, id: DatabaseId, name: &str) -> Result<(), SqlError> {
-    let others = session.instance.sessions().iter().filter(|s| s.database == id).count();
-    if others == 0 {
-        return Ok(());
-    }
+fn in_use(name: &str, others: usize) -> SqlError {
     let detail = match others {
         1 => "There is 1 other session using the database.".to_owned(),
         n => format!("There are {n} other sessions using the database."),
     };
     let message = format!("database \"{name}\" is being accessed by other users");
-    Err(SqlError::new(SqlState::OBJECT_IN_USE, message).detail(detail))
+    SqlError::new(SqlState::OBJECT_IN_USE, message).detail(detail)
 }
 
 /// The relations of a schema.
