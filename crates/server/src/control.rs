@@ -176,6 +176,22 @@ impl Control {
     }
 }
 
+impl sql::Backend for Control {
+    fn cancel(&self) {
+        Control::cancel(self);
+    }
+
+    fn terminate(&self) {
+        Control::terminate(self);
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("process_id", &self.process_id).finish_non_exhaustive()
+    }
+}
+
 /// Compares all of two secrets of equal length, whatever they hold.
 fn same_secret(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differing, (a, b)| std::hint::black_box(differing | (a ^ b))) == 0

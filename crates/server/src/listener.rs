@@ -221,7 +221,7 @@ async fn log_in(
     wire: &mut Wire,
     socket: &Socket,
     shared: &Shared,
-    control: &Control,
+    control: &Arc<Control>,
     address: SocketAddr,
 ) -> Result<Option<(Connection, OwnedSemaphorePermit)>, Failure> {
     let Some(startup) = startup::greet(wire, socket, &shared.door).await? else { return Ok(None) };

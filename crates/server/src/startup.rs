@@ -108,7 +108,7 @@ pub(crate) async fn log_in(
     wire: &mut Wire,
     startup: Startup,
     door: &Door,
-    control: &Control,
+    control: &Arc<Control>,
     address: SocketAddr,
 ) -> Result<Session, Failure> {
     if startup.minor > PROTOCOL_MINOR_MAX || !startup.unknown_options.is_empty() {
@@ -140,6 +140,7 @@ pub(crate) async fn log_in(
         client_address: address.to_string(),
         settings: startup.settings,
         process_id: control.process_id,
+        backend: Some(Arc::clone(control) as Arc<dyn sql::Backend>),
     };
     let mut session = Session::new(Arc::clone(&door.instance), login).map_err(Failure::Fatal)?;
 

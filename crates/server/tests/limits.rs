@@ -34,6 +34,27 @@ async fn value(client: &Client, text: &str) -> String {
     row.unwrap_or_else(|| panic!("{text} gave no row"))
 }
 
+/// The values of a result's first column.
+async fn column(client: &Client, text: &str) -> Vec<String> {
+    let messages = client.simple_query(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"));
+    let row = |message: &SimpleQueryMessage| match message {
+        SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or("NULL").to_owned()),
+        _ => None,
+    };
+    messages.iter().filter_map(row).collect()
+}
+
+/// Waits until a query gives this value.
+async fn until(client: &Client, text: &str, wanted: &str) {
+    for _ in 0..600 {
+        if column(client, text).await.first().is_some_and(|found| found == wanted) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{text} is not {wanted}");
+}
+
 /// A server whose queries have so much memory together.
 async fn start_small(bytes: usize) -> Running {
     start_with_options(Options { query_memory_bytes_max: bytes, ..Options::default() }).await
@@ -232,4 +253,28 @@ async fn a_database_is_dropped_or_entered() {
         }
     }
     assert!(entered + dropped == 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_can_be_cancelled_and_ended_by_others() {
+    let running = start().await;
+    let client = running.client().await;
+    let pid = |text: String| text.parse::<i32>().unwrap();
+    let other = Arc::new(running.client().await);
+    let other_pid = pid(value(&other, "select pg_backend_pid()").await);
+    let runs = Arc::clone(&other);
+    let task = tokio::spawn(async move { runs.simple_query("select pg_sleep(60)").await.map(|_| ()) });
+    let active = format!("select state || ' ' || query from pg_stat_activity where pid = {other_pid}");
+    until(&client, &active, "active select pg_sleep(60)").await;
+    assert_eq!(value(&client, &format!("select pg_cancel_backend({other_pid})")).await, "t");
+    assert_eq!(task.await.unwrap().unwrap_err().code(), Some(&SqlState::QUERY_CANCELED));
+    // One that is idle is not hurt.
+    assert_eq!(value(&client, &format!("select pg_cancel_backend({other_pid})")).await, "t");
+    assert_eq!(value(&other, "select 1").await, "1");
+    let ended = format!("select pg_terminate_backend(pid) from pg_stat_activity where pid = {other_pid}");
+    assert_eq!(value(&client, &ended).await, "t");
+    let gone = format!("select count(*) from pg_stat_activity where pid = {other_pid}");
+    until(&client, &gone, "0").await;
+    assert!(other.simple_query("select 1").await.is_err());
+    assert_eq!(value(&client, "select pg_terminate_backend(2000000000)").await, "f");
 }

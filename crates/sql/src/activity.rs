@@ -34,6 +34,15 @@ impl ActivityState {
     }
 }
 
+/// A session's connection, as other sessions may act on it.
+pub trait Backend: std::fmt::Debug + Send + Sync {
+    /// Stops the statement that runs, if there is one (57014).
+    fn cancel(&self);
+
+    /// Ends the connection (57P01).
+    fn terminate(&self);
+}
+
 /// One session, as others see it. Times are microseconds since 1970-01-01 UTC.
 #[derive(Clone)]
 pub struct SessionActivity {
@@ -59,8 +68,25 @@ pub struct SessionActivity {
     pub state: ActivityState,
     /// Its last statement.
     pub statement: Option<Statement>,
-    /// Stops what it is doing.
-    pub cancel: Arc<Cancel>,
+    /// Its connection; `None` if it is in this process.
+    pub backend: Option<Arc<dyn Backend>>,
+    pub(crate) cancel: Arc<Cancel>,
+}
+
+impl SessionActivity {
+    /// What `pg_cancel_backend` does.
+    pub(crate) fn cancel(&self) {
+        match &self.backend {
+            Some(backend) => backend.cancel(),
+            None if self.state == ActivityState::Active => self.cancel.set(),
+            None => {}
+        }
+    }
+
+    /// What `pg_terminate_backend` does. False: it cannot be done.
+    pub(crate) fn terminate(&self) -> bool {
+        self.backend.as_ref().inspect(|backend| backend.terminate()).is_some()
+    }
 }
 
 /// All sessions of an instance.

@@ -44,7 +44,7 @@ mod settings;
 mod transaction;
 mod watch;
 
-pub use activity::{ActivityState, SessionActivity};
+pub use activity::{ActivityState, Backend, SessionActivity};
 pub use analytic::STACK_BYTES;
 pub use answer::{Answer, CopyInInfo, CopyOut, RowBatch, Rows};
 pub use append::Append;

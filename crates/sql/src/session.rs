@@ -14,7 +14,7 @@ use catalog::Catalog;
 use engine::{Cancel, Transaction};
 use types::{DatabaseId, Datum, SqlError, SqlState, SqlType};
 
-use crate::activity::{ActivityState, BeingDropped, Dropping, Registered, SessionActivity};
+use crate::activity::{ActivityState, Backend, BeingDropped, Dropping, Registered, SessionActivity};
 use crate::answer::Answer;
 use crate::copy::from::CopyFrom;
 use crate::format::FormatOptions;
@@ -42,6 +42,8 @@ pub struct Login {
     pub settings: Vec<(String, String)>,
     /// What `pg_backend_pid()` answers.
     pub process_id: i32,
+    /// Its connection, for `pg_cancel_backend` and `pg_terminate_backend`; `None` for an embedded client.
+    pub backend: Option<Arc<dyn Backend>>,
 }
 
 /// ReadyForQuery's status.
@@ -110,6 +112,7 @@ impl Session {
             state_micros: now,
             state: ActivityState::Idle,
             statement: None,
+            backend: login.backend.clone(),
             cancel: Arc::clone(&cancel),
         });
         let registered = registered.map_err(|BeingDropped| missing().detail("It seems to have just been dropped or renamed."))?;

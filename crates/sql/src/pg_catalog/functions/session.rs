@@ -3,6 +3,7 @@
 use types::{Datum, SqlError, SqlState};
 
 use super::{Function, integer, string};
+use crate::activity::SessionActivity;
 use crate::pg_catalog::kind::{self, Kind};
 use crate::pg_catalog::objects;
 use crate::pg_catalog::run::Run;
@@ -59,17 +60,21 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
         })
         .common(),
         ("pg_cancel_backend", 1) => Function::strict(kind::BOOL, |run, args, _| {
-            let sessions = run.store.moment.instance.sessions();
-            let found = sessions.iter().find(|s| i64::from(s.process_id) == integer(args, 0));
-            if let Some(session) = found {
-                session.cancel.set();
-            }
-            Ok(Value::Bool(found.is_some()))
+            Ok(Value::Bool(other(run, integer(args, 0)).inspect(SessionActivity::cancel).is_some()))
+        }),
+        // The second argument is how long to wait for its end, which here has begun when this returns.
+        ("pg_terminate_backend", 1 | 2) => Function::strict(kind::BOOL, |run, args, _| {
+            Ok(Value::Bool(other(run, integer(args, 0)).is_some_and(|session| session.terminate())))
         }),
         // There are no advisory locks to release; taking one is refused as an unknown function.
         ("pg_advisory_unlock_all", 0) => f(kind::VOID, |_, _, _| Ok(Value::text(""))),
         _ => return None,
     })
+}
+
+/// The session with this process id.
+fn other(run: &Run<'_>, process_id: i64) -> Option<SessionActivity> {
+    run.store.moment.instance.sessions().into_iter().find(|session| i64::from(session.process_id) == process_id)
 }
 
 /// What `version()` answers.
