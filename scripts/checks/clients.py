@@ -167,6 +167,35 @@ def run_psycopg(port, out):
         # Row by row, and in pages.
         with conn.cursor() as cur:
             out.say("stream", sum(row[0] for row in cur.stream("select id from p3 where id < 100")))
+        with conn.transaction():
+            for binary in (False, True):
+                with conn.cursor(f"named {binary}", binary=binary) as cur:
+                    cur.execute("select id, c6, c8 from p3 where id < %s order by id", [99])
+                    out.say("named", [(c.name, c.type_code) for c in cur.description], cur.fetchone(), cur.rownumber)
+                    cur.scroll(1)
+                    out.say("named", cur.fetchmany(2), cur.fetchall(), cur.fetchone())
+            pages = conn.cursor("pages", scrollable=False)
+            pages.itersize = 7
+            out.say("pages", sum(row[0] for row in pages.execute("select x from generate_series(1, 10000) as g (x)")))
+            out.fails("back", pages.scroll, -2)
+        out.fails("named", conn.cursor("outside").execute, "select 1")
+        with conn.transaction():
+            for statement in ("declare a no scroll cursor for select x from generate_series(1, 5) as g (x)", "fetch 2 from a", "move a",
+                              "fetch all a", "move 0 in a", "fetch forward 3 a", "move all in a",
+                              "declare b binary cursor for select 7 as seven, text 'x'", "close a", "close all"):
+                cur = conn.execute(statement)
+                out.say("cursor", statement, cur.statusmessage, cur.fetchall() if cur.description else None)
+        for statement in ("fetch a", "move a", "close a", "declare a cursor for select 1; declare a cursor for select 1",
+                          "declare a no scroll cursor for select x from generate_series(1, 5) as g (x); fetch 2 a; fetch backward 1 a",
+                          "declare a no scroll cursor for select x from generate_series(1, 5) as g (x); fetch 2 a; fetch 0 a",
+                          "declare a no scroll cursor for select x from generate_series(1, 5) as g (x); fetch 2 a; move first in a"):
+            out.fails("cursor", conn.execute, f"begin; {statement}")
+            conn.execute("rollback")
+        # Waiting.
+        out.say("sleep", conn.execute("select pg_sleep(0.05)").fetchall(), conn.execute("select pg_sleep(null)").fetchall())
+        for statement in ("select pg_sleep(30)", "select count(*) from generate_series(1, 1000000000000)"):
+            out.fails("timeout", conn.execute, f"set statement_timeout = 200; {statement}")
+        conn.execute("reset statement_timeout")
         # COPY.
         with conn.cursor() as cur:
             with cur.copy("copy p3 (id, c8, c6) from stdin") as copy:
@@ -254,6 +283,15 @@ def run_psycopg2(port, out):
     cur.execute("insert into p2 (id) values (200) returning id, c8")
     out.say("returning", cur.fetchall())
     conn.autocommit = False
+    named = conn.cursor("named")
+    named.itersize = 3
+    named.execute("select id, c8 from p2 where id < 99 order by id")
+    out.say("named", named.fetchone(), named.fetchmany(2))
+    named.scroll(1)
+    out.say("named", list(named), named.description[0].name)
+    named.close()
+    out.fails("hold", conn.cursor("n", scrollable=False).scroll, -1)
+    conn.rollback()
     for statement in ("select 1/0", "select 1"):
         try:
             cur.execute(statement)

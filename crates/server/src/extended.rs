@@ -212,10 +212,12 @@ impl Connection {
                 out.parameter_description(&statement.oids)?;
                 (statement, &[][..])
             }
-            Target::Portal(name) => {
-                let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-                (Arc::clone(&portal.statement), &*portal.formats)
-            }
+            Target::Portal(name) => match (self.portals.get(name), self.session.cursor_columns(name)) {
+                (Some(portal), _) => (Arc::clone(&portal.statement), &*portal.formats),
+                // To PostgreSQL, a cursor is a portal.
+                (None, Some(columns)) => return Ok(out.row_description(&columns, &[])?),
+                (None, None) => return Err(no_portal(name).into()),
+            },
         };
         match statement.prepared.as_ref().and_then(|prepared| prepared.columns.as_ref()) {
             Some(_) if self.session.transaction_status() == TransactionStatus::Failed => {
@@ -303,7 +305,10 @@ impl Connection {
                 self.session.forget_prepared(name);
                 self.statements.close(name);
             }
-            Target::Portal(name) => self.portals.close(name),
+            Target::Portal(name) => {
+                self.session.close_cursor(name);
+                self.portals.close(name);
+            }
         }
         io.wire.out.close_complete();
     }

@@ -6,13 +6,14 @@
 //! ```
 //!
 //! 1. The statements are one implicit transaction; the last one is complete only once that is durable.
-//! 2. Results are text.
+//! 2. Results are text, but for rows of BINARY cursors.
 //!
 //! Source: PostgreSQL 15, `exec_simple_query`.
 
 use sql::Answer;
 
 use crate::connection::{Connection, Io};
+use crate::encode::Format;
 use crate::error::Failure;
 use crate::rows::RowStream;
 
@@ -34,8 +35,9 @@ impl Connection {
             let answer = io.to_its_end(self.session.execute(&prepared, vec![])).await?;
             let tag = match answer {
                 Answer::Rows(rows) => {
-                    io.wire.out.row_description(rows.columns(), &[])?;
-                    let mut stream = RowStream::new(rows, &[], self.session.format_options());
+                    let formats = if rows.is_binary() { vec![Format::Binary; rows.columns().len()] } else { vec![] };
+                    io.wire.out.row_description(rows.columns(), &formats)?;
+                    let mut stream = RowStream::new(rows, &formats, self.session.format_options());
                     stream.send(io, u64::MAX).await?;
                     Some(stream.rows().tag(stream.sent()))
                 }

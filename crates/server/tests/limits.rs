@@ -218,6 +218,55 @@ async fn suspended_results_are_counted_as_memory() {
     assert!(!portals.is_empty(), "one fits");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_reads_forward_what_its_transaction_saw() {
+    let running = start().await;
+    let client = running.client().await;
+    client
+        .batch_execute("create table t (k int primary key); insert into t select x from generate_series(1, 30000) g (x)")
+        .await
+        .unwrap();
+    let state = |result: Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>| result.unwrap_err().code().unwrap().clone();
+    assert_eq!(state(client.simple_query("declare c cursor for select 1").await), SqlState::NO_ACTIVE_SQL_TRANSACTION);
+    assert_eq!(state(client.simple_query("fetch c").await), SqlState::INVALID_CURSOR_NAME);
+
+    client
+        .batch_execute("begin; insert into t values (0); declare c no scroll cursor for select k from t order by k")
+        .await
+        .unwrap();
+    client.batch_execute("delete from t where k > 10; declare d cursor for select count(*) from t").await.unwrap();
+    assert_eq!(column(&client, "fetch 3 from c").await, ["0", "1", "2"]);
+    assert_eq!(column(&client, "fetch next in c").await, ["3"]);
+    assert_eq!(column(&client, "fetch absolute 11 from c").await, ["10"]);
+    assert_eq!(column(&client, "fetch relative 2 from c").await, ["12"]);
+    client.batch_execute("move 19986 from c").await.unwrap();
+    assert_eq!(column(&client, "fetch forward 2 from c").await, ["19999", "20000"]);
+    assert_eq!(column(&client, "fetch all from c").await.len(), 10000);
+    assert!(column(&client, "fetch c").await.is_empty());
+    assert_eq!(column(&client, "fetch all from d").await, ["11"]);
+    client.batch_execute("savepoint s; declare e cursor for select 1").await.unwrap();
+    assert_eq!(state(client.simple_query("declare c cursor for select 1").await), SqlState::DUPLICATE_CURSOR);
+    client.batch_execute("rollback to s").await.unwrap();
+    assert_eq!(state(client.simple_query("fetch e").await), SqlState::INVALID_CURSOR_NAME);
+    client.batch_execute("rollback to s; declare f cursor for select k from t order by k; fetch 2 from f").await.unwrap();
+    for back in [
+        "fetch prior from f",
+        "fetch -1 from f",
+        "fetch backward 3 in f",
+        "move backward all in f",
+        "fetch first from f",
+        "fetch last from f",
+        "fetch 0 from f",
+    ] {
+        let error = client.simple_query(back).await.unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE), "{back}");
+        assert_eq!(error.as_db_error().unwrap().message(), "cursor can only scan forward", "{back}");
+        client.batch_execute("rollback to s; declare f cursor for select k from t order by k; fetch 2 from f").await.unwrap();
+    }
+    client.batch_execute("close f; close all; commit").await.unwrap();
+    assert_eq!(state(client.simple_query("fetch c").await), SqlState::INVALID_CURSOR_NAME);
+}
+
 /// Whoever is inside keeps the database; whoever comes while it goes finds it gone, and nobody is left in what is not there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_is_dropped_or_entered() {

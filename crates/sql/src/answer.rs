@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use analytic::{BatchStream, Kept};
 use arrow::array::RecordBatch;
+use tokio::sync::Mutex;
 use types::{Datum, SqlError, SqlState};
 
 pub use crate::copy::to::CopyOut;
+use crate::cursor::Place;
 use crate::pg_catalog::SystemRows;
 use crate::prepare::OutputColumn;
 use crate::watch::Watch;
@@ -56,6 +58,15 @@ impl RowBatch {
             RowBatch::System(rows) => rows.len(),
         }
     }
+
+    /// The rows `from..to` of it.
+    pub(crate) fn slice(&self, from: usize, to: usize) -> RowBatch {
+        match self {
+            RowBatch::Datums(rows) => RowBatch::Datums(rows[from..to].to_vec()),
+            RowBatch::Arrow(batch) => RowBatch::Arrow(batch.slice(from, to - from)),
+            RowBatch::System(rows) => RowBatch::System(Arc::new(rows.slice(from, to))),
+        }
+    }
 }
 
 /// A result being pulled. Dropping it stops the query behind it.
@@ -65,11 +76,22 @@ pub struct Rows {
     source: Source,
     /// Room for rows that wait.
     kept: Option<Kept>,
+    binary: bool,
 }
 
 enum Source {
     Ready(VecDeque<RowBatch>),
-    Query { stream: BatchStream, watch: Option<Watch>, sees_own: bool },
+    Query {
+        stream: BatchStream,
+        watch: Option<Watch>,
+        sees_own: bool,
+    },
+    /// Rows of a cursor, so many at most.
+    Cursor {
+        place: Arc<Mutex<Place>>,
+        left: u64,
+        watch: Option<Watch>,
+    },
 }
 
 /// What [`Rows::hold`] keeps at most.
@@ -79,7 +101,7 @@ impl Rows {
     /// Rows that are all there.
     pub(crate) fn ready(columns: Arc<[OutputColumn]>, command: &'static str, rows: Vec<Vec<Datum>>) -> Rows {
         let batches = if rows.is_empty() { VecDeque::new() } else { VecDeque::from([RowBatch::Datums(rows)]) };
-        Rows { columns, command, source: Source::Ready(batches), kept: None }
+        Rows { columns, command, source: Source::Ready(batches), kept: None, binary: false }
     }
 
     /// The same with the room they take.
@@ -90,12 +112,28 @@ impl Rows {
     /// Rows of system relations.
     pub(crate) fn system(columns: Arc<[OutputColumn]>, rows: SystemRows) -> Rows {
         let source = Source::Ready(VecDeque::from([RowBatch::System(Arc::new(rows))]));
-        Rows { columns, command: "SELECT", source, kept: None }
+        Rows { columns, command: "SELECT", source, kept: None, binary: false }
     }
 
     /// Rows of a running query. With `sees_own`, its transaction had made changes before.
     pub(crate) fn query(columns: Arc<[OutputColumn]>, stream: BatchStream, watch: Option<Watch>, sees_own: bool) -> Rows {
-        Rows { columns, command: "SELECT", source: Source::Query { stream, watch, sees_own }, kept: None }
+        Rows { columns, command: "SELECT", source: Source::Query { stream, watch, sees_own }, kept: None, binary: false }
+    }
+
+    /// The next rows of a cursor, at most so many.
+    pub(crate) fn fetched(
+        columns: Arc<[OutputColumn]>,
+        place: Arc<Mutex<Place>>,
+        left: u64,
+        binary: bool,
+        watch: Option<Watch>,
+    ) -> Rows {
+        Rows { columns, command: "FETCH", source: Source::Cursor { place, left, watch }, kept: None, binary }
+    }
+
+    /// Whether the values go to the client in binary form although it did not ask for it: a BINARY cursor's.
+    pub fn is_binary(&self) -> bool {
+        self.binary
     }
 
     /// Makes rows that are pulled later those of now, whatever the transaction does meanwhile: of a query that sees the
@@ -126,7 +164,7 @@ impl Rows {
     pub(crate) fn waiting(&self) -> usize {
         match &self.source {
             Source::Ready(batches) => batches.iter().map(RowBatch::rows).sum(),
-            Source::Query { .. } => 0,
+            Source::Query { .. } | Source::Cursor { .. } => 0,
         }
     }
 
@@ -151,6 +189,18 @@ impl Rows {
                     Ok(None)
                 }
             },
+            Source::Cursor { place, left, watch } => {
+                // A cursor's own rows are never a cursor's.
+                let found = Box::pin(async { place.lock().await.next(*left).await }).await;
+                match &found {
+                    Ok(Some(batch)) => *left -= batch.rows() as u64,
+                    _ => *left = 0,
+                }
+                found.map_err(|error| match watch.take() {
+                    Some(watch) => watch.explain(error),
+                    None => error,
+                })
+            }
         }
     }
 
@@ -164,7 +214,7 @@ impl Rows {
 pub(crate) fn tag(command: &str, rows: u64) -> String {
     match command {
         "INSERT" => format!("INSERT 0 {rows}"),
-        "SELECT" | "UPDATE" | "DELETE" | "COPY" => format!("{command} {rows}"),
+        "SELECT" | "UPDATE" | "DELETE" | "COPY" | "FETCH" => format!("{command} {rows}"),
         command => command.to_owned(),
     }
 }

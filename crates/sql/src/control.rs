@@ -36,6 +36,7 @@ impl Session {
         if commit {
             self.commit().await?;
         } else {
+            self.cursors.clear();
             self.transaction.rollback(&mut self.settings);
         }
         if chain {

@@ -79,7 +79,7 @@ impl Session {
                 lines
             }
             Kind::Point(plan) => self.explain_point(&planned, plan, explain, params)?,
-            Kind::Explain(_) | Kind::Command => return Err(SqlError::bug("this statement has no plan")),
+            Kind::Explain(_) | Kind::Declare(_) | Kind::Command => return Err(SqlError::bug("this statement has no plan")),
         };
         if explain.analyze && explain.timing {
             let took = self.instance.env().monotonic().saturating_sub(started);

@@ -24,6 +24,7 @@ mod append;
 mod column;
 mod control;
 mod copy;
+mod cursor;
 mod ddl;
 mod dml;
 mod evaluate;

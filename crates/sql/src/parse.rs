@@ -17,6 +17,7 @@ mod copy;
 mod cursor;
 mod ddl;
 mod depth;
+mod fetch;
 mod session;
 mod source;
 mod statement;
@@ -223,7 +224,7 @@ mod tests {
             "grant select on t to u",
             "listen x",
             "prepare transaction 'x'",
-            "declare c cursor for select 1",
+            "declare c scroll cursor for select 1",
             "drop function f",
             "copy t from '/etc/passwd' where a > 1",
         ] {

@@ -111,6 +111,8 @@ pub(crate) enum Kind {
     Point(PointPlan),
     /// EXPLAIN of it.
     Explain(Arc<Prepared>),
+    /// DECLARE of a cursor for it.
+    Declare(Arc<Prepared>),
     /// Nothing is planned: the command says it all.
     Command,
 }
@@ -193,6 +195,13 @@ impl Session {
                     _ => inner.params.clone(),
                 };
                 Planned { params, volatile: true, ..plain(Kind::Explain(inner), Some(columns)) }
+            }
+            Command::Declare(declare) => {
+                let query = self.prepare_inner(&declare.statement, params)?;
+                Planned { params: query.params.clone(), volatile: true, ..plain(Kind::Declare(query), None) }
+            }
+            Command::Fetch(fetch) if !fetch.moves => {
+                Planned { columns: self.cursor_columns(&fetch.name), ..plain(Kind::Command, None) }
             }
             Command::Show(name) => plain(Kind::Command, Some(self.show_columns(name.as_deref())?)),
             Command::Execute { name, .. } => {

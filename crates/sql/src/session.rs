@@ -17,6 +17,7 @@ use types::{DatabaseId, Datum, SqlError, SqlState, SqlType};
 use crate::activity::{ActivityState, Backend, BeingDropped, Dropping, Registered, SessionActivity};
 use crate::answer::Answer;
 use crate::copy::from::CopyFrom;
+use crate::cursor::Cursors;
 use crate::format::FormatOptions;
 use crate::instance::Instance;
 use crate::names::Scope;
@@ -80,6 +81,7 @@ pub struct Session {
     pub(crate) statements: BTreeMap<String, Arc<Prepared>>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) copy: Option<CopyFrom>,
+    pub(crate) cursors: Cursors,
     /// Databases that go when the transaction commits.
     pub(crate) dropping: Vec<Dropping>,
     registered: Registered,
@@ -128,6 +130,7 @@ impl Session {
             statements: BTreeMap::new(),
             notices: Vec::new(),
             copy: None,
+            cursors: Cursors::default(),
             dropping: Vec::new(),
             registered,
         })
@@ -208,7 +211,7 @@ impl Session {
                     Kind::Point(plan) => self.run_point(&planned, plan, params),
                     Kind::Modify(_) => self.run_modify(prepared, &planned, params).await,
                     Kind::Explain(inner) => self.run_explain(statement, inner, params).await,
-                    Kind::Command => Err(SqlError::bug("a plan is missing")),
+                    Kind::Declare(_) | Kind::Command => Err(SqlError::bug("a plan is missing")),
                 }
             }
             Command::CreateTable(create) => self.create_table(create).await,
@@ -226,9 +229,14 @@ impl Session {
                 self.transaction.savepoint(name, &self.settings, self.instance.engine(), &self.cancel)?;
                 Ok(Answer::Done("SAVEPOINT".into()))
             }
-            Command::Release(name) => self.transaction.release(name).map(|()| Answer::Done("RELEASE".into())),
+            Command::Release(name) => {
+                self.transaction.release(name)?;
+                self.cursors.release_to(self.transaction.savepoints());
+                Ok(Answer::Done("RELEASE".into()))
+            }
             Command::RollbackTo(name) => {
                 self.transaction.rollback_to(name, &mut self.settings)?;
+                self.cursors.roll_back_to(self.transaction.savepoints() - 1);
                 Ok(Answer::Done("ROLLBACK".into()))
             }
             Command::SetTransaction(modes) => self.set_transaction(*modes),
@@ -259,6 +267,9 @@ impl Session {
                 crate::instance::blocking(|| self.instance.engine().checkpoint())?;
                 Ok(Answer::Done("CHECKPOINT".into()))
             }
+            Command::Declare(declare) => self.declare(prepared, declare, params).await,
+            Command::Fetch(fetch) => self.fetch(fetch, watch).await,
+            Command::Close(name) => self.close(name.as_deref()),
             Command::Nothing(tag) => Ok(Answer::Done((*tag).to_owned())),
         }
     }
@@ -302,6 +313,7 @@ impl Session {
 
     /// Commits whatever transaction there is and waits until it is durable.
     pub(crate) async fn commit(&mut self) -> Result<(), SqlError> {
+        self.cursors.clear();
         let dropping = std::mem::take(&mut self.dropping);
         let committed = match self.transaction.commit(&mut self.settings)? {
             Ending::RolledBack => Ok(()),
@@ -318,6 +330,9 @@ impl Session {
         self.copy = None;
         self.dropping.clear();
         self.transaction.fail(&mut self.settings);
+        if self.transaction.savepoints() == 0 {
+            self.cursors.clear();
+        }
     }
 
     /// What ReadyForQuery says.

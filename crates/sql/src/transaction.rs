@@ -313,6 +313,11 @@ impl State {
         Ok(())
     }
 
+    /// How many savepoints there are.
+    pub(crate) fn savepoints(&self) -> usize {
+        self.savepoints.len()
+    }
+
     fn find_savepoint(&self, name: &str) -> Result<usize, SqlError> {
         self.savepoints
             .iter()

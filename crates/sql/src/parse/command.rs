@@ -71,7 +71,11 @@ pub(crate) enum Command {
     },
     Checkpoint,
     Explain(Explain),
-    /// Something that would change nothing here (SET CONSTRAINTS ALL, UNLISTEN *, CLOSE ALL); its command tag.
+    Declare(Declare),
+    Fetch(Fetch),
+    /// CLOSE; `None` is ALL.
+    Close(Option<String>),
+    /// Something that would change nothing here (SET CONSTRAINTS ALL, UNLISTEN *); its command tag.
     Nothing(&'static str),
 }
 
@@ -229,4 +233,30 @@ pub(crate) struct Explain {
     pub(crate) timing: bool,
     pub(crate) format: ExplainFormat,
     pub(crate) statement: Box<Statement>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Declare {
+    pub(crate) name: String,
+    pub(crate) binary: bool,
+    /// A query.
+    pub(crate) statement: Box<Statement>,
+}
+
+/// FETCH, or MOVE.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetch {
+    pub(crate) name: String,
+    pub(crate) direction: Direction,
+    pub(crate) moves: bool,
+}
+
+/// Which rows of a cursor. Negative: backward, from the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Forward(i64),
+    All,
+    BackwardAll,
+    Absolute(i64),
+    Relative(i64),
 }

@@ -7,7 +7,7 @@ use types::{SqlError, SqlState};
 
 use crate::parse::command::{Command, Discard, Explain, ExplainFormat, Modes, Set, SetValue};
 use crate::parse::cursor::Cursor;
-use crate::parse::{ddl, statement};
+use crate::parse::{ddl, fetch, statement};
 
 pub(crate) fn command(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     let word = cursor.peek().unwrap_or_default().to_owned();
@@ -30,7 +30,12 @@ pub(crate) fn command(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
             Command::Checkpoint
         }
         "explain" => explain(cursor)?,
-        "close" if cursor.take(&["close", "all"]) => Command::Nothing("CLOSE CURSOR ALL"),
+        "declare" => fetch::declare(cursor)?,
+        "fetch" | "move" => fetch::fetch(cursor)?,
+        "close" => {
+            cursor.take(&["close"]);
+            Command::Close(if cursor.take(&["all"]) { None } else { Some(cursor.ident()?) })
+        }
         "unlisten" => {
             cursor.next();
             cursor.expect_token(&Token::Mul)?;
@@ -44,8 +49,8 @@ pub(crate) fn command(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
 /// PostgreSQL's other statements: refused by name, so that nobody takes them for a typing error.
 fn refused(cursor: &Cursor<'_>) -> SqlError {
     const NAMES: &[&str] = &[
-        "call", "close", "cluster", "comment", "declare", "do", "fetch", "grant", "import", "listen", "load", "lock", "merge",
-        "move", "notify", "reassign", "refresh", "reindex", "revoke", "security",
+        "call", "cluster", "comment", "do", "grant", "import", "listen", "load", "lock", "merge", "notify", "reassign",
+        "refresh", "reindex", "revoke", "security",
     ];
     match cursor.peek().filter(|word| NAMES.contains(word)) {
         Some(word) => SqlError::unsupported(format!("{} is not supported", word.to_ascii_uppercase())),

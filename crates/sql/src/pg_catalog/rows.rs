@@ -43,6 +43,11 @@ impl SystemRows {
         self.rows.len()
     }
 
+    /// Some of them.
+    pub(crate) fn slice(&self, from: usize, to: usize) -> SystemRows {
+        SystemRows { rows: self.rows[from..to].to_vec(), kinds: self.kinds.clone(), store: Arc::clone(&self.store) }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
