@@ -133,14 +133,34 @@ fn value_error(message: &str) -> SqlError {
         .any(|words| lower.contains(words))
     {
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE
-    } else if lower.contains("regex") {
-        SqlState::INVALID_PARAMETER_VALUE
+    } else if lower.contains("regex") || lower.contains("regular expression") {
+        return regular_expression_error(&lower);
     } else if lower.contains("not supported") || lower.contains("unsupported") {
         SqlState::CANNOT_COERCE
     } else {
         return SqlError::bug(message);
     };
     SqlError::new(state, lower_first(&first_line(message)))
+}
+
+/// What the library says of a pattern, in PostgreSQL's words.
+fn regular_expression_error(message: &str) -> SqlError {
+    let what = if message.contains("unclosed character class") {
+        "brackets [] not balanced"
+    } else if message.contains("unclosed group") || message.contains("unopened group") {
+        "parentheses () not balanced"
+    } else if message.contains("repetition operator missing") {
+        "quantifier operand invalid"
+    } else if message.contains("repetition") {
+        "invalid repetition count(s)"
+    } else if message.contains("escape") || message.contains("incomplete") {
+        "invalid escape \\ sequence"
+    } else if message.contains("invalid character class range") {
+        "invalid character range"
+    } else {
+        "the pattern is not supported"
+    };
+    SqlError::new(SqlState::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {what}"))
 }
 
 fn schema_error(error: &SchemaError) -> SqlError {
@@ -277,6 +297,14 @@ fn position(text: &str, span: Span) -> Option<u32> {
     let characters: usize = before.map(|line| line.chars().count()).sum();
     let position = characters + column;
     (column > 0 && position <= text.chars().count() + 1).then_some(position as u32)
+}
+
+/// An error with the position of what was parsed from `text` at a span.
+pub(crate) fn at(error: SqlError, text: &str, span: datafusion::sql::sqlparser::tokenizer::Span) -> SqlError {
+    match Span::try_from_sqlparser_span(span).and_then(|span| position(text, span)) {
+        Some(position) => error.position(position),
+        None => error,
+    }
 }
 
 /// A relation's name as the user wrote it.

@@ -19,6 +19,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod analytic;
+mod apply;
 mod bind;
 mod context;
 mod dml;
@@ -55,6 +56,7 @@ pub use kept::Kept;
 pub use optimize::JoinOrder;
 pub use output::OutputColumn;
 pub use plan::{AnalyticPlan, Execution};
+pub use prepare::aggregates::refuse as refuse_aggregates;
 pub use runtime::STACK_BYTES;
 pub use source::{TableSource, Tables, Unit};
 pub use statistics::QueryStats;

@@ -26,6 +26,11 @@ pub(crate) fn shown(name: &str) -> &str {
     name.split(MARK).next().unwrap_or(name)
 }
 
+/// A name that is shown as `name`, and that no other column of a list has.
+pub(crate) fn marked(name: &str, at: usize) -> String {
+    format!("{name}{MARK}{at}")
+}
+
 /// Gives every item of a SELECT list the name PostgreSQL would, unique in its list. Call it before expressions are rewritten.
 pub(crate) fn name_columns(select: &mut Select) {
     let wild = select.projection.iter().any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
@@ -46,7 +51,7 @@ pub(crate) fn name_columns(select: &mut Select) {
         if unique && (alias.is_some() || is_column) {
             continue;
         }
-        let alias = Ident::with_quote('"', if unique { name } else { format!("{name}{MARK}{at}") });
+        let alias = Ident::with_quote('"', if unique { name } else { marked(&name, at) });
         let expr = std::mem::replace(expr, Expr::Identifier(Ident::new("")));
         *item = SelectItem::ExprWithAlias { expr, alias };
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::expr::Alias;
-use datafusion::logical_expr::{Cast, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Cast, Expr, InvariantLevel, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -30,7 +30,7 @@ use crate::resolve::Names;
 use crate::source::Tables;
 use crate::statistics::QueryStats;
 use crate::stream::{self, BatchStream};
-use crate::{bind, errors, names, output, prepare};
+use crate::{apply, bind, errors, names, output, prepare};
 
 /// A query that can be run, see the module's head.
 pub struct AnalyticPlan {
@@ -103,7 +103,7 @@ pub(crate) fn plan(
     let used = Mutex::new(BTreeSet::new());
     let names = Names::new(analytic.shared(), context, keyed, &used);
     let mut prepared = query.clone();
-    prepare::query(&mut prepared)?;
+    prepare::query(&mut prepared, &context.text)?;
     let fail = |error: DataFusionError| errors::sql_error(&error, &context.text);
     let count = parameters::count(&prepared, declared.len())?;
     let mut known = Known::new(declared, count);
@@ -147,7 +147,7 @@ fn zone_name(zone: &TimeZone) -> Option<String> {
 pub(crate) fn logical_plan_of_text(names: &Names<'_>, text: &str) -> Result<LogicalPlan> {
     let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut parser| parser.parse_query());
     let mut query = parsed.map_err(|error| DataFusionError::SQL(Box::new(error), None))?;
-    prepare::query(&mut query).map_err(errors::raise)?;
+    prepare::query(&mut query, text).map_err(errors::raise)?;
     logical_plan(names, &query, &Known::new(&[], 0))
 }
 
@@ -163,8 +163,11 @@ fn analyzed(names: &Names<'_>, query: &Query, known: &Known) -> Result<LogicalPl
     let shared = names.shared();
     let plan = logical_plan(names, query, known)?;
     let plan = canonical_output(expr::arrow_driver::settle_constants(plan)?)?;
-    let plan = shared.analyzer.execute_and_check(plan, shared.state().config_options(), |_, _| {})?;
+    let options = shared.state().config_options();
+    let plan = shared.analyzer.rules.iter().try_fold(plan, |plan, rule| rule.analyze(plan, options))?;
     bind::check(&plan)?;
+    // What cannot be run is said now.
+    apply::rewrite(plan.clone())?.check_invariants(InvariantLevel::Executable)?;
     Ok(plan)
 }
 

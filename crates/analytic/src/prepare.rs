@@ -15,14 +15,18 @@ use types::{SqlError, SqlState};
 
 use crate::names;
 
+pub(crate) mod aggregates;
+mod order;
 mod predicates;
 mod series;
 mod using;
 mod values;
 
-/// Rewrites a query and everything in it. Errors: 0A000 for what cannot be done, 42601 for what makes no sense.
-pub(crate) fn query(query: &mut Query) -> Result<(), SqlError> {
-    finish(VisitMut::visit(query, &mut Preparation))
+/// Rewrites a query and everything in it. `text` is what it was parsed from, for the positions of errors.
+///
+/// Errors: 0A000 for what cannot be done, 42601 for what makes no sense, those of constants that are none of their type.
+pub(crate) fn query(query: &mut Query, text: &str) -> Result<(), SqlError> {
+    finish(VisitMut::visit(query, &mut Preparation { text, depth: 0 }))
 }
 
 fn finish(flow: ControlFlow<SqlError>) -> Result<(), SqlError> {
@@ -32,19 +36,30 @@ fn finish(flow: ControlFlow<SqlError>) -> Result<(), SqlError> {
     }
 }
 
-struct Preparation;
+struct Preparation<'a> {
+    text: &'a str,
+    /// How many queries are around.
+    depth: usize,
+}
 
-impl VisitorMut for Preparation {
+impl VisitorMut for Preparation<'_> {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        self.depth += 1;
         if let SetExpr::Values(rows) = query.body.as_mut() {
+            for expr in rows.rows.iter().flat_map(|row| &row.content) {
+                flow(aggregates::refuse(expr, "VALUES"))?;
+            }
             values::unify(rows);
         }
-        flow(refuse(query).and_then(|()| using::order(query)).and_then(|()| limits(query)))
+        flow(refuse(query).and_then(|()| using::order(query)))?;
+        order::bind(query, self.depth == 1);
+        flow(limits(query))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        self.depth -= 1;
         if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by {
             items.iter_mut().for_each(|item| syntax::unwrap_number(&mut item.expr));
         }
@@ -57,6 +72,10 @@ impl VisitorMut for Preparation {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         if select.into.is_some() {
             return ControlFlow::Break(SqlError::unsupported("SELECT INTO is not supported").hint("Use CREATE TABLE AS."));
+        }
+        if let Some(condition) = &mut select.selection {
+            flow(aggregates::refuse(condition, "WHERE"))?;
+            flow(predicates::in_condition(condition))?;
         }
         flow(using::select(select))?;
         flow(series::to_from(select))?;
@@ -103,7 +122,7 @@ impl VisitorMut for Preparation {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         crate::sleep::take_type(expr);
-        flow(returns_one_row(expr).and_then(|()| syntax::rewrite(expr)))
+        flow(returns_one_row(expr).and_then(|()| constant(expr, self.text)).and_then(|()| syntax::rewrite(expr)))
     }
 }
 
@@ -146,6 +165,29 @@ fn distinct_rows(body: &SetExpr) -> Result<(), SqlError> {
     }
     distinct_rows(left)?;
     distinct_rows(right)
+}
+
+/// Errors: a constant that is none of the type it is cast to, with its position. What depends on the session is left for later.
+fn constant(expr: &Expr, text: &str) -> Result<(), SqlError> {
+    use types::SqlType::{Bool, Float4, Float8, Int2, Int4, Int8, Numeric, Uuid};
+    let (value, data_type) = match expr {
+        Expr::Cast { expr, data_type, .. } => match expr.as_ref() {
+            Expr::Value(value) => (value, data_type),
+            _ => return Ok(()),
+        },
+        Expr::TypedString(typed) => (&typed.value, &typed.data_type),
+        _ => return Ok(()),
+    };
+    let (Value::SingleQuotedString(constant), Ok(t @ (Bool | Float4 | Float8 | Int2 | Int4 | Int8 | Numeric { .. } | Uuid))) =
+        (&value.value, expr::arrow_driver::sql_type(data_type))
+    else {
+        return Ok(());
+    };
+    // `regclass` and its kin are names.
+    if matches!(data_type, DataType::Regclass | DataType::Custom(..)) {
+        return Ok(());
+    }
+    types::text::parse(t, constant).map(drop).map_err(|error| crate::errors::at(error, text, value.span))
 }
 
 /// Errors: the function gives rows. In FROM it is no expression.

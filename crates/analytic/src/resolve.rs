@@ -234,6 +234,9 @@ const SCALAR_FUNCTIONS: [&str; 34] = [
     "tanh",
 ];
 
+/// Functions that DataFusion's planner knows by itself.
+const PLANNERS_OWN: [&str; 6] = ["grouping", "struct", "unnest", "make_array", "named_struct", "row"];
+
 /// A function's name without the schema all of ours are in.
 fn function_name(name: &str) -> &str {
     name.strip_prefix("pg_catalog.").unwrap_or(name)
@@ -293,6 +296,10 @@ impl ContextProvider for Names<'_> {
             .or_else(|| {
                 let known = SCALAR_FUNCTIONS.contains(&name);
                 known.then(|| self.shared.state().scalar_functions().get(name).cloned()).flatten()
+            })
+            .or_else(|| {
+                let other = self.get_aggregate_meta(name).is_some() || self.get_window_meta(name).is_some();
+                (!other && !PLANNERS_OWN.contains(&name)).then(|| expr::arrow_driver::unknown_function(name))
             })
     }
 

@@ -30,6 +30,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
+use crate::apply;
 use crate::dynamic_filters::DynamicFilters;
 use crate::join_mode::JoinMode;
 use crate::optimize::{JoinOrder, Rewrites};
@@ -111,6 +112,7 @@ fn config(threads: usize) -> SessionConfig {
 }
 
 /// One statement's view of [`Shared`]: a `Session` and an `OptimizerConfig` of DataFusion.
+#[derive(Clone)]
 pub(crate) struct StatementSession {
     shared: Arc<Shared>,
     props: ExecutionProps,
@@ -142,7 +144,8 @@ impl StatementSession {
 
     /// How to run an optimized logical plan.
     pub(crate) async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::default().create_physical_plan(plan, self).await
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(apply::Planner)]);
+        planner.create_physical_plan(plan, self).await
     }
 
     pub(crate) fn task(&self) -> &Arc<TaskContext> {

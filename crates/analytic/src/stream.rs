@@ -25,7 +25,7 @@ use crate::session::StatementSession;
 use crate::source::Tables;
 use crate::statistics::QueryStats;
 use crate::stop::Stop;
-use crate::{bind, errors, yielding};
+use crate::{apply, bind, errors, yielding};
 
 /// Batches of 8,192 rows that wait for the reader.
 const BATCHES_QUEUED: usize = 4;
@@ -99,7 +99,7 @@ pub(crate) async fn physical(
     session: &StatementSession,
     run: &Run,
 ) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>), DataFusionError> {
-    let bound = bind::bind(plan, view, run)?;
+    let bound = apply::rewrite(bind::bind(plan, view, run)?)?;
     let optimized = session.optimize_plan(bound)?;
     let physical = session.physical_plan(&optimized).await?;
     Ok((optimized, yielding::stoppable(physical, &run.stop)?))

@@ -27,6 +27,7 @@ use crate::function::Arg;
 mod aggregates;
 mod analyze;
 mod cast_udf;
+mod intervals;
 mod limits;
 mod nested;
 mod planner;
@@ -71,6 +72,11 @@ pub fn type_planner() -> Arc<dyn TypePlanner> {
 /// The scalar function `name` (lower case, without a schema, with the constant that `syntax` may have made part of it).
 pub fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
     udf::scalar_function(name)
+}
+
+/// The function that a name of no function stands for: a call of it is refused with its argument types.
+pub fn unknown_function(name: &str) -> Arc<ScalarUDF> {
+    udf::unknown_function(name)
 }
 
 /// A function that answers something about the session.

@@ -41,6 +41,7 @@ pub(crate) fn cast(value: DatumRef<'_>, to: SqlType, session: &Session) -> Resul
         (DatumRef::Bool(v), SqlType::Int4) => Ok(Datum::Int4(v.into())),
         (DatumRef::Int4(v), SqlType::Bool) => Ok(Datum::Bool(v != 0)),
         (DatumRef::Text(v), SqlType::Varchar(n)) => Ok(Datum::Text(functions::first(v, n as usize).into())),
+        (DatumRef::Text(v), SqlType::Char(0)) => Ok(Datum::Text(v.into())),
         (DatumRef::Text(v), SqlType::Char(n)) => coerce::assign(Datum::Text(functions::first(v, n as usize).into()), to),
         // What is shown in full is cut, not refused.
         (v, SqlType::Varchar(_) | SqlType::Char(_)) if !v.is_null() => {

@@ -18,7 +18,7 @@ mod text;
 
 pub(crate) use arithmetic::Op;
 pub(crate) use fields::Field;
-pub(crate) use temporal::{TruncateTo, add_interval, truncate_timestamp};
+pub(crate) use temporal::{TruncateTo, add_interval, add_interval_in, truncate_timestamp};
 pub(crate) use text::{characters, first};
 
 /// All of them; later ones with the same name do not exist.

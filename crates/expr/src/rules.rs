@@ -4,6 +4,7 @@
 //! smallint < integer < bigint < numeric < real < double precision       one of these with another: the greater
 //!                                         real with anything but real is double precision
 //! date < timestamp < timestamptz
+//! char of two lengths: of any; char with varchar: the first of them; either with text: text
 //! a string constant, NULL, a parameter not yet known                    the other's type
 //! ```
 //!
@@ -108,7 +109,11 @@ pub(crate) fn common(args: impl IntoIterator<Item = Arg>) -> Option<SqlType> {
     let Some(first) = known.next() else { return Some(SqlType::Text) };
     let common = known.try_fold(first, common_of_two)?;
     // An open one may be longer than what it stands beside.
-    Some(if open && matches!(common, SqlType::Char(_) | SqlType::Varchar(_)) { SqlType::Text } else { common })
+    Some(match common {
+        SqlType::Char(_) if open => SqlType::Char(0),
+        SqlType::Varchar(_) if open => SqlType::Text,
+        common => common,
+    })
 }
 
 /// As [`common`], of two.
@@ -116,6 +121,7 @@ pub(crate) fn common_of_two(a: SqlType, b: SqlType) -> Option<SqlType> {
     use SqlType::{Char, Date, Numeric, Text, Timestamp, TimestampTz, Varchar};
     Some(match (a, b) {
         (a, b) if a == b => a,
+        (Char(_), Char(_) | Varchar(_)) => Char(0),
         (Char(_) | Varchar(_) | Text, Char(_) | Varchar(_) | Text) => Text,
         (Date, Timestamp) | (Timestamp, Date) => Timestamp,
         (Date | Timestamp, TimestampTz) | (TimestampTz, Date | Timestamp) => TimestampTz,
@@ -189,6 +195,10 @@ mod tests {
         assert_eq!(common([Some(Date), Some(TimestampTz)]), Some(TimestampTz));
         assert_eq!(common([Some(Int4), Some(Text)]), None);
         assert_eq!(common([None, None]), Some(Text));
+        assert_eq!(common([Some(Char(3)), Some(Char(5))]), Some(Char(0)));
+        assert_eq!(common([Some(Char(3)), Some(Varchar(5))]), Some(Char(0)));
+        assert_eq!(common([Some(Varchar(5)), Some(Char(3))]), Some(Text));
+        assert_eq!(common([Some(Char(3)), Some(Char(5)), Some(Text)]), Some(Text));
         assert_eq!(comparison(Some(Char(3)), Some(Text)), Some(Comparison::Blanks));
         assert_eq!(comparison(Some(Int4), Some(Text)), None);
     }

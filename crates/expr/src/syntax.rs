@@ -115,6 +115,14 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
             }
         }
         Expr::BinaryOp { left, op, right } => binary(*left, op, *right)?,
+        Expr::AnyOp { left, compare_op, right, is_some } => match strip(&right) {
+            Expr::Array(array) if !is_volatile(&left) => each(&left, &compare_op, &array.elem, BinaryOperator::Or)?,
+            _ => Expr::AnyOp { left, compare_op, right, is_some },
+        },
+        Expr::AllOp { left, compare_op, right } => match strip(&right) {
+            Expr::Array(array) if !is_volatile(&left) => each(&left, &compare_op, &array.elem, BinaryOperator::And)?,
+            _ => Expr::AllOp { left, compare_op, right },
+        },
         Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, array: false, format: None } => {
             match catalog_type(&data_type) {
                 Some(name) => call(name, vec![*expr]),
@@ -190,6 +198,10 @@ pub fn cast(expr: Expr, data_type: DataType) -> Expr {
 
 fn number(digits: String, long: bool, span: Span) -> Expr {
     let plain = digits.replace('_', "");
+    // Beyond the digits a numeric has here it is a float: 1e300.
+    if plain.contains(['e', 'E']) && types::text::parse_decimal(&plain).is_err() {
+        return cast(Expr::value(Value::SingleQuotedString(plain)), DataType::DoublePrecision);
+    }
     let data_type = match plain.parse::<u128>() {
         Ok(v) if v <= i32::MAX as u128 => Some(DataType::Int4(None)),
         Ok(v) if v <= i64::MAX as u128 => Some(DataType::Int8(None)),
@@ -412,21 +424,37 @@ fn rows_compare(left: Vec<Expr>, op: BinaryOperator, right: Vec<Expr>) -> Result
     }))
 }
 
-fn row_in_list(expr: &Expr, list: Vec<Expr>, negated: bool) -> Result<Expr, SqlError> {
-    let mut tests = list.into_iter().map(|item| binary(expr.clone(), BinaryOperator::Eq, item)).collect::<Result<Vec<_>, _>>()?;
-    // Pairs of pairs: a list may be long, its tree must not be deep.
+/// `left op ANY (ARRAY[..])` (joined by OR) or ALL (by AND): NULLs among the items count as they do in each comparison.
+fn each(left: &Expr, op: &BinaryOperator, items: &[Expr], join: BinaryOperator) -> Result<Expr, SqlError> {
+    if *op == BinaryOperator::Eq && join == BinaryOperator::Or && !items.is_empty() {
+        return Ok(Expr::InList { expr: Box::new(left.clone()), list: items.to_vec(), negated: false });
+    }
+    let none = join == BinaryOperator::And;
+    let tests = items.iter().map(|item| binary(left.clone(), op.clone(), item.clone())).collect::<Result<Vec<_>, _>>()?;
+    let tests = tests.into_iter().map(|test| Expr::Nested(Box::new(test))).collect();
+    Ok(joined(tests, &join).unwrap_or_else(|| Expr::value(Value::Boolean(none))))
+}
+
+/// Conditions joined pair by pair: a list may be long, its tree must not be deep.
+fn joined(mut tests: Vec<Expr>, join: &BinaryOperator) -> Option<Expr> {
     while tests.len() > 1 {
         let mut pairs = tests.into_iter();
         tests = std::iter::from_fn(|| {
             let left = pairs.next()?;
             Some(match pairs.next() {
-                Some(right) => operation(left, BinaryOperator::Or, right),
+                Some(right) => operation(left, join.clone(), right),
                 None => left,
             })
         })
         .collect();
     }
-    let any = tests.pop().ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "IN needs at least one value"))?;
+    tests.pop()
+}
+
+fn row_in_list(expr: &Expr, list: Vec<Expr>, negated: bool) -> Result<Expr, SqlError> {
+    let tests = list.into_iter().map(|item| binary(expr.clone(), BinaryOperator::Eq, item)).collect::<Result<Vec<_>, _>>()?;
+    let any =
+        joined(tests, &BinaryOperator::Or).ok_or_else(|| SqlError::new(SqlState::SYNTAX_ERROR, "IN needs at least one value"))?;
     Ok(if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) } } else { any })
 }
 

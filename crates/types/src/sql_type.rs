@@ -30,7 +30,7 @@ pub enum SqlType {
     Text,
     /// `character varying(n)`, n in characters
     Varchar(u32),
-    /// `character(n)`, blank-padded, n in characters
+    /// `character(n)`, blank-padded, n in characters; 0 is `bpchar`: of any length, as expressions of several lengths have it
     Char(u32),
     /// `bytea`
     Bytea,
@@ -142,6 +142,7 @@ impl SqlType {
             "character varying" | "varchar" | "char varying" => SqlType::Varchar(length(None)?),
             "character" | "char" => SqlType::Char(length(Some(1))?),
             "bpchar" if arguments.is_empty() => SqlType::Text,
+            "bpchar" if arguments == [0] => SqlType::Char(0),
             "bpchar" => SqlType::Char(length(None)?),
             // Only microseconds are kept, so a coarser precision is not this type.
             "time" | "time without time zone" if is_micros(&arguments) => SqlType::Time,
@@ -208,6 +209,7 @@ impl SqlType {
         match self {
             SqlType::NUMERIC => -1,
             SqlType::Numeric { precision, scale } => ((i32::from(precision) << 16) | i32::from(scale)) + 4,
+            SqlType::Char(0) => -1,
             SqlType::Varchar(n) | SqlType::Char(n) => n as i32 + 4,
             _ => -1,
         }
@@ -233,6 +235,7 @@ impl fmt::Display for SqlType {
         match *self {
             SqlType::NUMERIC => f.write_str(self.base_name()),
             SqlType::Numeric { precision, scale } => write!(f, "{}({precision},{scale})", self.base_name()),
+            SqlType::Char(0) => f.write_str("bpchar(0)"),
             SqlType::Varchar(n) | SqlType::Char(n) => write!(f, "{}({n})", self.base_name()),
             _ => f.write_str(self.base_name()),
         }
@@ -258,6 +261,7 @@ mod tests {
             SqlType::Text,
             SqlType::Varchar(10),
             SqlType::Char(1),
+            SqlType::Char(0),
             SqlType::Bytea,
             SqlType::Date,
             SqlType::Time,

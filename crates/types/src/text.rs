@@ -117,7 +117,7 @@ pub fn to_string(v: DatumRef<'_>) -> String {
 /// A string as a value of `varchar(n)` or `char(n)`: blanks beyond n are cut, `char(n)` is padded. Other types leave it as it is.
 /// Errors: 22001 if anything but blanks is beyond n.
 pub fn fit_string(t: SqlType, s: &str) -> Result<Cow<'_, str>, SqlError> {
-    let (SqlType::Varchar(n) | SqlType::Char(n)) = t else { return Ok(Cow::Borrowed(s)) };
+    let (SqlType::Varchar(n) | SqlType::Char(n @ 1..)) = t else { return Ok(Cow::Borrowed(s)) };
     let n = n as usize;
     // Fewer bytes than characters allowed cannot be too many characters.
     let end = if s.len() <= n { None } else { s.char_indices().nth(n).map(|(at, _)| at) };

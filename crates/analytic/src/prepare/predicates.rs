@@ -10,7 +10,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Query, SelectItem, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut, visit_expressions,
+    BinaryOperator, Expr, Query, SelectItem, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -61,6 +61,49 @@ pub(super) fn as_values(expr: &mut Expr) -> Result<(), SqlError> {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
+}
+
+/// Rewrites `IN (SELECT ..)` where a condition tells NULL from false: below NOT, CASE, IS NULL, =, ... It may stay as it is as a
+/// condition, also a negated one, and on a side of AND and OR.
+pub(super) fn in_condition(expr: &mut Expr) -> Result<(), SqlError> {
+    match expr {
+        Expr::Nested(inner) => in_condition(inner),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => in_condition(left).and_then(|()| in_condition(right)),
+        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => in_part(left).and_then(|()| in_part(right)),
+        Expr::InSubquery { .. } | Expr::Exists { .. } => Ok(()),
+        Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } if is_plain(inner) => Ok(()),
+        other if has_in(other) => as_values(other),
+        _ => Ok(()),
+    }
+}
+
+/// As [`in_condition`], of a side of OR.
+fn in_part(expr: &mut Expr) -> Result<(), SqlError> {
+    match expr {
+        Expr::Nested(inner) => in_part(inner),
+        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+            in_part(left).and_then(|()| in_part(right))
+        }
+        Expr::InSubquery { negated: false, .. } | Expr::Exists { .. } => Ok(()),
+        other if has_in(other) => as_values(other),
+        _ => Ok(()),
+    }
+}
+
+fn is_plain(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_plain(inner),
+        expr => matches!(expr, Expr::InSubquery { .. } | Expr::Exists { .. }),
+    }
+}
+
+/// Whether it has `IN (SELECT ..)`, in a subquery or not.
+fn has_in(expr: &Expr) -> bool {
+    visit_expressions(expr, |expr| match expr {
+        Expr::InSubquery { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+    .is_break()
 }
 
 fn not_if(negated: bool, value: Expr) -> Expr {

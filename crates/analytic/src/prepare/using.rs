@@ -247,7 +247,7 @@ fn constraint(join: &mut Join) -> Option<&mut JoinConstraint> {
 }
 
 /// What columns of a table are qualified by.
-fn table_name(table: &TableFactor) -> Option<Ident> {
+pub(super) fn table_name(table: &TableFactor) -> Option<Ident> {
     match table {
         TableFactor::Table { alias: Some(alias), .. }
         | TableFactor::Derived { alias: Some(alias), .. }

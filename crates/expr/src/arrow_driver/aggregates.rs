@@ -28,6 +28,8 @@ use crate::rules::{DIGITS_MAX, QUOTIENT_SCALE, as_numeric};
 mod distinct;
 mod extreme;
 mod grouped;
+mod ordered;
+mod recomputed;
 mod single;
 
 /// The aggregate with this name, if it is one of ours.
@@ -76,6 +78,13 @@ trait Addend: Clone + Send + Sync + 'static {
     fn add(sum: &mut <Self::Sum as ArrowPrimitiveType>::Native, value: <Self::Sum as ArrowPrimitiveType>::Native) -> bool;
     /// The inverse, for windows.
     fn subtract(sum: &mut <Self::Sum as ArrowPrimitiveType>::Native, value: <Self::Sum as ArrowPrimitiveType>::Native);
+    /// The error of a sum that left its range.
+    fn overflow() -> SqlError {
+        if <Self::Sum as ArrowPrimitiveType>::DATA_TYPE == DataType::Float64 {
+            return SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow");
+        }
+        SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow").detail("A sum has more than 38 digits.")
+    }
 }
 
 macro_rules! addend {
@@ -121,6 +130,14 @@ macro_rules! taken_back {
     };
 }
 
+/// False if finite numbers gave an infinite one.
+fn add_floats(sum: &mut f64, value: f64) -> bool {
+    let next = *sum + value;
+    let fits = next.is_finite() || !sum.is_finite() || !value.is_finite();
+    *sum = next;
+    fits
+}
+
 addend!(/// 2^48 rows fit.
     SmallInts: Int16Type => Int64Type, |v| i64::from(v), wrapping!(i64), taken_back!(i64));
 addend!(/// 2^32 rows fit.
@@ -141,17 +158,11 @@ addend!(/// Of more digits: every addition is checked.
     taken_back!(i128));
 addend!(/// Added up as doubles.
     Reals: Float32Type => Float64Type, |v| f64::from(v),
-    |sum: &mut f64, value: f64| {
-        *sum += value;
-        true
-    },
+    add_floats,
     |sum: &mut f64, value: f64| *sum -= value);
 addend!(/// As they are.
     Doubles: Float64Type => Float64Type, |v| v,
-    |sum: &mut f64, value: f64| {
-        *sum += value;
-        true
-    },
+    add_floats,
     |sum: &mut f64, value: f64| *sum -= value);
 
 /// Digits beyond which sums of numerics are checked.
@@ -270,10 +281,6 @@ impl Finish {
     }
 }
 
-fn overflow() -> SqlError {
-    SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow").detail("A sum has more than 38 digits.")
-}
-
 impl AggregateUDFImpl for Aggregate {
     /// In capitals: DataFusion's rule for DISTINCT knows `sum` by its name and takes its result to have its argument's type.
     fn name(&self) -> &str {
@@ -317,6 +324,16 @@ impl AggregateUDFImpl for Aggregate {
             Box::new(single::Single::<A>::new(sum_type(&of), finish)) as Box<dyn Accumulator>
         });
         made.ok_or_else(|| raise(SqlError::bug(format!("{} of {of}", self.name()))))
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let of = args.expr_fields[0].data_type().clone();
+        let finish = Finish::new(self.kind, &of, args.return_type());
+        match of {
+            DataType::Float32 => Ok(Box::new(recomputed::Recomputed::<Reals>::new(sum_type(&of), finish))),
+            DataType::Float64 => Ok(Box::new(recomputed::Recomputed::<Doubles>::new(sum_type(&of), finish))),
+            _ => self.accumulator(args),
+        }
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {

@@ -1,7 +1,8 @@
 //! What the planner could not settle while it built expressions, settled on the finished plan.
 //!
 //! `settle_constants`, before DataFusion's type coercion: string constants in IN lists, CASE, LIKE, `IS DISTINCT FROM`, UNION take the
-//! type they are compared or united with. `Casts`, after it: every cast, written or implied, gets PostgreSQL's meaning.
+//! type they are compared or united with. `Casts`, after it: every cast, written or implied, gets PostgreSQL's meaning; then
+//! `intervals`, since Arrow takes two intervals of one length for different.
 
 use std::sync::Arc;
 
@@ -16,9 +17,9 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use datafusion::optimizer::AnalyzerRule;
 use types::{SqlType, arrow_form};
 
-use super::planner::{arg, compare, side, to_type};
+use super::planner::{arg, compare, is_longer, own_digits, side, to_type};
 use super::read::is_open;
-use super::{cast_udf, mixed, raise, undefined_operator};
+use super::{cast_udf, intervals, mixed, raise, undefined_operator};
 use crate::cast;
 use crate::function::Arg;
 use crate::rules;
@@ -26,6 +27,7 @@ use crate::rules;
 /// Puts the rules where they belong among DataFusion's.
 pub(super) fn add(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
     rules.push(Arc::new(Casts));
+    rules.push(Arc::new(intervals::Lengths));
 }
 
 #[derive(Debug)]
@@ -48,7 +50,7 @@ impl AnalyzerRule for Casts {
 }
 
 /// Applies `f` to every expression of a plan and of its subqueries, from the leaves up.
-fn rewrite(plan: LogicalPlan, f: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
+pub(super) fn rewrite(plan: LogicalPlan, f: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|plan| {
         let mut schema = merge_schema(&plan.inputs());
         if let LogicalPlan::TableScan(scan) = &plan {
@@ -80,10 +82,10 @@ fn unite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         // A type that is none of SQL's is DataFusion's business.
         let known: Option<Vec<Arg>> = types(at).collect();
         wanted.push(match known {
-            Some(known) if known.contains(&None) && known.iter().any(Option::is_some) => {
-                Some(rules::common(known.iter().copied()).ok_or_else(|| raise(mixed("UNION", &known)))?)
+            Some(known) if known.iter().any(Option::is_some) => {
+                let t = rules::common(known.iter().copied()).ok_or_else(|| raise(mixed("UNION", &known)))?;
+                known.iter().any(|known| *known != Some(t)).then_some(t)
             }
-            Some(known) if rules::common(known.iter().copied()).is_none() => return Err(raise(mixed("UNION", &known))),
             _ => None,
         });
     }
@@ -96,7 +98,10 @@ fn unite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             let field = schema.field(at);
             let column = Expr::Column(Column::from(schema.qualified_field(at)));
             match wanted {
-                Some(t) if is_open(field.data_type()) => to_type(column, None, *t).alias(field.name()),
+                Some(t) => {
+                    let from = if is_open(field.data_type()) { None } else { arrow_form::sql_type_of(field) };
+                    to_type(column, from, *t).alias(field.name())
+                }
                 _ => column,
             }
         });
@@ -109,6 +114,15 @@ fn unite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 fn open_constant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::InList(list) => in_list(list, schema),
+        Expr::ScalarFunction(mut function) if ["coalesce", "nullif", "greatest", "least"].contains(&function.func.name()) => {
+            let types: Vec<_> = function.args.iter().map(|e| arg(e, schema)).collect();
+            if !types.iter().any(|t| matches!(t, Ok(Some(SqlType::Numeric { .. })))) || !types.contains(&Ok(None)) {
+                return Ok(Transformed::no(Expr::ScalarFunction(function)));
+            }
+            let args = std::mem::take(&mut function.args).into_iter().zip(types);
+            function.args = args.map(|(e, t)| own_digits(e, t.unwrap_or(Some(SqlType::Text))).0).collect();
+            Ok(Transformed::yes(Expr::ScalarFunction(function)))
+        }
         Expr::Case(case) => case_of(case, schema),
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::IsDistinctFrom | Operator::IsNotDistinctFrom), right }) => {
             match (arg(&left, schema), arg(&right, schema)) {
@@ -138,6 +152,17 @@ fn open_constant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 fn in_list(InList { expr, list, negated }: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let types: std::result::Result<Vec<Arg>, ()> = std::iter::once(&*expr).chain(&list).map(|e| arg(e, schema)).collect();
     let Ok(types) = types else { return Ok(Transformed::no(Expr::InList(InList { expr, list, negated }))) };
+    // Where `=` is more than equal bytes, it is a chain of `=`.
+    let cut = matches!(types[0], Some(SqlType::Char(n)) if list.iter().any(|item| is_longer(item, n)));
+    if cut || types.contains(&Some(SqlType::Interval)) {
+        let mut any = None;
+        for (item, t) in list.into_iter().zip(&types[1..]) {
+            let test = compare(Operator::Eq, expr.as_ref().clone(), types[0], item, *t)?;
+            any = Some(any.map_or(test.clone(), |any: Expr| any.or(test)));
+        }
+        let any = any.unwrap_or_else(|| datafusion::logical_expr::lit(false));
+        return Ok(Transformed::yes(if negated { Expr::Not(Box::new(any)) } else { any }));
+    }
     let (a, items) = (types[0], &types[1..]);
     // One type for the whole list where there is one; else what each pair compares as.
     let known = rules::common(items.iter().copied().filter(Option::is_some));
@@ -160,9 +185,20 @@ fn case_of(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let (Ok(results), None | Some(Ok(_))) = (results, &operand) else {
         return Ok(Transformed::no(Expr::Case(Case { expr, when_then_expr, else_expr })));
     };
-    let t = rules::common(results.iter().copied()).ok_or_else(|| raise(mixed("CASE", &results)))?;
+    let numeric = results.iter().any(|t| matches!(t, Some(SqlType::Numeric { .. })));
     let mut kinds = results.into_iter();
-    let mut result = |e: Box<Expr>| Box::new(to_type(*e, kinds.next().flatten(), t));
+    let mut settled = Vec::new();
+    for result in when_then_expr.iter().map(|(_, then)| then).chain(&else_expr) {
+        let (result, kind) = (result.as_ref().clone(), kinds.next().flatten());
+        settled.push(if numeric { own_digits(result, kind) } else { (result, kind) });
+    }
+    let types: Vec<Arg> = settled.iter().map(|(_, t)| *t).collect();
+    let t = rules::common(types.iter().copied()).ok_or_else(|| raise(mixed("CASE", &types)))?;
+    let mut settled = settled.into_iter();
+    let mut result = |e: Box<Expr>| {
+        let (e, kind) = settled.next().unwrap_or((*e, None));
+        Box::new(to_type(e, kind, t))
+    };
     let mut branches = Vec::with_capacity(when_then_expr.len());
     for (when, then) in when_then_expr {
         // `CASE x WHEN y` compares as `x = y` does.

@@ -101,8 +101,32 @@ pub(super) fn comparison_operator(op: &BinaryOperator) -> Option<Operator> {
     })
 }
 
+/// An open constant or parameter beside a numeric, as the numeric it is by itself: it does not take the digits of its neighbour.
+pub(super) fn own_digits(expr: Expr, t: Arg) -> (Expr, Arg) {
+    if t.is_some() {
+        return (expr, t);
+    }
+    match &expr {
+        Expr::Literal(value, _) => match cast_udf::literal(value).and_then(|s| text::parse_decimal(s).ok()) {
+            Some(decimal) => {
+                let digits = decimal.unscaled.unsigned_abs().checked_ilog10().unwrap_or(0) as u8 + 1;
+                let t = SqlType::Numeric { precision: digits.max(decimal.scale).max(1), scale: decimal.scale };
+                (lit(values::scalar(&Datum::Numeric(decimal), t)), Some(t))
+            }
+            None => (expr, t),
+        },
+        Expr::Placeholder(_) => (to_type(expr, t, SqlType::NUMERIC), Some(SqlType::NUMERIC)),
+        _ => (expr, t),
+    }
+}
+
 /// `left name right` as a call of our operator.
 fn operator(name: &str, left: Expr, a: Arg, right: Expr, b: Arg) -> Result<Expr> {
+    let ((left, a), (right, b)) = match (a, b) {
+        (Some(SqlType::Numeric { .. }), None) => ((left, a), own_digits(right, b)),
+        (None, Some(SqlType::Numeric { .. })) => (own_digits(left, a), (right, b)),
+        _ => ((left, a), (right, b)),
+    };
     let function = udf::scalar_function(name).ok_or_else(|| raise(SqlError::bug(format!("operator {name} is missing"))))?;
     let found = crate::function::find(name).and_then(|f| (f.resolve)(&[a, b], None));
     let Some(signature) = found else {
@@ -121,9 +145,15 @@ fn operator(name: &str, left: Expr, a: Arg, right: Expr, b: Arg) -> Result<Expr>
 
 /// A comparison in the type both meet in.
 pub(super) fn compare(op: Operator, left: Expr, a: Arg, right: Expr, b: Arg) -> Result<Expr> {
-    let Some(comparison) = rules::comparison(a, b) else {
+    let Some(mut comparison) = rules::comparison(a, b) else {
         return Err(raise(undefined_operator(&op.to_string().replace("!=", "<>"), a, b)));
     };
+    // A constant that is longer than the char(n) beside it is not cut to it.
+    if let Comparison::As(SqlType::Char(n)) = comparison
+        && [&left, &right].into_iter().any(|expr| is_longer(expr, n))
+    {
+        comparison = Comparison::Blanks;
+    }
     let (left, right) = (side(left, a, comparison), side(right, b, comparison));
     let (left, right) = match comparison {
         // Arrow orders intervals by their parts, PostgreSQL by their length.
@@ -133,7 +163,18 @@ pub(super) fn compare(op: Operator, left: Expr, a: Arg, right: Expr, b: Arg) -> 
     Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))))
 }
 
-fn interval_order(expr: Expr) -> Result<Expr> {
+/// Whether an open constant has more than `n` characters, blanks at its end not counted.
+pub(super) fn is_longer(expr: &Expr, n: u32) -> bool {
+    match expr {
+        Expr::Literal(value, _) => {
+            cast_udf::literal(value).is_some_and(|text| text.trim_end_matches(' ').chars().count() > n as usize)
+        }
+        _ => false,
+    }
+}
+
+/// An interval as a number that orders, and is equal, as intervals are.
+pub(super) fn interval_order(expr: Expr) -> Result<Expr> {
     let function = udf::scalar_function("interval_order").ok_or_else(|| raise(SqlError::bug("interval_order is missing")))?;
     Ok(function.call(vec![expr]))
 }
@@ -146,19 +187,16 @@ pub(super) fn side(expr: Expr, t: Arg, comparison: Comparison) -> Expr {
             Some(function) => function.call(vec![expr]),
             None => expr,
         },
-        Comparison::Blanks => to_type(expr, t, SqlType::Text),
+        Comparison::Blanks => match &expr {
+            Expr::Literal(ScalarValue::Utf8(Some(text)), _) => {
+                lit(ScalarValue::Utf8View(Some(text.trim_end_matches(' ').into())))
+            }
+            _ => to_type(expr, t, SqlType::Text),
+        },
         // A number in quotes keeps the digits it was written with.
-        Comparison::Numbers if t.is_none() => match &expr {
-            Expr::Literal(value, _) => match cast_udf::literal(value).and_then(|s| text::parse_decimal(s).ok()) {
-                Some(decimal) => {
-                    let precision =
-                        (decimal.unscaled.unsigned_abs().checked_ilog10().unwrap_or(0) as u8 + 1).max(decimal.scale).max(1);
-                    let t = SqlType::Numeric { precision, scale: decimal.scale };
-                    lit(values::scalar(&Datum::Numeric(decimal), t))
-                }
-                None => to_type(expr, t, SqlType::NUMERIC),
-            },
-            _ => to_type(expr, t, SqlType::NUMERIC),
+        Comparison::Numbers if t.is_none() => match own_digits(expr, t) {
+            (expr, Some(_)) => expr,
+            (expr, None) => to_type(expr, t, SqlType::NUMERIC),
         },
         Comparison::Numbers => expr,
     }

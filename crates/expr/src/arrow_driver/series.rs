@@ -17,6 +17,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::scalar::ScalarValue;
+use jiff::tz::TimeZone;
 use types::arrow_form::{self, ColumnBuilder};
 use types::text::Session;
 use types::{Datum, DatumRef, Decimal, Interval, SqlError, SqlState, SqlType};
@@ -24,7 +25,7 @@ use types::{Datum, DatumRef, Decimal, Interval, SqlError, SqlState, SqlType};
 use super::{undefined, values};
 use crate::compare::compare;
 use crate::function::Arg;
-use crate::functions::add_interval;
+use crate::functions::{add_interval, add_interval_in};
 use crate::{cast, decimal};
 
 const ROWS_PER_BATCH: usize = 8192;
@@ -51,6 +52,8 @@ struct Series {
     start: Datum,
     stop: Datum,
     step: Datum,
+    /// Where days begin.
+    zone: TimeZone,
     /// How the values after `stop` compare with it.
     direction: Ordering,
 }
@@ -93,7 +96,7 @@ impl Series {
             return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero"));
         }
         let schema = Arc::new(Schema::new(vec![arrow_form::field("generate_series", data_type, true)]));
-        Ok(Series { schema, data_type, start, stop, step, direction })
+        Ok(Series { schema, data_type, start, stop, step, zone: session.zone.clone(), direction })
     }
 
     /// The rows from `at` on, some thousand of them, and where they go on.
@@ -102,7 +105,7 @@ impl Series {
         while builder.len() < ROWS_PER_BATCH && !at.is_null() && compare(at.as_ref(), self.stop.as_ref()) != Some(self.direction)
         {
             builder.append(at.as_ref());
-            at = next(at.as_ref(), &self.step).unwrap_or(Datum::Null);
+            at = next(at.as_ref(), &self.step, &self.zone).unwrap_or(Datum::Null);
         }
         if builder.is_empty() {
             return None;
@@ -159,13 +162,13 @@ fn series_type(args: &[Arg]) -> Option<SqlType> {
 }
 
 /// The value a step on; `None` where the type ends.
-fn next(value: DatumRef<'_>, step: &Datum) -> Option<Datum> {
+fn next(value: DatumRef<'_>, step: &Datum, zone: &TimeZone) -> Option<Datum> {
     Some(match (value, step) {
         (DatumRef::Int4(v), Datum::Int4(step)) => Datum::Int4(v.checked_add(*step)?),
         (DatumRef::Int8(v), Datum::Int8(step)) => Datum::Int8(v.checked_add(*step)?),
         (DatumRef::Numeric(v), Datum::Numeric(step)) => Datum::Numeric(decimal::add(v, *step, v.scale).ok()?),
         (DatumRef::Timestamp(v), Datum::Interval(step)) => Datum::Timestamp(add_interval(v, *step).ok()?),
-        (DatumRef::TimestampTz(v), Datum::Interval(step)) => Datum::TimestampTz(add_interval(v, *step).ok()?),
+        (DatumRef::TimestampTz(v), Datum::Interval(step)) => Datum::TimestampTz(add_interval_in(zone, v, *step).ok()?),
         _ => return None,
     })
 }

@@ -29,6 +29,46 @@ pub(super) fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
     Some(Arc::new(ScalarUDF::from(FunctionUdf::new(name, function, special))))
 }
 
+/// A function that does not exist: planning a call of it fails, naming the types it was called with.
+pub(super) fn unknown_function(name: &str) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Unknown { name: name.to_owned(), signature: UdfSignature::user_defined(Volatility::Immutable) }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Unknown {
+    name: String,
+    signature: UdfSignature,
+}
+
+impl Unknown {
+    fn error<T>(&self, arg_types: &[DataType]) -> Result<T> {
+        let args: Vec<Arg> = arg_types.iter().map(arg_of).collect();
+        Err(raise(undefined(&self.name, &args)))
+    }
+}
+
+impl ScalarUDFImpl for Unknown {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &UdfSignature {
+        &self.signature
+    }
+
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        self.error(arg_types)
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        self.error(arg_types)
+    }
+
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        self.error(&[])
+    }
+}
+
 /// See the module's head.
 pub(super) struct FunctionUdf {
     name: String,

@@ -53,6 +53,9 @@ fn numbers(args: &[Arg], numeric: fn((u8, u8), (u8, u8)) -> SqlType) -> Option<S
     let &[a, b] = args else { return None };
     let (a, b) = match (a, b) {
         (Some(a), Some(b)) => (a, b),
+        // What stands beside a numeric keeps its own digits.
+        (Some(t @ SqlType::Numeric { .. }), None) => (t, SqlType::NUMERIC),
+        (None, Some(t @ SqlType::Numeric { .. })) => (SqlType::NUMERIC, t),
         (Some(t), None) | (None, Some(t)) if t.is_number() => (t, t),
         _ => return None,
     };
@@ -242,7 +245,7 @@ fn binary(call: &Call<'_>, args: &[DatumRef<'_>], op: Op) -> Result<Datum, SqlEr
             let SqlType::Numeric { scale, .. } = call.signature.result else { return Err(mismatch("numeric arithmetic")) };
             numeric(op, a, b, scale).map(Datum::Numeric)
         }
-        (a, b) => temporal::arithmetic(op, a, b),
+        (a, b) => temporal::arithmetic(op, a, b, &call.session.zone),
     }
 }
 

@@ -176,7 +176,9 @@ fn age_signature(args: &[Arg], _: Option<&str>) -> Option<Signature> {
 
 fn age(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     let at = |value: &DatumRef<'_>| match *value {
-        DatumRef::Timestamp(v) | DatumRef::TimestampTz(v) => Ok(v),
+        DatumRef::Timestamp(v) => Ok(v),
+        DatumRef::TimestampTz(v) if calendar::is_infinite_timestamp(v) => Ok(v),
+        DatumRef::TimestampTz(v) => Ok(v + i64::from(zone::offset_at(&call.session.zone, v)) * calendar::SECOND),
         _ => Err(mismatch("age")),
     };
     let (a, b) = match args {

@@ -411,7 +411,8 @@ pub(super) fn format_number(v: Decimal, template: &str) -> Result<String, SqlErr
     if ["EEEE", "RN", "V", "TH"].iter().any(|p| body.contains(p)) {
         return Err(SqlError::unsupported(format!("the number template \"{template}\" is not supported")));
     }
-    let digits = body.replace("MI", "").replace("PL", "").replace("PR", "").replace("SG", "");
+    // Signs that are written where they stand.
+    let digits = body.replace("MI", "\u{1}").replace("PL", "\u{2}").replace("SG", "\u{3}").replace("PR", "");
     let (whole, fraction) = match digits.find(['.', 'D']) {
         Some(at) => (&digits[..at], &digits[at + 1..]),
         None => (digits.as_str(), ""),
@@ -423,6 +424,12 @@ pub(super) fn format_number(v: Decimal, template: &str) -> Result<String, SqlErr
     }
     let rounded = decimal::round(v, behind as i32, behind as u8, Rounding::Nearest)?;
     let negative = rounded.unscaled < 0;
+    let sign = |c: char| match (c, negative) {
+        ('\u{1}' | '\u{3}', true) => Some('-'),
+        ('\u{2}' | '\u{3}', false) => Some('+'),
+        ('\u{1}' | '\u{2}', _) if fill => Some(' '),
+        _ => None,
+    };
     let unit = 10u128.pow(behind as u32);
     let magnitude = rounded.unscaled.unsigned_abs();
     let before = (magnitude / unit).to_string();
@@ -433,9 +440,13 @@ pub(super) fn format_number(v: Decimal, template: &str) -> Result<String, SqlErr
     let mut place = 0;
     let mut started = false;
     let mut out = String::new();
+    // Where the digits and the blanks for digits begin.
+    let mut start = None;
     for c in whole.chars() {
         match c {
+            '\u{1}'..='\u{3}' => out.extend(sign(c)),
             '9' | '0' => {
+                start.get_or_insert(out.len());
                 let from_right = room - place;
                 let digit = before.len().checked_sub(from_right).and_then(|at| before.as_bytes().get(at));
                 let shown = match digit {
@@ -468,11 +479,14 @@ pub(super) fn format_number(v: Decimal, template: &str) -> Result<String, SqlErr
                 decimals.pop();
             }
         }
+        start.get_or_insert(out.len());
         out.push('.');
         out.push_str(&decimals);
+        out.extend(fraction.chars().filter(|c| ('\u{1}'..='\u{3}').contains(c)).filter_map(sign));
     }
     // The sign stands before the first digit.
-    let at = out.len() - out.trim_start_matches(' ').len();
+    let start = start.unwrap_or(out.len());
+    let at = out.len() - out[start..].trim_start_matches(' ').len();
     if body.contains("PR") {
         let (open, close) = if negative {
             ("<", ">")
@@ -483,22 +497,16 @@ pub(super) fn format_number(v: Decimal, template: &str) -> Result<String, SqlErr
         };
         out.insert_str(at, open);
         out.push_str(close);
-    } else if body.ends_with("MI") {
-        out.push_str(if negative {
-            "-"
-        } else if fill {
-            " "
-        } else {
-            ""
-        });
-    } else if body.starts_with('S') || body.starts_with("SG") {
+    } else if body.contains("MI") || body.contains("SG") {
+        // Written already.
+    } else if body.starts_with('S') {
         out.insert(at, if negative { '-' } else { '+' });
     } else if body.ends_with('S') {
         out.push(if negative { '-' } else { '+' });
     } else if negative {
         out.insert(at, '-');
     } else if fill {
-        out.insert(0, ' ');
+        out.insert(start, ' ');
     }
     Ok(out)
 }

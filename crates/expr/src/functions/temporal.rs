@@ -4,13 +4,16 @@
 //!    the clock, in that order.
 //! 2. Infinite dates and timestamps stay infinite. What leaves the range is 22008.
 //!
-//! Everything is in UTC: a day is 24 hours. Source: PostgreSQL 15, `timestamp.c`, `date.c`.
+//! 3. Of a timestamptz the calendar and the clock are those of the session's time zone: a day may have 23 hours.
+//!
+//! Source: PostgreSQL 15, `timestamp.c`, `date.c`.
 
+use jiff::tz::TimeZone;
 use types::calendar::{
     self, Civil, DATE_INFINITY, DATE_MAX, DATE_MIN, DATE_NEG_INFINITY, DAY, TIMESTAMP_INFINITY, TIMESTAMP_NEG_INFINITY,
 };
 use types::key::interval_micros;
-use types::{Datum, DatumRef, Interval, SqlError, SqlState};
+use types::{Datum, DatumRef, Interval, SqlError, SqlState, zone};
 
 use super::arithmetic::Op;
 use super::mismatch;
@@ -21,7 +24,7 @@ fn out_of_range(what: &str) -> SqlError {
 }
 
 /// `a op b` where at least one is a moment or an interval.
-pub(super) fn arithmetic(op: Op, a: DatumRef<'_>, b: DatumRef<'_>) -> Result<Datum, SqlError> {
+pub(super) fn arithmetic(op: Op, a: DatumRef<'_>, b: DatumRef<'_>, here: &TimeZone) -> Result<Datum, SqlError> {
     use DatumRef::{Date, Float8, Int4, Interval as Span, Time, Timestamp, TimestampTz};
     Ok(match (op, a, b) {
         (Op::Add, Date(date), Int4(days)) | (Op::Add, Int4(days), Date(date)) => Datum::Date(add_days(date, days.into())?),
@@ -31,9 +34,9 @@ pub(super) fn arithmetic(op: Op, a: DatumRef<'_>, b: DatumRef<'_>) -> Result<Dat
         (Op::Add, Timestamp(at), Span(span)) | (Op::Add, Span(span), Timestamp(at)) => Datum::Timestamp(add_interval(at, span)?),
         (Op::Subtract, Timestamp(at), Span(span)) => Datum::Timestamp(add_interval(at, negate(span)?)?),
         (Op::Add, TimestampTz(at), Span(span)) | (Op::Add, Span(span), TimestampTz(at)) => {
-            Datum::TimestampTz(add_interval(at, span)?)
+            Datum::TimestampTz(add_interval_in(here, at, span)?)
         }
-        (Op::Subtract, TimestampTz(at), Span(span)) => Datum::TimestampTz(add_interval(at, negate(span)?)?),
+        (Op::Subtract, TimestampTz(at), Span(span)) => Datum::TimestampTz(add_interval_in(here, at, negate(span)?)?),
         (Op::Subtract, Timestamp(a), Timestamp(b)) | (Op::Subtract, TimestampTz(a), TimestampTz(b)) => {
             Datum::Interval(between(a, b)?)
         }
@@ -75,6 +78,28 @@ pub(super) fn at_time(date: i32, time: i64) -> Result<i64, SqlError> {
         DATE_NEG_INFINITY => Ok(TIMESTAMP_NEG_INFINITY),
         date => calendar::join_timestamp(date.into(), time).ok_or_else(|| out_of_range("date out of range for timestamp,")),
     }
+}
+
+/// A moment moved by an interval, on the calendar of a time zone.
+pub(crate) fn add_interval_in(here: &TimeZone, at: i64, span: Interval) -> Result<i64, SqlError> {
+    if *here == TimeZone::UTC || (span.months == 0 && span.days == 0) || calendar::is_infinite_timestamp(at) {
+        return add_interval(at, span);
+    }
+    let out = || out_of_range("timestamp");
+    let second = calendar::SECOND;
+    let moved = |at: i64, span: Interval| {
+        let local = at.checked_add(i64::from(zone::offset_at(here, at)) * second).ok_or_else(out)?;
+        let local = add_interval(local, span)?;
+        local.checked_sub(i64::from(zone::offset_of_local(here, local)) * second).ok_or_else(out)
+    };
+    let mut at = at;
+    if span.months != 0 {
+        at = moved(at, Interval { months: span.months, ..Interval::default() })?;
+    }
+    if span.days != 0 {
+        at = moved(at, Interval { days: span.days, ..Interval::default() })?;
+    }
+    add_interval(at, Interval { micros: span.micros, ..Interval::default() })
 }
 
 /// A moment moved by an interval.

@@ -1,7 +1,7 @@
 //! From syntax to a compiled expression.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
+    BinaryOperator, CastKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value, ValueWithSpan,
 };
 use types::{Datum, Decimal, SqlType, text};
 
@@ -49,6 +49,10 @@ impl Binder<'_> {
                 typed(Node::Column(column), t)
             }
             Expr::Value(value) => self.constant(&value.value)?,
+            // The sign belongs to the literal: -2147483648 is an integer.
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } if integer_literal(expr).is_some() => {
+                self.constant(&Value::Number(format!("-{}", integer_literal(expr)?), false))?
+            }
             Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match self.bind(expr)? {
                 Bound::Typed(inner) if inner.data_type.is_number() => {
                     let zero = match inner.data_type {
@@ -278,6 +282,16 @@ impl Binder<'_> {
         })?;
         let list: Vec<RowExpr> = bound.into_iter().map(|b| self.settle(b, wanted)).collect::<Option<_>>()?;
         list.iter().all(|e| e.data_type == wanted).then(|| typed(Node::Coalesce(list), wanted))
+    }
+}
+
+/// The digits of an integer literal.
+fn integer_literal(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, false), .. }) => {
+            digits.bytes().all(|b| b.is_ascii_digit()).then_some(digits)
+        }
+        _ => None,
     }
 }
 

@@ -296,7 +296,10 @@ fn row_of_cells(
         let expr = columns.iter().position(|&c| c == at).and_then(|position| exprs.get(position));
         row.push(match expr {
             None => cells.default(column)?,
-            Some(expr) => cells.cell(expr, column)?,
+            Some(expr) => {
+                analytic::refuse_aggregates(expr, "VALUES")?;
+                cells.cell(expr, column)?
+            }
         });
     }
     Ok(row)

@@ -225,6 +225,7 @@ fn plan_assignments(
             let message = format!("multiple assignments to same column \"{name}\"");
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
         }
+        analytic::refuse_aggregates(expr, "UPDATE")?;
         planned.push((at, cells.cell(expr, &table.columns[at])?));
         Ok(())
     };

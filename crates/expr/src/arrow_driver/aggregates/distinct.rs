@@ -10,7 +10,7 @@ use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Accumulator;
 
-use super::{Addend, Finish, FromSum, overflow};
+use super::{Addend, Finish, FromSum};
 use crate::arrow_driver::raise;
 
 /// State: a list of the values seen.
@@ -54,7 +54,7 @@ where
         }
         let mut sum = <A::Sum as ArrowPrimitiveType>::Native::default();
         if !self.values.iter().all(|v| A::add(&mut sum, A::widen(*v))) {
-            return Err(raise(overflow()));
+            return Err(raise(A::overflow()));
         }
         A::Sum::scalar(&self.finish, sum, self.values.len() as u64)
     }

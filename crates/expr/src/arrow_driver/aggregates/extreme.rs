@@ -1,4 +1,5 @@
-//! `min` and `max`: DataFusion's, but what comes out keeps the SQL type of what goes in. The least of `char(5)` is a `char(5)`.
+//! `min` and `max`: DataFusion's, but what comes out keeps the SQL type of what goes in (the least of `char(5)` is a `char(5)`), and
+//! types with an order of their own are compared by it (`ordered`).
 
 use std::sync::Arc;
 
@@ -11,21 +12,23 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
 };
 
+use super::ordered;
 use crate::arrow_driver::read::is_open;
 
 /// See the module's head.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Extreme {
     inner: Arc<AggregateUDF>,
+    greatest: bool,
 }
 
 impl Extreme {
     pub(super) fn min() -> Extreme {
-        Extreme { inner: min_udaf() }
+        Extreme { inner: min_udaf(), greatest: false }
     }
 
     pub(super) fn max() -> Extreme {
-        Extreme { inner: max_udaf() }
+        Extreme { inner: max_udaf(), greatest: true }
     }
 }
 
@@ -60,7 +63,10 @@ impl AggregateUDFImpl for Extreme {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.inner.accumulator(args)
+        match ordered::accumulator(args.expr_fields[0].data_type(), self.greatest) {
+            Some(found) => Ok(found),
+            None => self.inner.accumulator(args),
+        }
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -68,15 +74,21 @@ impl AggregateUDFImpl for Extreme {
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        self.inner.groups_accumulator_supported(args)
+        ordered::is_ordered(args.expr_fields[0].data_type()) || self.inner.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        self.inner.create_groups_accumulator(args)
+        match ordered::groups(args.expr_fields[0].data_type(), self.greatest) {
+            Some(found) => Ok(found),
+            None => self.inner.create_groups_accumulator(args),
+        }
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.inner.create_sliding_accumulator(args)
+        match ordered::sliding(args.expr_fields[0].data_type(), self.greatest) {
+            Some(found) => Ok(found),
+            None => self.inner.create_sliding_accumulator(args),
+        }
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

@@ -9,7 +9,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::accumulate::NullState;
 
-use super::{Addend, Finish, FromSum, overflow};
+use super::{Addend, Finish, FromSum};
 use crate::arrow_driver::raise;
 
 type Native<T> = <T as ArrowPrimitiveType>::Native;
@@ -29,7 +29,7 @@ impl<A: Addend> Sums<A> {
 }
 
 /// The values, NULL where the filter is not true.
-fn filtered<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, filter: Option<&BooleanArray>) -> PrimitiveArray<T> {
+pub(super) fn filtered<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, filter: Option<&BooleanArray>) -> PrimitiveArray<T> {
     let Some(filter) = filter else { return values.clone() };
     let (bits, nulls) = filter.clone().into_parts();
     let kept = match nulls {
@@ -59,7 +59,7 @@ where
         self.nulls.accumulate(groups, values, filter, total, |group, value| {
             fits &= A::add(&mut sums[group], A::widen(value));
         });
-        if fits { Ok(()) } else { Err(raise(overflow())) }
+        if fits { Ok(()) } else { Err(raise(A::overflow())) }
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
@@ -80,7 +80,7 @@ where
         let sums = self.sums.as_mut_slice();
         let mut fits = true;
         self.nulls.accumulate(groups, values, None, total, |group, value| fits &= A::add(&mut sums[group], value));
-        if fits { Ok(()) } else { Err(raise(overflow())) }
+        if fits { Ok(()) } else { Err(raise(A::overflow())) }
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
@@ -126,7 +126,7 @@ where
             fits &= A::add(&mut sums[group], A::widen(value));
             counts[group] += 1;
         });
-        if fits { Ok(()) } else { Err(raise(overflow())) }
+        if fits { Ok(()) } else { Err(raise(A::overflow())) }
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
@@ -155,7 +155,7 @@ where
         let sums = self.sums.as_mut_slice();
         let mut fits = true;
         self.nulls.accumulate(groups, states, None, total, |group, value| fits &= A::add(&mut sums[group], value));
-        if fits { Ok(()) } else { Err(raise(overflow())) }
+        if fits { Ok(()) } else { Err(raise(A::overflow())) }
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {

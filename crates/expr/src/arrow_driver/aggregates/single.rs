@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, UInt64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::Accumulator;
 
-use super::{Addend, Finish, FromSum, Kind, overflow};
+use super::{Addend, Finish, FromSum, Kind};
 use crate::arrow_driver::raise;
 
 type Native<T> = <T as ArrowPrimitiveType>::Native;
@@ -25,6 +25,17 @@ pub(super) struct Single<A: Addend> {
 impl<A: Addend> Single<A> {
     pub(super) fn new(sum_type: DataType, finish: Finish) -> Single<A> {
         Single { sum: Native::<A::Sum>::default(), count: 0, sum_type, finish, addend: PhantomData }
+    }
+
+    /// Adds values one by one.
+    pub(super) fn add_all(&mut self, values: impl Iterator<Item = Native<A::Value>>) -> Result<()> {
+        for value in values {
+            self.count += 1;
+            if !A::add(&mut self.sum, A::widen(value)) {
+                return Err(raise(A::overflow()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -48,7 +59,7 @@ where
         } else {
             values.iter().flatten().for_each(|v| fits &= A::add(sum, A::widen(v)));
         }
-        if fits { Ok(()) } else { Err(raise(overflow())) }
+        if fits { Ok(()) } else { Err(raise(A::overflow())) }
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
@@ -81,7 +92,7 @@ where
             Some(counts) => counts.as_primitive::<UInt64Type>().iter().flatten().sum::<u64>(),
             None => (sums.len() - sums.null_count()) as u64,
         };
-        if fits { Ok(()) } else { Err(raise(overflow())) }
+        if fits { Ok(()) } else { Err(raise(A::overflow())) }
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
