@@ -9,25 +9,28 @@
 //! 1. A subquery becomes a join (DataFusion's rules do it) only in the forms [`Shape`](shape) knows to be right; any other becomes an
 //!    [`Apply`](node::Apply), which adds the subquery's value to its input as a column.
 //! 2. `EXISTS`, `IN`, `ANY` and `ALL` are scalar subqueries over aggregates by then, and keep their three values.
-//! 3. It is done when a plan has its tables and parameters, before it is optimized: nothing is optimized across an Apply but the columns
+//! 3. It is run only where its value is asked for: not in a branch of CASE that is not taken, nor behind AND, OR and COALESCE where what
+//!    stands before settles them.
+//! 4. It is done when a plan has its tables and parameters, before it is optimized: nothing is optimized across an Apply but the columns
 //!    and conditions of its input.
 //!
 //! An Apply costs a plan and a run for each distinct key (`run`), so it is what is left, not the way.
 //!
 //! Source: "Orthogonal Optimization of Subqueries and Aggregation" (Galindo-Legaria, Joshi 2001), whose operator it is.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, NullEquality, Result};
 use datafusion::functions_aggregate::bool_and_or::bool_or_udaf;
 use datafusion::functions_aggregate::count::count_udaf;
-use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
+use datafusion::logical_expr::expr::{Exists, InSubquery, ScalarFunction, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     BinaryExpr, Case, Expr, ExprSchemable, Extension, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
-    Projection, Subquery, lit,
+    Projection, Sort, Subquery, lit,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -61,6 +64,12 @@ struct Host<'r> {
     /// Its input, with the columns made so far.
     input: LogicalPlan,
     is_filter: bool,
+    /// Whether a scalar subquery of it can become a join.
+    takes_scalars: bool,
+    /// The columns of the input that have other names there than subqueries know them by.
+    hidden: HashMap<Column, Column>,
+    /// What is true where the expression looked at is computed.
+    guards: Vec<Expr>,
 }
 
 impl Rewriter {
@@ -72,12 +81,23 @@ impl Rewriter {
         if !references::has_subquery(&node)? {
             return Ok(Transformed::no(node));
         }
-        let node = condition_above(node);
+        let mut node = condition_above(node);
+        let shown = node.schema().columns();
+        let mut hidden = HashMap::new();
+        if let LogicalPlan::Sort(sort) = &mut node {
+            hidden = outer_columns_of_keys(sort)?;
+        }
         let inputs = node.inputs();
         let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
-        let original = Arc::clone(input.schema());
         let names = NamePreserver::new(&node);
-        let mut host = Host { rewriter: self, input: (*input).clone(), is_filter: matches!(node, LogicalPlan::Filter(_)) };
+        let mut host = Host {
+            rewriter: self,
+            input: (*input).clone(),
+            is_filter: matches!(node, LogicalPlan::Filter(_)),
+            takes_scalars: matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Projection(_)),
+            hidden,
+            guards: vec![],
+        };
         let mut changed = false;
         let mut exprs = Vec::new();
         for expr in node.expressions() {
@@ -91,13 +111,33 @@ impl Rewriter {
         }
         let plan = node.with_new_exprs(exprs, vec![host.input])?;
         // What passes on its input's columns shows those it had.
-        if plan.schema().fields().len() == node.schema().fields().len() {
+        if plan.schema().fields().len() == shown.len() {
             return Ok(Transformed::yes(plan));
         }
-        let shown = node.schema().columns().into_iter().map(Expr::Column).collect();
-        debug_assert!(original.fields().len() <= plan.schema().fields().len());
+        let shown = shown.into_iter().map(Expr::Column).collect();
         Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(shown, Arc::new(plan))?)))
     }
+}
+
+/// What subqueries in ORDER BY use of the rows the SELECT list is made of, added to the list under names of its own.
+fn outer_columns_of_keys(sort: &mut Sort) -> Result<HashMap<Column, Column>> {
+    let mut hidden = HashMap::new();
+    let LogicalPlan::Projection(projection) = sort.input.as_ref() else { return Ok(hidden) };
+    let mut exprs = projection.expr.clone();
+    for key in &sort.expr {
+        for column in references::of_subqueries(&key.expr)? {
+            let known = sort.input.schema().has_column(&column) || hidden.contains_key(&column);
+            if !known && projection.input.schema().has_column(&column) {
+                let name = format!("\u{1}outer{}", hidden.len());
+                exprs.push(Expr::Column(column.clone()).alias(&name));
+                hidden.insert(column, Column::new_unqualified(name));
+            }
+        }
+    }
+    if !hidden.is_empty() {
+        sort.input = Arc::new(LogicalPlan::Projection(Projection::try_new(exprs, Arc::clone(&projection.input))?));
+    }
+    Ok(hidden)
 }
 
 /// An inner join's condition with subqueries, above the join.
@@ -152,7 +192,8 @@ impl Host<'_> {
     fn condition(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
-                let (left, right) = (self.condition(*left)?, self.condition(*right)?);
+                let left = self.condition(*left)?;
+                let right = self.behind(op, &left.data, |host| host.condition(*right))?;
                 let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
                 Ok(Transformed::new_transformed(both, left.transformed || right.transformed))
             }
@@ -162,20 +203,104 @@ impl Host<'_> {
     }
 
     fn expr(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
-        expr.transform_up(|expr| match expr {
-            Expr::ScalarSubquery(subquery) => self.scalar(subquery),
-            Expr::Exists(exists) => self.exists(exists),
-            Expr::InSubquery(is_in) => self.embedded_in(is_in),
-            Expr::SetComparison(comparison) => self.set_comparison(comparison),
-            other => Ok(Transformed::no(other)),
-        })
+        if !references::has_subqueries(&expr)? {
+            return Ok(Transformed::no(expr));
+        }
+        let inner = match expr {
+            Expr::Case(case) => return self.case(case),
+            Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
+                let left = self.expr(*left)?;
+                let right = self.behind(op, &left.data, |host| host.expr(*right))?;
+                let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
+                return Ok(Transformed::new_transformed(both, left.transformed || right.transformed));
+            }
+            Expr::ScalarFunction(call) if call.func.short_circuits() => return self.first_known(call),
+            other => other.map_children(|inner| self.expr(inner))?,
+        };
+        let done = match inner.data {
+            Expr::ScalarSubquery(subquery) => self.scalar(subquery)?,
+            Expr::Exists(exists) => self.exists(exists)?,
+            Expr::InSubquery(is_in) => self.embedded_in(is_in)?,
+            Expr::SetComparison(comparison) => self.set_comparison(comparison)?,
+            other => Transformed::no(other),
+        };
+        Ok(Transformed::new_transformed(done.data, done.transformed || inner.transformed))
+    }
+
+    /// The right side of AND or OR: computed where the left does not settle it.
+    fn behind(
+        &mut self,
+        op: Operator,
+        left: &Expr,
+        right: impl FnOnce(&mut Self) -> Result<Transformed<Expr>>,
+    ) -> Result<Transformed<Expr>> {
+        let left = Box::new(left.clone());
+        self.guarded(if op == Operator::And { Expr::IsNotFalse(left) } else { Expr::IsNotTrue(left) }, right)
+    }
+
+    /// Does `work` where `guard` is true. One that is to become a join is none, since it is not known yet what it will be.
+    fn guarded<T>(&mut self, guard: Expr, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let before = self.guards.len();
+        if !references::has_subqueries(&guard)? {
+            self.guards.push(guard);
+        }
+        let done = work(self);
+        self.guards.truncate(before);
+        done
+    }
+
+    fn case(&mut self, Case { expr, when_then_expr, else_expr }: Case) -> Result<Transformed<Expr>> {
+        let before = self.guards.len();
+        let mut changed = false;
+        let operand = expr.map(|expr| self.expr(*expr)).transpose()?.map(|done| {
+            changed |= done.transformed;
+            Box::new(done.data)
+        });
+        let mut branches = Vec::with_capacity(when_then_expr.len());
+        for (when, then) in when_then_expr {
+            let when = self.expr(*when)?;
+            let test = match &operand {
+                Some(operand) => operand.as_ref().clone().eq(when.data.clone()),
+                None => when.data.clone(),
+            };
+            let then = self.guarded(Expr::IsTrue(Box::new(test.clone())), |host| host.expr(*then))?;
+            changed |= when.transformed || then.transformed;
+            branches.push((Box::new(when.data), Box::new(then.data)));
+            if !references::has_subqueries(&test)? {
+                self.guards.push(Expr::IsNotTrue(Box::new(test)));
+            }
+        }
+        let last = else_expr.map(|last| self.expr(*last)).transpose();
+        self.guards.truncate(before);
+        let last = last?.map(|done| {
+            changed |= done.transformed;
+            Box::new(done.data)
+        });
+        Ok(Transformed::new_transformed(Expr::Case(Case::new(operand, branches, last)), changed))
+    }
+
+    /// COALESCE: an argument is computed where all before it are NULL.
+    fn first_known(&mut self, mut call: ScalarFunction) -> Result<Transformed<Expr>> {
+        let before = self.guards.len();
+        let mut changed = false;
+        for arg in &mut call.args {
+            let done = self.expr(std::mem::take(arg))?;
+            changed |= done.transformed;
+            *arg = done.data;
+            if !references::has_subqueries(arg)? {
+                self.guards.push(Expr::IsNull(Box::new(arg.clone())));
+            }
+        }
+        self.guards.truncate(before);
+        Ok(Transformed::new_transformed(Expr::ScalarFunction(call), changed))
     }
 
     fn scalar(&mut self, subquery: Subquery) -> Result<Transformed<Expr>> {
         if !references::is_correlated(&subquery.subquery)? {
             return self.alone(subquery, Expr::ScalarSubquery);
         }
-        if shape::is_scalar(&subquery.subquery)?
+        if self.takes_scalars
+            && shape::is_scalar(&subquery.subquery)?
             && let Some(inner) = self.joinable(&subquery)?
         {
             let inner = with_value_named(inner)?;
@@ -296,13 +421,15 @@ impl Host<'_> {
             if keys.iter().any(|key| key.name == name) {
                 continue;
             }
-            references::check(&name, self.input.schema())?;
-            keys.push(Key { value: Expr::Column(name.clone()), name });
+            let column = self.hidden.get(&name).unwrap_or(&name).clone();
+            references::check(&column, self.input.schema())?;
+            keys.push(Key { name, value: Expr::Column(column) });
         }
         let name = format!("\u{1}apply{}", self.rewriter.made);
         self.rewriter.made += 1;
         let input = std::mem::replace(&mut self.input, LogicalPlan::EmptyRelation(empty()));
-        let apply = Apply::new(input, keys, Arc::new(template), name)?;
+        let guard = conjunction(self.guards.iter().cloned());
+        let apply = Apply::new(input, keys, guard, Arc::new(template), name)?;
         let column = Expr::Column(apply.column());
         self.input = LogicalPlan::Extension(Extension { node: Arc::new(apply) });
         Ok(column)

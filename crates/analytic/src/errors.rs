@@ -85,7 +85,10 @@ fn external(error: &(dyn std::error::Error + Send + Sync + 'static)) -> SqlError
     } else if let Some(inner) = error.downcast_ref::<ArrowError>() {
         arrow_error(inner)
     } else {
-        SqlError::bug(error.to_string())
+        match error.to_string() {
+            text if text.contains("regex parse error") => regular_expression_error(&text.to_ascii_lowercase()),
+            text => SqlError::bug(text),
+        }
     }
 }
 
@@ -210,6 +213,11 @@ fn plan_error(message: &str) -> SqlError {
     let has = |words: &str| message.contains(words);
     let state = if has("Invalid function") {
         return function_error(&message);
+    } else if has("For SELECT DISTINCT, ORDER BY expressions") {
+        let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
+        return SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message);
+    } else if has("SELECT DISTINCT ON expressions must match") {
+        SqlState::INVALID_COLUMN_REFERENCE
     } else if has("must be part of GROUP BY")
         || has("could not be resolved from available columns")
         || has("must appear in the GROUP BY")

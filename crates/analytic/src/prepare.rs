@@ -79,6 +79,7 @@ impl VisitorMut for Preparation<'_> {
         }
         flow(using::select(select))?;
         flow(series::to_from(select))?;
+        order::distinct_columns(select);
         names::name_columns(select);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
@@ -114,7 +115,7 @@ impl VisitorMut for Preparation<'_> {
         }
         for NamedWindowDefinition(_, window) in &mut select.named_window {
             if let NamedWindowExpr::WindowSpec(window) = window {
-                syntax::unwrap_frame(window);
+                flow(syntax::unwrap_frame(window))?;
             }
         }
         ControlFlow::Continue(())

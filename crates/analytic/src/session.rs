@@ -15,6 +15,7 @@ use datafusion::common::alias::AliasGenerator;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, Result};
 use datafusion::config::TableOptions;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -35,7 +36,7 @@ use crate::dynamic_filters::DynamicFilters;
 use crate::join_mode::JoinMode;
 use crate::optimize::{JoinOrder, Rewrites};
 use crate::stop::Stop;
-use crate::yielding::YieldingJoins;
+use crate::yielding::{self, YieldingJoins};
 
 /// Rows of a batch.
 pub(crate) const ROWS_PER_BATCH: usize = 8192;
@@ -142,10 +143,10 @@ impl StatementSession {
         self.shared.rewrites.apply(plan, self, self.shared.joins, &|| self.stop.check())
     }
 
-    /// How to run an optimized logical plan.
+    /// How to run an optimized logical plan, so that it ends when the statement is to stop.
     pub(crate) async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(apply::Planner)]);
-        planner.create_physical_plan(plan, self).await
+        yielding::stoppable(planner.create_physical_plan(plan, self).await?, &self.stop)
     }
 
     pub(crate) fn task(&self) -> &Arc<TaskContext> {
@@ -164,6 +165,11 @@ impl OptimizerConfig for StatementSession {
 
     fn options(&self) -> Arc<ConfigOptions> {
         Arc::clone(&self.options)
+    }
+
+    /// The rule for DISTINCT ON looks for `first_value` there.
+    fn function_registry(&self) -> Option<&dyn FunctionRegistry> {
+        Some(self.shared.state())
     }
 }
 

@@ -25,7 +25,7 @@ use crate::session::StatementSession;
 use crate::source::Tables;
 use crate::statistics::QueryStats;
 use crate::stop::Stop;
-use crate::{apply, bind, errors, yielding};
+use crate::{apply, bind, errors};
 
 /// Batches of 8,192 rows that wait for the reader.
 const BATCHES_QUEUED: usize = 4;
@@ -102,7 +102,7 @@ pub(crate) async fn physical(
     let bound = apply::rewrite(bind::bind(plan, view, run)?)?;
     let optimized = session.optimize_plan(bound)?;
     let physical = session.physical_plan(&optimized).await?;
-    Ok((optimized, yielding::stoppable(physical, &run.stop)?))
+    Ok((optimized, physical))
 }
 
 async fn drive(

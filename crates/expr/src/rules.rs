@@ -4,7 +4,7 @@
 //! smallint < integer < bigint < numeric < real < double precision       one of these with another: the greater
 //!                                         real with anything but real is double precision
 //! date < timestamp < timestamptz
-//! char of two lengths: of any; char with varchar: the first of them; either with text: text
+//! char, varchar, text                                                the first of them; two lengths: of any
 //! a string constant, NULL, a parameter not yet known                    the other's type
 //! ```
 //!
@@ -121,8 +121,8 @@ pub(crate) fn common_of_two(a: SqlType, b: SqlType) -> Option<SqlType> {
     use SqlType::{Char, Date, Numeric, Text, Timestamp, TimestampTz, Varchar};
     Some(match (a, b) {
         (a, b) if a == b => a,
-        (Char(_), Char(_) | Varchar(_)) => Char(0),
-        (Char(_) | Varchar(_) | Text, Char(_) | Varchar(_) | Text) => Text,
+        (Char(_), Char(_) | Varchar(_) | Text) => Char(0),
+        (Varchar(_) | Text, Char(_) | Varchar(_) | Text) => Text,
         (Date, Timestamp) | (Timestamp, Date) => Timestamp,
         (Date | Timestamp, TimestampTz) | (TimestampTz, Date | Timestamp) => TimestampTz,
         (Numeric { .. }, other) | (other, Numeric { .. }) if as_numeric(other).is_some() => {
@@ -158,6 +158,8 @@ pub(crate) fn comparison(a: Arg, b: Arg) -> Option<Comparison> {
         (Some(t), None) | (None, Some(t)) => {
             return Some(Comparison::As(match t {
                 Varchar(_) => Text,
+                // Of any length: the constant has none to be filled to.
+                Char(0) => return Some(Comparison::Blanks),
                 SqlType::Numeric { .. } => return Some(Comparison::Numbers),
                 other => other,
             }));
@@ -165,7 +167,7 @@ pub(crate) fn comparison(a: Arg, b: Arg) -> Option<Comparison> {
         (Some(a), Some(b)) => (a, b),
     };
     match (a, b) {
-        (Char(m), Char(n)) if m == n => Some(Comparison::As(a)),
+        (Char(m), Char(n)) if m == n && m > 0 => Some(Comparison::As(a)),
         (Char(_), Char(_) | Varchar(_) | Text) | (Varchar(_) | Text, Char(_)) => Some(Comparison::Blanks),
         (Varchar(_) | Text, Varchar(_) | Text) => Some(Comparison::As(Text)),
         (a, b) if as_numeric(a).is_some() && as_numeric(b).is_some() => {
@@ -198,7 +200,7 @@ mod tests {
         assert_eq!(common([Some(Char(3)), Some(Char(5))]), Some(Char(0)));
         assert_eq!(common([Some(Char(3)), Some(Varchar(5))]), Some(Char(0)));
         assert_eq!(common([Some(Varchar(5)), Some(Char(3))]), Some(Text));
-        assert_eq!(common([Some(Char(3)), Some(Char(5)), Some(Text)]), Some(Text));
+        assert_eq!(common([Some(Char(3)), Some(Char(5)), Some(Text)]), Some(Char(0)));
         assert_eq!(comparison(Some(Char(3)), Some(Text)), Some(Comparison::Blanks));
         assert_eq!(comparison(Some(Int4), Some(Text)), None);
     }

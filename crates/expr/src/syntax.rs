@@ -137,7 +137,7 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
         }
         Expr::Function(mut function) => {
             if let Some(WindowType::WindowSpec(window)) = &mut function.over {
-                unwrap_frame(window);
+                unwrap_frame(window)?;
             }
             special_call(function)
         }
@@ -150,10 +150,20 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
             if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) } } else { test }
         }
         Expr::InList { expr, list, negated } if matches!(strip(&expr), Expr::Tuple(_)) => row_in_list(&expr, list, negated)?,
+        // As comparisons, which are never NULL but are planned with the nullability of their operands throughout.
+        Expr::IsTrue(expr) => Expr::IsNotDistinctFrom(truth(expr), Box::new(Expr::value(Value::Boolean(true)))),
+        Expr::IsNotTrue(expr) => Expr::IsDistinctFrom(truth(expr), Box::new(Expr::value(Value::Boolean(true)))),
+        Expr::IsFalse(expr) => Expr::IsNotDistinctFrom(truth(expr), Box::new(Expr::value(Value::Boolean(false)))),
+        Expr::IsNotFalse(expr) => Expr::IsDistinctFrom(truth(expr), Box::new(Expr::value(Value::Boolean(false)))),
         Expr::IsUnknown(expr) => Expr::IsNull(expr),
         Expr::IsNotUnknown(expr) => Expr::IsNotNull(expr),
         other => other,
     })
+}
+
+/// What IS TRUE takes: a constant in quotes is a boolean.
+fn truth(expr: Box<Expr>) -> Box<Expr> {
+    if string_of(&expr).is_some() { Box::new(cast(*expr, DataType::Boolean)) } else { expr }
 }
 
 /// The raw literal that [`rewrite`] wrapped, for the places where a number means something else: `ORDER BY 1`.
@@ -166,14 +176,27 @@ pub fn unwrap_number(expr: &mut Expr) {
     }
 }
 
-/// The raw numbers of a window's frame: `ROWS 1 PRECEDING`.
-pub fn unwrap_frame(window: &mut WindowSpec) {
-    let Some(frame) = &mut window.window_frame else { return };
+/// The raw numbers of a window's frame: `ROWS 1 PRECEDING`, also where they are in quotes.
+///
+/// Errors: 0A000 for intervals, which Arrow adds to infinite dates and timestamps as if they were finite.
+pub fn unwrap_frame(window: &mut WindowSpec) -> Result<(), SqlError> {
+    let Some(frame) = &mut window.window_frame else { return Ok(()) };
     for bound in std::iter::once(&mut frame.start_bound).chain(frame.end_bound.as_mut()) {
         if let WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset)) = bound {
             unwrap_number(offset);
+            // The parser reads a constant in quotes as an interval here.
+            let text = match offset.as_ref() {
+                Expr::Cast { expr, data_type: DataType::Interval { .. }, .. } => string_of(expr).map(str::to_owned),
+                _ => None,
+            };
+            match text {
+                Some(text) if text.parse::<u32>().is_ok() => **offset = Expr::value(Value::Number(text, false)),
+                Some(_) => return Err(SqlError::unsupported("RANGE with an interval as offset is not supported")),
+                None => {}
+            }
         }
     }
+    Ok(())
 }
 
 /// A call of a function by its name, as it is.

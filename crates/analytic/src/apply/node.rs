@@ -25,6 +25,8 @@ pub(super) struct Key {
 pub(super) struct Apply {
     pub(super) input: LogicalPlan,
     pub(super) keys: Vec<Key>,
+    /// Where the value is asked for: the subquery is not run for other rows. Everywhere if there is none.
+    pub(super) guard: Option<Expr>,
     /// The subquery, of one column. It is no input: rules leave it as it is until it is run.
     pub(super) template: Arc<LogicalPlan>,
     name: String,
@@ -32,7 +34,13 @@ pub(super) struct Apply {
 }
 
 impl Apply {
-    pub(super) fn new(input: LogicalPlan, keys: Vec<Key>, template: Arc<LogicalPlan>, name: String) -> Result<Apply> {
+    pub(super) fn new(
+        input: LogicalPlan,
+        keys: Vec<Key>,
+        guard: Option<Expr>,
+        template: Arc<LogicalPlan>,
+        name: String,
+    ) -> Result<Apply> {
         if template.schema().fields().len() != 1 {
             let message = format!("subquery must return only one column, not {}", template.schema().fields().len());
             return Err(errors::raise(SqlError::new(types::SqlState::SYNTAX_ERROR, message)));
@@ -42,7 +50,7 @@ impl Apply {
         let mut fields: Vec<_> = input.schema().iter().map(|(table, field)| (table.cloned(), Arc::clone(field))).collect();
         fields.push((None, Arc::new(value)));
         let schema = Arc::new(DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?);
-        Ok(Apply { input, keys, template, name, schema })
+        Ok(Apply { input, keys, guard, template, name, schema })
     }
 
     /// The column it adds.
@@ -71,7 +79,7 @@ impl UserDefinedLogicalNodeCore for Apply {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        self.keys.iter().map(|key| key.value.clone()).collect()
+        self.keys.iter().map(|key| &key.value).chain(&self.guard).cloned().collect()
     }
 
     /// Conditions on other columns hold before as they do after.
@@ -85,9 +93,11 @@ impl UserDefinedLogicalNodeCore for Apply {
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Apply> {
-        let keys = self.keys.iter().zip(exprs).map(|(key, value)| Key { name: key.name.clone(), value }).collect();
+        let mut exprs = exprs.into_iter();
+        let keys = self.keys.iter().zip(&mut exprs).map(|(key, value)| Key { name: key.name.clone(), value }).collect();
+        let guard = exprs.next();
         match <[LogicalPlan; 1]>::try_from(inputs) {
-            Ok([input]) => Apply::new(input, keys, Arc::clone(&self.template), self.name.clone()),
+            Ok([input]) => Apply::new(input, keys, guard, Arc::clone(&self.template), self.name.clone()),
             Err(inputs) => Err(errors::raise(SqlError::bug(format!("an Apply of {} inputs", inputs.len())))),
         }
     }
@@ -96,8 +106,8 @@ impl UserDefinedLogicalNodeCore for Apply {
         let schema = self.input.schema();
         let mut needed: BTreeSet<usize> =
             output_columns.iter().copied().filter(|column| *column < schema.fields().len()).collect();
-        for key in &self.keys {
-            for column in key.value.column_refs() {
+        for expr in self.keys.iter().map(|key| &key.value).chain(&self.guard) {
+            for column in expr.column_refs() {
                 needed.insert(schema.maybe_index_of_column(column)?);
             }
         }

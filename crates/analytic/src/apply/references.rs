@@ -34,8 +34,25 @@ fn subquery_of(expr: &Expr) -> Option<&Subquery> {
 pub(super) fn has_subquery(node: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     node.apply_expressions(|expr| {
-        found |= expr.exists(|expr| Ok(subquery_of(expr).is_some()))?;
+        found |= has_subqueries(expr)?;
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// Whether an expression has a subquery.
+pub(super) fn has_subqueries(expr: &Expr) -> Result<bool> {
+    expr.exists(|expr| Ok(subquery_of(expr).is_some()))
+}
+
+/// The columns that the subqueries of an expression use of the queries around them.
+pub(super) fn of_subqueries(expr: &Expr) -> Result<Vec<Column>> {
+    let mut found = Vec::new();
+    expr.apply(|expr| {
+        if let Some(subquery) = subquery_of(expr) {
+            collect(&subquery.subquery, &mut Vec::new(), &mut found)?;
+        }
+        Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(found)
 }
@@ -126,7 +143,7 @@ pub(super) fn check(column: &Column, input: &DFSchema) -> Result<()> {
 
 /// An expression over the input as a subquery sees it. `None` if it has a subquery itself.
 pub(super) fn as_outer(expr: &Expr, input: &DFSchema) -> Result<Option<Expr>> {
-    if expr.exists(|expr| Ok(subquery_of(expr).is_some()))? {
+    if has_subqueries(expr)? {
         return Ok(None);
     }
     let outer = expr.clone().transform_up(|expr| match expr {

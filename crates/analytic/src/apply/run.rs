@@ -2,17 +2,19 @@
 //!
 //! 1. A value is remembered for its key, in [`MEMO_BYTES_MAX`] for all partitions of one Apply together; beyond that it forgets all.
 //! 2. The subquery is planned again for each key: its constants are then the key's, and it is pruned by them.
-//! 3. No row is NULL, two rows are 21000.
+//! 3. A row for which the guard is not true gets NULL.
+//! 4. No row is NULL, two rows are 21000.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_empty_array};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
+use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, Result};
 use datafusion::execution::TaskContext;
@@ -68,9 +70,13 @@ impl ExtensionPlanner for Planner {
             let (_, field) = key.value.to_field(logical.schema())?;
             names.push((key.name.clone(), field));
         }
+        let guard = match &apply.guard {
+            Some(guard) => Some(planner.create_physical_expr(guard, logical.schema(), session, context)?),
+            None => None,
+        };
         let work =
             Work { names, template: Arc::clone(&apply.template), session: session.clone(), memo: Mutex::new(Memo::default()) };
-        Ok(Some(Arc::new(ApplyExec::new(Arc::clone(input), keys, Arc::new(work), apply))))
+        Ok(Some(Arc::new(ApplyExec::new(Arc::clone(input), keys, guard, Arc::new(work), apply))))
     }
 }
 
@@ -101,8 +107,8 @@ struct Work {
 }
 
 impl Work {
-    /// The subquery's value for every row.
-    async fn values(&self, keys: &[ArrayRef], rows: usize, schema: &Schema) -> Result<ArrayRef> {
+    /// The subquery's value for every row that `wanted` is true for, NULL for the others.
+    async fn values(&self, keys: &[ArrayRef], wanted: Option<&BooleanArray>, rows: usize, schema: &Schema) -> Result<ArrayRef> {
         let column = schema.fields().len() - 1;
         if rows == 0 {
             return Ok(new_empty_array(schema.field(column).data_type()));
@@ -116,6 +122,10 @@ impl Work {
         };
         let mut found = Vec::with_capacity(rows);
         for row in 0..rows {
+            if wanted.is_some_and(|wanted| wanted.is_null(row) || !wanted.value(row)) {
+                found.push(ScalarValue::try_from(schema.field(column).data_type())?);
+                continue;
+            }
             let encoded = encoded.as_ref().map(|rows| rows.row(row));
             let key = encoded.as_ref().map_or(&[][..], |row| row.as_ref());
             let known = self.memo.lock().values.get(key).cloned();
@@ -163,17 +173,30 @@ impl Work {
 struct ApplyExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
+    guard: Option<Arc<dyn PhysicalExpr>>,
     work: Arc<Work>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
 }
 
 impl ApplyExec {
-    fn new(input: Arc<dyn ExecutionPlan>, keys: Vec<Arc<dyn PhysicalExpr>>, work: Arc<Work>, apply: &Apply) -> ApplyExec {
-        ApplyExec::over(input, keys, work, Arc::clone(UserDefinedLogicalNode::schema(apply).inner()))
+    fn new(
+        input: Arc<dyn ExecutionPlan>,
+        keys: Vec<Arc<dyn PhysicalExpr>>,
+        guard: Option<Arc<dyn PhysicalExpr>>,
+        work: Arc<Work>,
+        apply: &Apply,
+    ) -> ApplyExec {
+        ApplyExec::over(input, keys, guard, work, Arc::clone(UserDefinedLogicalNode::schema(apply).inner()))
     }
 
-    fn over(input: Arc<dyn ExecutionPlan>, keys: Vec<Arc<dyn PhysicalExpr>>, work: Arc<Work>, schema: SchemaRef) -> ApplyExec {
+    fn over(
+        input: Arc<dyn ExecutionPlan>,
+        keys: Vec<Arc<dyn PhysicalExpr>>,
+        guard: Option<Arc<dyn PhysicalExpr>>,
+        work: Arc<Work>,
+        schema: SchemaRef,
+    ) -> ApplyExec {
         let below = input.properties();
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
@@ -181,7 +204,7 @@ impl ApplyExec {
             below.emission_type,
             below.boundedness,
         ));
-        ApplyExec { input, keys, work, schema, properties }
+        ApplyExec { input, keys, guard, work, schema, properties }
     }
 }
 
@@ -215,8 +238,8 @@ impl ExecutionPlan for ApplyExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        for key in &self.keys {
-            f(key)?;
+        for expr in self.keys.iter().chain(&self.guard) {
+            f(expr)?;
         }
         Ok(TreeNodeRecursion::Continue)
     }
@@ -228,7 +251,8 @@ impl ExecutionPlan for ApplyExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) {
             Ok([input]) => {
-                Ok(Arc::new(ApplyExec::over(input, self.keys.clone(), Arc::clone(&self.work), Arc::clone(&self.schema))))
+                let (keys, guard) = (self.keys.clone(), self.guard.clone());
+                Ok(Arc::new(ApplyExec::over(input, keys, guard, Arc::clone(&self.work), Arc::clone(&self.schema))))
             }
             Err(children) => Err(errors::raise(SqlError::bug(format!("an Apply of {} inputs", children.len())))),
         }
@@ -240,16 +264,22 @@ impl ExecutionPlan for ApplyExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        let (keys, work, schema) = (self.keys.clone(), Arc::clone(&self.work), Arc::clone(&self.schema));
+        let (keys, guard) = (self.keys.clone(), self.guard.clone());
+        let (work, schema) = (Arc::clone(&self.work), Arc::clone(&self.schema));
         let batches = input.then(move |batch| {
-            let (keys, work, schema) = (keys.clone(), Arc::clone(&work), Arc::clone(&schema));
+            let (keys, guard, work, schema) = (keys.clone(), guard.clone(), Arc::clone(&work), Arc::clone(&schema));
             async move {
                 let batch = batch?;
                 let values = keys
                     .iter()
                     .map(|key| key.evaluate(&batch)?.into_array(batch.num_rows()))
                     .collect::<Result<Vec<ArrayRef>>>()?;
-                let value = work.values(&values, batch.num_rows(), &schema).await?;
+                let wanted = match &guard {
+                    Some(guard) => Some(guard.evaluate(&batch)?.into_array(batch.num_rows())?),
+                    None => None,
+                };
+                let wanted = wanted.as_ref().map(|wanted| as_boolean_array(wanted)).transpose()?;
+                let value = work.values(&values, wanted, batch.num_rows(), &schema).await?;
                 let columns = batch.columns().iter().cloned().chain([value]).collect();
                 Ok(RecordBatch::try_new(schema, columns)?)
             }

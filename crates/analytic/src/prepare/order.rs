@@ -2,18 +2,21 @@
 //!
 //! ```text
 //! SELECT -a AS a FROM t ORDER BY a        the output column
-//! SELECT -a AS a FROM t ORDER BY a + 0    the table's: it is written t.a
+//! SELECT -a AS a FROM t ORDER BY a + 0    the table's: it is written t.a, if there is one table only
 //! ```
 //!
-//! DataFusion takes the output column in both. Of several tables it is not known here which has the column; then the output column of
-//! a whole query gets another name, which no client sees (`crate::names`).
+//! DataFusion takes the output column in both. So that of a whole query gets another name, which no client sees (`crate::names`). That of
+//! a subquery gets it back in a query around it.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Value, ValueWithSpan, VisitMut, VisitorMut,
+    Distinct, Expr, Ident, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, Value,
+    ValueWithSpan, VisitMut, VisitorMut,
 };
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 
 use super::using::table_name;
 use crate::names::{self, folded};
@@ -25,6 +28,15 @@ pub(super) fn bind(query: &mut Query, outermost: bool) {
     else {
         return;
     };
+    // A key that was there before orders nothing, and DataFusion's DISTINCT ON fails of it.
+    if matches!(select.distinct, Some(Distinct::On(_))) {
+        let mut seen = Vec::new();
+        items.retain(|item| {
+            let is_new = !seen.contains(&item.expr);
+            seen.push(item.expr.clone());
+            is_new
+        });
+    }
     let aliases = renamed(select);
     if aliases.is_empty() {
         return;
@@ -37,9 +49,17 @@ pub(super) fn bind(query: &mut Query, outermost: bool) {
     for item in items.iter_mut().filter(|item| !stands_alone(&item.expr)) {
         let _ = VisitMut::visit(&mut item.expr, &mut names);
     }
-    if !names.met || only.is_some() || !outermost || select.from.is_empty() {
+    if !names.met || select.from.is_empty() {
         return;
     }
+    let around = match outermost {
+        true => None,
+        false => match named(select, &aliases) {
+            Some(items) => Some(items),
+            // Its columns are not known here.
+            None => return,
+        },
+    };
     for item in items.iter_mut() {
         if let Expr::Identifier(ident) = &mut item.expr
             && let Some(at) = aliases.get(&folded(ident))
@@ -54,10 +74,60 @@ pub(super) fn bind(query: &mut Query, outermost: bool) {
             *alias = hidden(alias, at);
         }
     }
+    if let Some(items) = around {
+        put_around(query, items);
+    }
 }
+
+/// The columns a subquery shows, by the names they are about to get; `None` if it has a `*`.
+fn named(select: &mut Select, aliases: &HashMap<String, usize>) -> Option<Vec<SelectItem>> {
+    names::name_columns(select);
+    let items = select.projection.iter().enumerate().map(|(at, item)| {
+        let alias = match item {
+            SelectItem::ExprWithAlias { alias, .. } => alias,
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => name,
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last()?,
+            _ => return None,
+        };
+        let shown = Ident::with_quote('"', folded(alias));
+        let name = if aliases.get(&folded(alias)) == Some(&at) { hidden(alias, at) } else { shown.clone() };
+        Some(SelectItem::ExprWithAlias { expr: Expr::Identifier(name), alias: shown })
+    });
+    items.collect()
+}
+
+/// `SELECT items FROM (query)`.
+fn put_around(query: &mut Query, items: Vec<SelectItem>) {
+    let text = format!("SELECT 1 FROM (SELECT 1) AS \"{ORDERED}\"");
+    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text).and_then(|mut parser| parser.parse_query());
+    let Ok(mut around) = parsed else { return };
+    if let SetExpr::Select(select) = around.body.as_mut()
+        && let [TableWithJoins { relation: TableFactor::Derived { subquery, .. }, .. }] = select.from.as_mut_slice()
+    {
+        select.projection = items;
+        std::mem::swap(subquery.as_mut(), query);
+        std::mem::swap(query, &mut around);
+    }
+}
+
+/// What a query with an ORDER BY is called in the one around it: no user's name.
+const ORDERED: &str = "\u{1}ordered";
 
 fn hidden(name: &Ident, at: usize) -> Ident {
     Ident::with_quote('"', names::marked(&folded(name), at))
+}
+
+/// `DISTINCT ON (1)`: an output column by its number.
+pub(super) fn distinct_columns(select: &mut Select) {
+    let Some(Distinct::On(keys)) = &mut select.distinct else { return };
+    for key in keys {
+        if let Expr::Value(ValueWithSpan { value: Value::Number(number, _), .. }) = key
+            && let Some(at) = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1))
+            && let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = select.projection.get(at)
+        {
+            *key = expr.clone();
+        }
+    }
 }
 
 fn stands_alone(expr: &Expr) -> bool {
@@ -105,12 +175,17 @@ impl VisitorMut for Names<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let name = match expr {
+            Expr::Identifier(name) => Some(&*name),
+            Expr::CompoundIdentifier(parts) => parts.last(),
+            _ => None,
+        };
         if self.depth == 0
-            && let Expr::Identifier(name) = expr
+            && let Some(name) = name
             && self.aliases.contains_key(&folded(name))
         {
             self.met = true;
-            if let Some(table) = self.table {
+            if let (Expr::Identifier(name), Some(table)) = (&*expr, self.table) {
                 *expr = Expr::CompoundIdentifier(vec![table.clone(), name.clone()]);
             }
         }

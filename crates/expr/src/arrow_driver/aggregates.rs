@@ -43,6 +43,7 @@ pub(super) fn find(name: &str) -> Option<Arc<AggregateUDF>> {
         "min" => Some(Arc::clone(&MIN)),
         "max" => Some(Arc::clone(&MAX)),
         "every" => Some(datafusion::functions_aggregate::bool_and_or::bool_and_udaf()),
+        "variance" => Some(datafusion::functions_aggregate::variance::var_samp_udaf()),
         "sum" => Some(Arc::clone(&SUM)),
         "avg" | "mean" => Some(Arc::clone(&AVG)),
         _ => None,

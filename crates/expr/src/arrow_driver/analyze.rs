@@ -1,8 +1,8 @@
 //! What the planner could not settle while it built expressions, settled on the finished plan.
 //!
 //! `settle_constants`, before DataFusion's type coercion: string constants in IN lists, CASE, LIKE, `IS DISTINCT FROM`, UNION take the
-//! type they are compared or united with. `Casts`, after it: every cast, written or implied, gets PostgreSQL's meaning; then
-//! `intervals`, since Arrow takes two intervals of one length for different.
+//! type they are compared or united with; intervals are ordered and grouped by their lengths (`intervals`), and what grouping sets
+//! group by is made columns. `Casts`, after it: every cast, written or implied, gets PostgreSQL's meaning.
 
 use std::sync::Arc;
 
@@ -10,12 +10,15 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::{BinaryExpr, Case, InList};
+use datafusion::logical_expr::expr::{BinaryExpr, Case, GroupingSet, InList, WindowFunctionParams};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Union};
+use datafusion::logical_expr::utils::{grouping_set_to_exprlist, merge_schema};
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Union, WindowFrameBound,
+    WindowFrameUnits,
+};
 use datafusion::optimizer::AnalyzerRule;
-use types::{SqlType, arrow_form};
+use types::{SqlError, SqlType, arrow_form};
 
 use super::planner::{arg, compare, is_longer, own_digits, side, to_type};
 use super::read::is_open;
@@ -27,7 +30,6 @@ use crate::rules;
 /// Puts the rules where they belong among DataFusion's.
 pub(super) fn add(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
     rules.push(Arc::new(Casts));
-    rules.push(Arc::new(intervals::Lengths));
 }
 
 #[derive(Debug)]
@@ -35,8 +37,49 @@ struct Casts;
 
 /// String constants in a finished plan take the type they are compared or united with.
 pub(super) fn settle_constants(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(grouping_columns)?.data;
     let plan = rewrite(plan, open_constant)?;
-    Ok(plan.transform_up_with_subqueries(unite)?.data)
+    let plan = plan.transform_up_with_subqueries(unite)?.data;
+    intervals::settle(plan)
+}
+
+/// The expressions of grouping sets as columns of a projection below: their names must not change when their constants are settled.
+fn grouping_columns(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Aggregate(aggregate) = plan else { return Ok(Transformed::no(plan)) };
+    let computed = |expr: &Expr| !matches!(expr, Expr::Column(_));
+    let expressions = grouping_set_to_exprlist(&aggregate.group_expr)?;
+    let is_set = matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
+    if !is_set || !expressions.iter().any(|expr| computed(expr)) {
+        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+    }
+    let mut outputs: Vec<Expr> = aggregate.input.schema().columns().into_iter().map(Expr::Column).collect();
+    let name_of = |expr: &Expr| expr.schema_name().to_string();
+    for expr in expressions.into_iter().filter(|expr| computed(expr)) {
+        outputs.push(expr.clone().alias(name_of(expr)));
+    }
+    let named =
+        |expr: Expr| -> Expr { if computed(&expr) { Expr::Column(Column::new_unqualified(name_of(&expr))) } else { expr } };
+    let all = |list: Vec<Expr>| list.into_iter().map(named).collect::<Vec<_>>();
+    let groups = aggregate.group_expr.into_iter().map(|expr| match expr {
+        Expr::GroupingSet(GroupingSet::Rollup(list)) => Expr::GroupingSet(GroupingSet::Rollup(all(list))),
+        Expr::GroupingSet(GroupingSet::Cube(list)) => Expr::GroupingSet(GroupingSet::Cube(all(list))),
+        Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => {
+            Expr::GroupingSet(GroupingSet::GroupingSets(sets.into_iter().map(all).collect()))
+        }
+        other => other,
+    });
+    let groups: Vec<Expr> = groups.collect();
+    let input = LogicalPlan::Projection(Projection::try_new(outputs, aggregate.input)?);
+    // GROUPING takes the expressions that are grouped by.
+    let mut aggregates = aggregate.aggr_expr;
+    for expr in &mut aggregates {
+        if let Expr::AggregateFunction(function) = expr
+            && function.func.name() == "grouping"
+        {
+            function.params.args = all(std::mem::take(&mut function.params.args));
+        }
+    }
+    Ok(Transformed::yes(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), groups, aggregates)?)))
 }
 
 impl AnalyzerRule for Casts {
@@ -124,6 +167,10 @@ fn open_constant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             Ok(Transformed::yes(Expr::ScalarFunction(function)))
         }
         Expr::Case(case) => case_of(case, schema),
+        Expr::WindowFunction(window) => {
+            frame_offsets(&window.params, schema)?;
+            Ok(Transformed::no(Expr::WindowFunction(window)))
+        }
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::IsDistinctFrom | Operator::IsNotDistinctFrom), right }) => {
             match (arg(&left, schema), arg(&right, schema)) {
                 (Ok(a), Ok(b)) => compare(op, *left, a, *right, b).map(Transformed::yes),
@@ -147,6 +194,23 @@ fn open_constant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// Errors: RANGE counts from what is no number.
+fn frame_offsets(WindowFunctionParams { order_by, window_frame, .. }: &WindowFunctionParams, schema: &DFSchema) -> Result<()> {
+    let [key] = order_by.as_slice() else { return Ok(()) };
+    let Ok(Some(t)) = arg(&key.expr, schema) else { return Ok(()) };
+    if window_frame.units != WindowFrameUnits::Range {
+        return Ok(());
+    }
+    for bound in [&window_frame.start_bound, &window_frame.end_bound] {
+        let (WindowFrameBound::Preceding(offset) | WindowFrameBound::Following(offset)) = bound else { continue };
+        if cast_udf::literal(offset).is_some() && rules::numbers(t, t).is_none() {
+            let message = format!("RANGE with offset PRECEDING/FOLLOWING is not supported for column type {}", t.base_name());
+            return Err(raise(SqlError::unsupported(message)));
+        }
+    }
+    Ok(())
 }
 
 fn in_list(InList { expr, list, negated }: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -212,7 +276,8 @@ fn case_of(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
         branches.push((when, result(then)));
     }
     let else_expr = else_expr.map(&mut result);
-    Ok(Transformed::yes(Expr::Case(Case { expr: None, when_then_expr: branches, else_expr })))
+    let case = Expr::Case(Case { expr: None, when_then_expr: branches, else_expr });
+    Ok(Transformed::yes(cast_udf::known_as(case, t)))
 }
 
 fn settle_cast(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

@@ -5,6 +5,7 @@
 //! PARTITION BY iv, ON a.iv = b.iv    likewise
 //! GROUP BY iv                        GROUP BY interval_order(iv), with the first iv of each group
 //! SELECT DISTINCT iv                 likewise
+//! SELECT DISTINCT ON (iv)            SELECT DISTINCT ON (interval_order(iv))
 //! count(DISTINCT iv)                 count(DISTINCT interval_order(iv))
 //! ```
 //!
@@ -15,29 +16,18 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result};
-use datafusion::config::ConfigOptions;
 use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, Sort, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, Projection};
-use datafusion::optimizer::AnalyzerRule;
 use types::{SqlType, arrow_form};
 
 use super::planner::interval_order;
 
-/// See the module's head. To be run when all types are settled.
-#[derive(Debug)]
-pub(super) struct Lengths;
-
-impl AnalyzerRule for Lengths {
-    fn name(&self) -> &str {
-        "interval_lengths"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _options: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan.transform_up_with_subqueries(node)?.data)
-    }
+/// See the module's head. Before DataFusion's type coercion, which has no frames of a window ordered by intervals.
+pub(super) fn settle(plan: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(plan.transform_up_with_subqueries(node)?.data)
 }
 
 fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
@@ -73,6 +63,17 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                 by_length(key, &schema)?;
             }
             Transformed::yes(LogicalPlan::Sort(sort))
+        }
+        LogicalPlan::Distinct(Distinct::On(mut on)) => {
+            for key in &mut on.on_expr {
+                if is_interval(key, &schema) {
+                    *key = interval_order(std::mem::take(key))?;
+                }
+            }
+            for key in on.sort_expr.iter_mut().flatten() {
+                by_length(key, &schema)?;
+            }
+            Transformed::yes(LogicalPlan::Distinct(Distinct::On(on)))
         }
         LogicalPlan::Join(mut join) => {
             let (left, right) = (Arc::clone(join.left.schema()), Arc::clone(join.right.schema()));

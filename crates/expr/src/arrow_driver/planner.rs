@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{BinaryExpr, Cast, WindowFunction};
+use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast, WindowFunction};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawWindowExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, WindowFunctionDefinition, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
@@ -22,11 +22,23 @@ pub(super) struct Operators;
 
 /// The type of an expression as an argument. `Err` for types that are not SQL's (arrays), which DataFusion plans by itself.
 pub(super) fn arg(expr: &Expr, schema: &DFSchema) -> std::result::Result<Arg, ()> {
+    if let Expr::Case(case) = expr
+        && let Some(t) = char_of(case, schema)
+    {
+        return Ok(Some(t));
+    }
     let (_, field) = expr.to_field(schema).map_err(|_| ())?;
     if is_open(field.data_type()) {
         return Ok(None);
     }
     arrow_form::sql_type_of(&field).map(Some).ok_or(())
+}
+
+/// `char`, if a CASE gives it: its field says only that it is text.
+fn char_of(case: &Case, schema: &DFSchema) -> Option<SqlType> {
+    let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+    let types = results.map(|result| arg(result, schema)).collect::<std::result::Result<Vec<Arg>, ()>>().ok()?;
+    rules::common(types).filter(|t| matches!(t, SqlType::Char(_)))
 }
 
 impl ExprPlanner for Operators {

@@ -10,8 +10,8 @@ use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::Case;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature as UdfSignature, Volatility,
-    lit,
+    ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature as UdfSignature,
+    Volatility, lit,
 };
 use types::arrow_form::{self, ColumnBuilder};
 use types::text::Session;
@@ -19,7 +19,7 @@ use types::{SqlError, SqlType, zone};
 
 use super::limits::{BatchRoom, Limits};
 use super::read::{Reader, is_open};
-use super::{raise, undefined, values, vector};
+use super::{cast_udf, raise, undefined, values, vector};
 use crate::function::{Arg, Call, Function, Room, Signature, Stability, find, split_name};
 
 /// The function with this name, with the constant that may be part of it.
@@ -116,6 +116,17 @@ impl Hash for FunctionUdf {
     }
 }
 
+/// Functions whose result is one of their arguments: of `char(n)` they give `char`.
+const CHOOSING: [&str; 4] = ["coalesce", "nullif", "greatest", "least"];
+
+/// The type of an argument of a call.
+fn arg_of_field(function: &Function, field: &FieldRef) -> Arg {
+    match arrow_form::sql_type_of(field) {
+        Some(t @ SqlType::Char(_)) if CHOOSING.contains(&function.name) => Some(t),
+        _ => arg_of(field.data_type()),
+    }
+}
+
 fn arg_of(data_type: &DataType) -> Arg {
     if is_open(data_type) { None } else { arrow_form::sql_type(data_type) }
 }
@@ -157,7 +168,7 @@ impl ScalarUDFImpl for FunctionUdf {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let types: Vec<Arg> = args.arg_fields.iter().map(|field| arg_of(field.data_type())).collect();
+        let types: Vec<Arg> = args.arg_fields.iter().map(|field| arg_of_field(self.function, field)).collect();
         Ok(Arc::new(arrow_form::field(&self.name, self.resolve(&types)?.result, true)))
     }
 
@@ -179,7 +190,12 @@ impl ScalarUDFImpl for FunctionUdf {
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
         match self.function.name {
-            "coalesce" => Ok(ExprSimplifyResult::Simplified(coalesce(args))),
+            "coalesce" => {
+                let fields = args.iter().map(|arg| arg.to_field(info.schema())).collect::<Result<Vec<_>>>()?;
+                let types: Vec<Arg> = fields.iter().map(|(_, field)| arg_of_field(self.function, field)).collect();
+                let t = self.resolve(&types)?.result;
+                Ok(ExprSimplifyResult::Simplified(cast_udf::known_as(coalesce(args), t)))
+            }
             _ if self.function.stability == Stability::Stable && args.is_empty() => {
                 let signature = self.resolve(&[])?;
                 let session = session(info.config_options(), now_of(info))?;
@@ -195,9 +211,11 @@ impl ScalarUDFImpl for FunctionUdf {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let types: Vec<Arg> = args.args.iter().map(|arg| arg_of(&arg.data_type())).collect();
+        let types: Vec<Arg> = args.arg_fields.iter().map(|field| arg_of_field(self.function, field)).collect();
         let signature = self.resolve(&types)?;
-        let from: Vec<Option<SqlType>> = args.arg_fields.iter().map(|field| arrow_form::sql_type_of(field)).collect();
+        let counts_blanks = self.function.name == "octet_length";
+        let from: Vec<Option<SqlType>> =
+            args.arg_fields.iter().map(|field| arrow_form::sql_type_of(field).filter(|_| !counts_blanks)).collect();
         let session = session(&args.config_options, None)?;
         let call = Call { signature: &signature, special: self.special.as_deref(), session: &session, room: None };
         let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));

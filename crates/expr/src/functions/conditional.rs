@@ -9,7 +9,7 @@ use types::{Datum, DatumRef, SqlType};
 
 use super::mismatch;
 use crate::compare::compare;
-use crate::function::{Arg, Function, Signature};
+use crate::function::{Arg, Call, Function, Signature};
 use crate::rules;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -17,8 +17,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(args.iter().find(|v| !v.is_null()).map_or(Datum::Null, |v| (*v).to_owned()))
     })
     .called_on_null(),
-    Function::new("nullif", two_compared, |_, args| match args {
-        [a, b] if compare(*a, *b) == Some(Ordering::Equal) => Ok(Datum::Null),
+    Function::new("nullif", two_compared, |call, args| match args {
+        [a, b] if is_equal(call, *a, *b) => Ok(Datum::Null),
         [a, _] => Ok((*a).to_owned()),
         _ => Err(mismatch("nullif")),
     })
@@ -49,6 +49,14 @@ fn two_compared(args: &[Arg], _: Option<&str>) -> Option<Signature> {
 fn any(args: &[Arg], _: Option<&str>) -> Option<Signature> {
     let args = args.iter().map(|arg| arg.unwrap_or(SqlType::Text)).collect::<Vec<_>>();
     (!args.is_empty()).then_some(Signature { args, result: SqlType::Int4 })
+}
+
+/// Blanks at the end of a `char(n)` do not count.
+fn is_equal(call: &Call<'_>, a: DatumRef<'_>, b: DatumRef<'_>) -> bool {
+    match (call.signature.result, a, b) {
+        (SqlType::Char(_), DatumRef::Text(a), DatumRef::Text(b)) => a.trim_end_matches(' ') == b.trim_end_matches(' '),
+        (_, a, b) => compare(a, b) == Some(Ordering::Equal),
+    }
 }
 
 /// NULLs are passed over.

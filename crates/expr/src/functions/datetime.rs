@@ -309,6 +309,14 @@ fn to_char_signature(args: &[Arg], _: Option<&str>) -> Option<Signature> {
 }
 
 fn to_char(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    let infinite = match args.first() {
+        Some(DatumRef::Date(v)) => calendar::is_infinite_date(*v),
+        Some(DatumRef::Timestamp(v) | DatumRef::TimestampTz(v)) => calendar::is_infinite_timestamp(*v),
+        _ => false,
+    };
+    if infinite {
+        return Ok(Datum::Null);
+    }
     let pattern = text_of(args, 1)?;
     text(match args.first() {
         Some(DatumRef::Timestamp(v)) => template::format(*v, None, pattern)?,
