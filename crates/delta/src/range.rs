@@ -83,7 +83,6 @@ impl DeltaTable {
     /// Replaces what is in `block` by the first `n` keys (from the direction's side) between `from` and `to` that have a slot, with
     /// what `snapshot` sees under each; false if there are no more behind them. With `wanted` (columns in order) the others' texts
     /// and byteas are not copied: they read as empty. About 0.2 us a key.
-    #[allow(clippy::too_many_arguments, reason = "a range has many sides")]
     pub fn range(
         &self,
         snapshot: &Snapshot,

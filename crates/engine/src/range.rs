@@ -33,6 +33,8 @@ use crate::transaction::Own;
 const DELTA_KEYS_MIN: usize = 16;
 /// The most it is asked for at once.
 const DELTA_KEYS_MAX: usize = 256;
+/// Bytes of keys and rows at which a block is full.
+const BLOCK_BYTES_MAX: usize = 1 << 20;
 
 /// Which rows, and what of them; see [`crate::Transaction::range`].
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +52,10 @@ pub struct RangeOf<'a> {
 /// A range being read: see [`crate::Transaction::range`].
 pub struct RangeCursor {
     store: Arc<TableStore>,
-    own: Arc<Own>,
     snapshot: Snapshot,
-    cancel: Option<Arc<Cancel>>,
+    cancel: Arc<Cancel>,
+    /// What ended it early.
+    failed: Option<EngineError>,
     from: Bound<Key>,
     to: Bound<Key>,
     direction: Direction,
@@ -101,11 +104,6 @@ impl RowBlock {
     pub fn row(&self, at: usize) -> RowRef<'_> {
         self.layout.read_image(self.rows.get(at))
     }
-
-    /// Bytes of its keys and rows.
-    pub fn bytes(&self) -> usize {
-        self.keys.bytes() + self.rows.bytes()
-    }
 }
 
 fn as_bytes(bound: &Bound<Key>) -> Bound<&[u8]> {
@@ -115,10 +113,10 @@ fn as_bytes(bound: &Bound<Key>) -> Bound<&[u8]> {
 impl RangeCursor {
     pub(crate) fn new(
         store: Arc<TableStore>,
-        own: Arc<Own>,
+        own: &Own,
         snapshot: Snapshot,
         guard: Arc<SnapshotGuard>,
-        cancel: Option<Arc<Cancel>>,
+        cancel: Arc<Cancel>,
         of: RangeOf<'_>,
     ) -> Result<RangeCursor, EngineError> {
         let mut waiting = store.segments().overlapping(of.from, of.to, snapshot.ts);
@@ -133,9 +131,9 @@ impl RangeCursor {
         }
         Ok(RangeCursor {
             store,
-            own,
             snapshot,
             cancel,
+            failed: None,
             from: of.from.map(Key::from),
             to: of.to.map(Key::from),
             direction: of.direction,
@@ -156,22 +154,29 @@ impl RangeCursor {
         RowBlock { layout: Arc::clone(&self.store.layout), keys: ByteList::default(), rows: ByteList::default() }
     }
 
-    /// About how many rows of segments are still to come, dead ones too; rows of the delta are not counted.
-    pub fn rows_in_segments(&self) -> u64 {
-        let (from, to) = (as_bytes(&self.from), as_bytes(&self.to));
-        let all = self.waiting.iter().chain(&self.own.ingested);
-        all.map(|live| live.segment.blocks_between(from, to).len() as u64).sum()
-    }
-
-    /// Replaces what is in `block` by the next rows, at most `rows_max`; none after the last. Errors: `Canceled`, and what reading
-    /// segments can give.
+    /// Replaces what is in `block` by the next rows: at most `rows_max`, and about [`BLOCK_BYTES_MAX`] of them; none after the last.
+    /// Errors: `Canceled`, and what reading segments can give. After an error there are no more rows to be had: every further call
+    /// gives it again.
     pub fn next(&mut self, block: &mut RowBlock, rows_max: usize) -> Result<(), EngineError> {
-        if self.cancel.as_ref().is_some_and(|cancel| cancel.is_set()) {
-            return Err(EngineError::Canceled);
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
         }
         block.keys.clear();
         block.rows.clear();
-        while block.len() < rows_max {
+        let filled = self.fill(block, rows_max);
+        if let Err(error) = &filled {
+            self.failed = Some(error.clone());
+            block.keys.clear();
+            block.rows.clear();
+        }
+        filled
+    }
+
+    fn fill(&mut self, block: &mut RowBlock, rows_max: usize) -> Result<(), EngineError> {
+        while block.len() < rows_max && block.keys.bytes() + block.rows.bytes() < BLOCK_BYTES_MAX {
+            if self.cancel.is_set() {
+                return Err(EngineError::Canceled);
+            }
             if !self.choose(rows_max - block.len())? {
                 break;
             }
@@ -183,26 +188,19 @@ impl RangeCursor {
     /// Finds the next key that the delta or a segment has, into `key`; false after the last.
     fn choose(&mut self, rows: usize) -> Result<bool, EngineError> {
         if self.delta_at == self.delta.len() && self.delta_more {
-            self.read_delta(rows)?;
+            self.read_delta(rows);
         }
-        let mut found = false;
-        if self.delta_at < self.delta.len() {
+        let mut found = self.delta_at < self.delta.len();
+        if found {
             self.key.clear();
             self.key.extend_from_slice(self.delta.key(self.delta_at));
-            found = true;
         }
         let mut at = 0;
         while at < self.open.len() {
             match self.open[at].peek()? {
-                None => {
-                    self.open.remove(at);
-                }
+                None => drop(self.open.remove(at)),
                 Some(key) => {
-                    if !found || self.direction.is_before(key, &self.key) {
-                        self.key.clear();
-                        self.key.extend_from_slice(key);
-                        found = true;
-                    }
+                    offer(&mut self.key, &mut found, key, self.direction);
                     at += 1;
                 }
             }
@@ -215,28 +213,26 @@ impl RangeCursor {
             if found && self.direction.is_before(&self.key, first) {
                 break;
             }
-            let live = Arc::clone(live);
-            self.waiting.pop();
             let (from, to) = (as_bytes(&self.from), as_bytes(&self.to));
-            let mut range = SegmentRange::new(live, self.snapshot.ts, None, from, to, self.direction)?;
+            let mut range = SegmentRange::new(Arc::clone(live), self.snapshot.ts, None, from, to, self.direction)?;
+            self.waiting.pop();
             if let Some(key) = range.peek()? {
-                if !found || self.direction.is_before(key, &self.key) {
-                    self.key.clear();
-                    self.key.extend_from_slice(key);
-                    found = true;
-                }
+                offer(&mut self.key, &mut found, key, self.direction);
                 self.open.push(range);
             }
         }
-        // Of a segment some keys behind the bound may have come.
-        let is_within = match (self.direction, &self.from, &self.to) {
+        Ok(found && self.is_within())
+    }
+
+    /// Whether the key being decided is not beyond the far bound: of a segment some keys behind it may come.
+    fn is_within(&self) -> bool {
+        match (self.direction, &self.from, &self.to) {
             (Direction::Forward, _, Bound::Included(to)) => *self.key <= **to,
             (Direction::Forward, _, Bound::Excluded(to)) => *self.key < **to,
             (Direction::Backward, Bound::Included(from), _) => *self.key >= **from,
             (Direction::Backward, Bound::Excluded(from), _) => *self.key > **from,
-            (_, Bound::Unbounded, _) | (_, _, Bound::Unbounded) => true,
-        };
-        Ok(found && is_within)
+            (Direction::Forward, _, Bound::Unbounded) | (Direction::Backward, Bound::Unbounded, _) => true,
+        }
     }
 
     /// Adds the row with `key`, if there is one, and goes past the key everywhere.
@@ -271,7 +267,7 @@ impl RangeCursor {
         Ok(())
     }
 
-    fn read_delta(&mut self, rows: usize) -> Result<(), EngineError> {
+    fn read_delta(&mut self, rows: usize) {
         // Behind the last key; a range read before it has none.
         let last = (!self.delta.is_empty()).then(|| Key::from(self.delta.key(self.delta.len() - 1)));
         let behind = last.as_deref().map(Bound::Excluded);
@@ -285,6 +281,14 @@ impl RangeCursor {
         let wanted = self.wanted.as_deref();
         self.delta_more = self.store.delta.range(&self.snapshot, from, to, self.direction, n, wanted, &mut self.delta);
         self.delta_at = 0;
-        Ok(())
+    }
+}
+
+/// Makes `key` the earlier one of itself, if there is one, and `other`.
+fn offer(key: &mut Vec<u8>, found: &mut bool, other: &[u8], direction: Direction) {
+    if !*found || direction.is_before(other, key) {
+        key.clear();
+        key.extend_from_slice(other);
+        *found = true;
     }
 }

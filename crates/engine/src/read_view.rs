@@ -7,7 +7,7 @@ use catalog::{Catalog, Table};
 use delta::DeltaScan;
 use roaring::RoaringBitmap;
 use segments::{ColumnStatistics, LiveSegment, Segment};
-use txn::{Snapshot, SnapshotGuard};
+use txn::{Cancel, Snapshot, SnapshotGuard};
 use types::{CommitTs, Key, Row, TableId, arrow_form};
 
 use crate::engine::Inner;
@@ -125,9 +125,9 @@ impl TableView {
         self.store.get(key, None, &self.snapshot, &self.own)
     }
 
-    /// The rows between two keys, to be pulled block by block.
-    pub fn range(&self, of: RangeOf<'_>) -> Result<RangeCursor, EngineError> {
-        RangeCursor::new(Arc::clone(&self.store), Arc::clone(&self.own), self.snapshot, Arc::clone(&self.guard), None, of)
+    /// The rows between two keys, to be pulled block by block until `cancel` is set.
+    pub fn range(&self, of: RangeOf<'_>, cancel: Arc<Cancel>) -> Result<RangeCursor, EngineError> {
+        RangeCursor::new(Arc::clone(&self.store), &self.own, self.snapshot, Arc::clone(&self.guard), cancel, of)
     }
 
     /// Every key and row in the delta, as a checkpoint writes them.

@@ -316,7 +316,7 @@ impl Transaction {
             Some(touched) => (Arc::clone(&touched.store), Arc::clone(&touched.own)),
             None => (self.engine.store(table)?, Arc::default()),
         };
-        RangeCursor::new(store, own, self.snapshot(), Arc::clone(self.guard()), Some(Arc::clone(&self.begin.cancel)), of)
+        RangeCursor::new(store, &own, self.snapshot(), Arc::clone(self.guard()), Arc::clone(&self.begin.cancel), of)
     }
 
     /// Where the row with this key is at the statement's snapshot.

@@ -33,20 +33,34 @@ impl Segment {
         if key < &*index.min || key > &*index.max || !index.filter.may_contain(hash_bytes(key)) {
             return Ok(None);
         }
-        let block = match index.sparse.search(0..index.sparse.len(), key) {
-            Ok(block) => return Ok(Some(self.block_position(block))),
-            Err(0) => return Ok(None),
-            Err(next) => next - 1,
+        Ok(self.search(key)?.ok())
+    }
+
+    /// The position of the row with this key, dead or not, or where it would be. Costs what [`Segment::find`] does. Errors: as
+    /// [`Segment::read_group`].
+    pub(crate) fn search(&self, key: &[u8]) -> Result<std::result::Result<u32, u32>> {
+        if key < self.min_key() {
+            return Ok(Err(0));
+        }
+        if key > self.max_key() {
+            return Ok(Err(self.rows()));
+        }
+        let sparse = &self.sidecar.keys.sparse;
+        let block = match sparse.search(0..sparse.len(), key) {
+            Ok(block) => return Ok(Ok(self.block_position(block))),
+            Err(next) => next.saturating_sub(1),
         };
         let (group, rows) = self.block_rows(block);
         let found = match self.cached_keys(group)? {
-            Some(keys) => keys.search(rows, key).ok(),
+            Some(keys) => keys.search(rows, key),
             None => {
                 let keys = self.read_keys(group, rows.clone())?;
-                keys.search(0..keys.len(), key).ok().map(|row| rows.start + row)
+                let found = keys.search(0..keys.len(), key);
+                found.map(|row| rows.start + row).map_err(|row| rows.start + row)
             }
         };
-        Ok(found.map(|row| self.starts[group] + row as u32))
+        let position = |row: usize| self.starts[group] + row as u32;
+        Ok(found.map(position).map_err(position))
     }
 
     /// The group that a block of sparse keys is in, and its rows there.

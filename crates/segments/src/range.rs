@@ -258,30 +258,4 @@ impl Segment {
             Bound::Excluded(key) => self.search(key)?.unwrap_or_else(|at| at),
         })
     }
-
-    /// The position of a key, or where it would be.
-    fn search(&self, key: &[u8]) -> Result<std::result::Result<u32, u32>> {
-        if key < self.min_key() {
-            return Ok(Err(0));
-        }
-        if key > self.max_key() {
-            return Ok(Err(self.rows()));
-        }
-        let sparse = &self.sidecar.keys.sparse;
-        let block = match sparse.search(0..sparse.len(), key) {
-            Ok(block) => return Ok(Ok(self.block_position(block))),
-            Err(next) => next.saturating_sub(1),
-        };
-        let (group, rows) = self.block_rows(block);
-        let found = match self.cached_keys(group)? {
-            Some(keys) => keys.search(rows, key),
-            None => {
-                let keys = self.read_keys(group, rows.clone())?;
-                let found = keys.search(0..keys.len(), key);
-                found.map(|row| rows.start + row).map_err(|row| rows.start + row)
-            }
-        };
-        let position = |row: usize| self.starts[group] + row as u32;
-        Ok(found.map(position).map_err(position))
-    }
 }

@@ -354,7 +354,8 @@ impl World {
         self.compare(&view, &state, "a held view")?;
         if self.ranges.len() < 4 {
             let wish = Wish::random(&mut self.random, &state);
-            let range = HeldRange::new(&wish, &state, |number, of| view.table(self.tables[number].id)?.range(of))?;
+            let range =
+                HeldRange::new(&wish, &state, |number, of| view.table(self.tables[number].id)?.range(of, Arc::default()))?;
             self.ranges.push(range);
         }
         let at = self.random.random_range(0..self.ranges.len());

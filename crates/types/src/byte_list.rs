@@ -29,11 +29,6 @@ impl ByteList {
         &self.bytes[start..self.ends[at]]
     }
 
-    /// The last one.
-    pub fn last(&self) -> Option<&[u8]> {
-        self.len().checked_sub(1).map(|last| self.get(last))
-    }
-
     /// Adds one.
     pub fn push(&mut self, bytes: &[u8]) {
         self.push_with(|out| out.extend_from_slice(bytes));
@@ -59,11 +54,8 @@ mod tests {
     #[test]
     fn a_list_gives_back_what_was_pushed() {
         let mut list = ByteList::default();
-        assert_eq!((list.is_empty(), list.last()), (true, None));
-        for bytes in [&b"abc"[..], b"", b"d"] {
-            list.push(bytes);
-            assert_eq!(list.last(), Some(bytes));
-        }
+        assert!(list.is_empty());
+        [&b"abc"[..], b"", b"d"].iter().for_each(|bytes| list.push(bytes));
         assert_eq!((list.get(0), list.get(1), list.get(2), list.len(), list.bytes()), (&b"abc"[..], &b""[..], &b"d"[..], 3, 4));
         list.clear();
         assert!(list.is_empty());

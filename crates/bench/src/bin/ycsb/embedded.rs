@@ -3,18 +3,11 @@
 use bench::Progress;
 use colonnade::{Connection, Database, Error, Statement, Value};
 
-use crate::store::{FIELDS, Failure, Fields, Sql, Store, copy_chunks};
+use crate::store::{FIELDS, Failure, Fields, Statements, Store, copy_chunks};
 
 pub(crate) struct Embedded {
     connection: Connection,
-    statements: Option<Statements>,
-}
-
-struct Statements {
-    read: Statement,
-    update: Vec<Statement>,
-    insert: Statement,
-    scan: Statement,
+    statements: Option<Statements<Statement>>,
 }
 
 fn failure(error: &Error) -> Failure {
@@ -28,13 +21,13 @@ impl Embedded {
         Ok(Embedded { connection, statements: None })
     }
 
-    fn query(&mut self, of: fn(&Statements) -> &Statement, values: &[Value]) -> Result<u64, Failure> {
+    fn query(&mut self, of: fn(&Statements<Statement>) -> &Statement, values: &[Value]) -> Result<u64, Failure> {
         let statement = of(self.statements.as_ref().ok_or("the statements are not prepared")?);
         let rows = self.connection.query_prepared(statement, values).map_err(|error| failure(&error))?;
         Ok(rows.len() as u64)
     }
 
-    fn execute(&mut self, of: impl Fn(&Statements) -> &Statement, values: &[Value]) -> Result<u64, Failure> {
+    fn execute(&mut self, of: impl Fn(&Statements<Statement>) -> &Statement, values: &[Value]) -> Result<u64, Failure> {
         let statement = of(self.statements.as_ref().ok_or("the statements are not prepared")?);
         self.connection.execute_prepared(statement, values).map_err(|error| failure(&error))
     }
@@ -52,14 +45,8 @@ impl Store for Embedded {
     }
 
     fn prepare(&mut self) -> Result<(), Failure> {
-        let sql = Sql::new('$');
-        let mut prepare = |sql: &str| self.connection.prepare(sql).map_err(|error| failure(&error));
-        self.statements = Some(Statements {
-            read: prepare(&sql.read)?,
-            update: sql.update.iter().map(|sql| prepare(sql)).collect::<Result<_, _>>()?,
-            insert: prepare(&sql.insert)?,
-            scan: prepare(&sql.scan)?,
-        });
+        let prepare = |sql: &str| self.connection.prepare(sql).map_err(|error| failure(&error));
+        self.statements = Some(Statements::prepare(prepare)?);
         Ok(())
     }
 

@@ -73,6 +73,27 @@ impl Sql {
     }
 }
 
+/// The statements as a connection has prepared them.
+pub(crate) struct Statements<S> {
+    pub(crate) read: S,
+    pub(crate) update: Vec<S>,
+    pub(crate) insert: S,
+    pub(crate) scan: S,
+}
+
+impl<S> Statements<S> {
+    /// Parameters are written `$1`, `$2`, ... Errors: those of `prepare`.
+    pub(crate) fn prepare(mut prepare: impl FnMut(&str) -> Result<S, Failure>) -> Result<Statements<S>, Failure> {
+        let sql = Sql::new('$');
+        Ok(Statements {
+            read: prepare(&sql.read)?,
+            update: sql.update.iter().map(|sql| prepare(sql)).collect::<Result<_, _>>()?,
+            insert: prepare(&sql.insert)?,
+            scan: prepare(&sql.scan)?,
+        })
+    }
+}
+
 /// Values for fields: pieces of random text.
 pub(crate) struct Fields {
     pool: String,

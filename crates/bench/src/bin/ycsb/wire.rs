@@ -6,20 +6,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
-use crate::store::{FIELDS, Failure, Fields, Sql, Store, copy_chunks};
+use crate::store::{FIELDS, Failure, Fields, Statements, Store, copy_chunks};
 
 pub(crate) struct Wire {
     session: Session,
-    statements: Option<Statements>,
+    statements: Option<Statements<Statement>>,
     /// Last: the connection's task ends after the session.
     runtime: Runtime,
-}
-
-struct Statements {
-    read: Statement,
-    update: Vec<Statement>,
-    insert: Statement,
-    scan: Statement,
 }
 
 impl Wire {
@@ -30,13 +23,13 @@ impl Wire {
         Ok(Wire { session, statements: None, runtime })
     }
 
-    fn query(&self, of: fn(&Statements) -> &Statement, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Failure> {
+    fn query(&self, of: fn(&Statements<Statement>) -> &Statement, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Failure> {
         let statement = of(self.statements.as_ref().ok_or("the statements are not prepared")?);
         let rows = self.runtime.block_on(self.session.client().query(statement, values));
         Ok(rows.map_err(|error| bench::describe(&error))?.len() as u64)
     }
 
-    fn execute(&self, of: impl Fn(&Statements) -> &Statement, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Failure> {
+    fn execute(&self, of: impl Fn(&Statements<Statement>) -> &Statement, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Failure> {
         let statement = of(self.statements.as_ref().ok_or("the statements are not prepared")?);
         let rows = self.runtime.block_on(self.session.client().execute(statement, values));
         Ok(rows.map_err(|error| bench::describe(&error))?)
@@ -53,17 +46,10 @@ impl Store for Wire {
     }
 
     fn prepare(&mut self) -> Result<(), Failure> {
-        let sql = Sql::new('$');
-        let prepare = |sql: &str| {
+        self.statements = Some(Statements::prepare(|sql| {
             let prepared = self.runtime.block_on(self.session.client().prepare(sql));
-            prepared.map_err(|error| format!("prepare {sql}: {}", bench::describe(&error)))
-        };
-        self.statements = Some(Statements {
-            read: prepare(&sql.read)?,
-            update: sql.update.iter().map(|sql| prepare(sql)).collect::<Result<_, _>>()?,
-            insert: prepare(&sql.insert)?,
-            scan: prepare(&sql.scan)?,
-        });
+            Ok(prepared.map_err(|error| format!("prepare {sql}: {}", bench::describe(&error)))?)
+        })?);
         Ok(())
     }
 
