@@ -59,7 +59,7 @@ struct Rewriter {
 }
 
 /// The node a subquery is an expression of, as far as it is rewritten.
-struct Host<'r> {
+struct ExpressionRewriter<'r> {
     rewriter: &'r mut Rewriter,
     /// Its input, with the columns made so far.
     input: LogicalPlan,
@@ -90,7 +90,7 @@ impl Rewriter {
         let inputs = node.inputs();
         let [input] = inputs.as_slice() else { return Ok(Transformed::no(node)) };
         let names = NamePreserver::new(&node);
-        let mut host = Host {
+        let mut expressions = ExpressionRewriter {
             rewriter: self,
             input: (*input).clone(),
             is_filter: matches!(node, LogicalPlan::Filter(_)),
@@ -102,14 +102,14 @@ impl Rewriter {
         let mut exprs = Vec::new();
         for expr in node.expressions() {
             let name = names.save(&expr);
-            let done = host.root(expr)?.update_data(|expr| name.restore(expr));
+            let done = expressions.root(expr)?.update_data(|expr| name.restore(expr));
             changed |= done.transformed;
             exprs.push(done.data);
         }
         if !changed {
             return Ok(Transformed::no(node));
         }
-        let plan = node.with_new_exprs(exprs, vec![host.input])?;
+        let plan = node.with_new_exprs(exprs, vec![expressions.input])?;
         // What passes on its input's columns shows those it had.
         if plan.schema().fields().len() == shown.len() {
             return Ok(Transformed::yes(plan));
@@ -164,7 +164,7 @@ fn condition_above(node: LogicalPlan) -> LogicalPlan {
     }
 }
 
-impl Host<'_> {
+impl ExpressionRewriter<'_> {
     /// An expression of the node itself. The conditions of a WHERE are rewritten one by one: where one is true is all that counts.
     fn root(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
         if !self.is_filter {
@@ -193,7 +193,7 @@ impl Host<'_> {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
                 let left = self.condition(*left)?;
-                let right = self.behind(op, &left.data, |host| host.condition(*right))?;
+                let right = self.behind(op, &left.data, |this| this.condition(*right))?;
                 let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
                 Ok(Transformed::new_transformed(both, left.transformed || right.transformed))
             }
@@ -210,7 +210,7 @@ impl Host<'_> {
             Expr::Case(case) => return self.case(case),
             Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
                 let left = self.expr(*left)?;
-                let right = self.behind(op, &left.data, |host| host.expr(*right))?;
+                let right = self.behind(op, &left.data, |this| this.expr(*right))?;
                 let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
                 return Ok(Transformed::new_transformed(both, left.transformed || right.transformed));
             }
@@ -263,7 +263,7 @@ impl Host<'_> {
                 Some(operand) => operand.as_ref().clone().eq(when.data.clone()),
                 None => when.data.clone(),
             };
-            let then = self.guarded(Expr::IsTrue(Box::new(test.clone())), |host| host.expr(*then))?;
+            let then = self.guarded(Expr::IsTrue(Box::new(test.clone())), |this| this.expr(*then))?;
             changed |= when.transformed || then.transformed;
             branches.push((Box::new(when.data), Box::new(then.data)));
             if !references::has_subqueries(&test)? {

@@ -47,7 +47,7 @@ impl fmt::Debug for DynamicFilters {
 
 impl PhysicalOptimizerRule for DynamicFilters {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if !may_go_astray(plan.as_ref(), false) {
+        if !is_ambiguous(plan.as_ref(), false) {
             return self.0.optimize(plan, config);
         }
         let children =
@@ -65,13 +65,13 @@ impl PhysicalOptimizerRule for DynamicFilters {
 }
 
 /// Whether a filter of `plan`, or of a node above it, may be taken for one on another column on its way down.
-fn may_go_astray(plan: &dyn ExecutionPlan, from_above: bool) -> bool {
+fn is_ambiguous(plan: &dyn ExecutionPlan, from_above: bool) -> bool {
     let renames = plan.is::<ProjectionExec>();
-    if from_above && renames && has_twins(&plan.schema()) {
+    if from_above && renames && has_duplicate_names(&plan.schema()) {
         return true;
     }
     plan.children().into_iter().enumerate().any(|(side, child)| {
-        from_above && has_twins(&child.schema()) || may_go_astray(child.as_ref(), from_above || makes_filter(plan, side))
+        from_above && has_duplicate_names(&child.schema()) || is_ambiguous(child.as_ref(), from_above || makes_filter(plan, side))
     })
 }
 
@@ -83,7 +83,7 @@ fn makes_filter(plan: &dyn ExecutionPlan, side: usize) -> bool {
     }
 }
 
-fn has_twins(schema: &Schema) -> bool {
+fn has_duplicate_names(schema: &Schema) -> bool {
     let mut names = HashSet::new();
     !schema.fields().iter().all(|field| names.insert(field.name()))
 }

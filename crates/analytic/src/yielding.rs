@@ -54,7 +54,7 @@ impl PhysicalOptimizerRule for YieldingJoins {
 /// The plan with join conditions that end it once it is to stop.
 pub(crate) fn stoppable(plan: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc<dyn ExecutionPlan>> {
     let asking = |filter: &JoinFilter| {
-        let expression = Arc::new(Asking { inner: Arc::clone(filter.expression()), stop: stop.clone() });
+        let expression = Arc::new(CancelCheckExpr { inner: Arc::clone(filter.expression()), stop: stop.clone() });
         JoinFilter::new(expression, filter.column_indices().to_vec(), Arc::clone(filter.schema()))
     };
     plan.transform_up(|node| {
@@ -76,32 +76,32 @@ pub(crate) fn stoppable(plan: Arc<dyn ExecutionPlan>, stop: &Stop) -> Result<Arc
 
 /// A condition that is an error once its query is to stop.
 #[derive(Debug)]
-struct Asking {
+struct CancelCheckExpr {
     inner: Arc<dyn PhysicalExpr>,
     stop: Stop,
 }
 
-impl PartialEq for Asking {
-    fn eq(&self, other: &Asking) -> bool {
+impl PartialEq for CancelCheckExpr {
+    fn eq(&self, other: &CancelCheckExpr) -> bool {
         self.inner.eq(&other.inner)
     }
 }
 
-impl Eq for Asking {}
+impl Eq for CancelCheckExpr {}
 
-impl Hash for Asking {
+impl Hash for CancelCheckExpr {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.inner.hash(state);
     }
 }
 
-impl fmt::Display for Asking {
+impl fmt::Display for CancelCheckExpr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
     }
 }
 
-impl PhysicalExpr for Asking {
+impl PhysicalExpr for CancelCheckExpr {
     fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
         self.inner.return_field(schema)
     }
@@ -117,7 +117,7 @@ impl PhysicalExpr for Asking {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
         let inner = children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.inner));
-        Ok(Arc::new(Asking { inner, stop: self.stop.clone() }))
+        Ok(Arc::new(CancelCheckExpr { inner, stop: self.stop.clone() }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

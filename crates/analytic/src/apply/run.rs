@@ -74,9 +74,9 @@ impl ExtensionPlanner for Planner {
             Some(guard) => Some(planner.create_physical_expr(guard, logical.schema(), session, context)?),
             None => None,
         };
-        let work =
-            Work { names, template: Arc::clone(&apply.template), session: session.clone(), memo: Mutex::new(Memo::default()) };
-        Ok(Some(Arc::new(ApplyExec::new(Arc::clone(input), keys, guard, Arc::new(work), apply))))
+        let runner =
+            SubqueryRunner { names, template: Arc::clone(&apply.template), session: session.clone(), memo: Mutex::new(Memo::default()) };
+        Ok(Some(Arc::new(ApplyExec::new(Arc::clone(input), keys, guard, Arc::new(runner), apply))))
     }
 }
 
@@ -98,7 +98,7 @@ impl Memo {
 }
 
 /// What all partitions share.
-struct Work {
+struct SubqueryRunner {
     /// What the subquery calls each key, and the field it has in the input.
     names: Vec<(Column, FieldRef)>,
     template: Arc<LogicalPlan>,
@@ -106,7 +106,7 @@ struct Work {
     memo: Mutex<Memo>,
 }
 
-impl Work {
+impl SubqueryRunner {
     /// The subquery's value for every row that `wanted` is true for, NULL for the others.
     async fn values(&self, keys: &[ArrayRef], wanted: Option<&BooleanArray>, rows: usize, schema: &Schema) -> Result<ArrayRef> {
         let column = schema.fields().len() - 1;
@@ -174,7 +174,7 @@ struct ApplyExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
     guard: Option<Arc<dyn PhysicalExpr>>,
-    work: Arc<Work>,
+    runner: Arc<SubqueryRunner>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
 }
@@ -184,17 +184,17 @@ impl ApplyExec {
         input: Arc<dyn ExecutionPlan>,
         keys: Vec<Arc<dyn PhysicalExpr>>,
         guard: Option<Arc<dyn PhysicalExpr>>,
-        work: Arc<Work>,
+        runner: Arc<SubqueryRunner>,
         apply: &Apply,
     ) -> ApplyExec {
-        ApplyExec::over(input, keys, guard, work, Arc::clone(UserDefinedLogicalNode::schema(apply).inner()))
+        ApplyExec::over(input, keys, guard, runner, Arc::clone(UserDefinedLogicalNode::schema(apply).inner()))
     }
 
     fn over(
         input: Arc<dyn ExecutionPlan>,
         keys: Vec<Arc<dyn PhysicalExpr>>,
         guard: Option<Arc<dyn PhysicalExpr>>,
-        work: Arc<Work>,
+        runner: Arc<SubqueryRunner>,
         schema: SchemaRef,
     ) -> ApplyExec {
         let below = input.properties();
@@ -204,7 +204,7 @@ impl ApplyExec {
             below.emission_type,
             below.boundedness,
         ));
-        ApplyExec { input, keys, guard, work, schema, properties }
+        ApplyExec { input, keys, guard, runner, schema, properties }
     }
 }
 
@@ -252,7 +252,7 @@ impl ExecutionPlan for ApplyExec {
         match <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) {
             Ok([input]) => {
                 let (keys, guard) = (self.keys.clone(), self.guard.clone());
-                Ok(Arc::new(ApplyExec::over(input, keys, guard, Arc::clone(&self.work), Arc::clone(&self.schema))))
+                Ok(Arc::new(ApplyExec::over(input, keys, guard, Arc::clone(&self.runner), Arc::clone(&self.schema))))
             }
             Err(children) => Err(errors::raise(SqlError::bug(format!("an Apply of {} inputs", children.len())))),
         }
@@ -265,9 +265,9 @@ impl ExecutionPlan for ApplyExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
         let (keys, guard) = (self.keys.clone(), self.guard.clone());
-        let (work, schema) = (Arc::clone(&self.work), Arc::clone(&self.schema));
+        let (runner, schema) = (Arc::clone(&self.runner), Arc::clone(&self.schema));
         let batches = input.then(move |batch| {
-            let (keys, guard, work, schema) = (keys.clone(), guard.clone(), Arc::clone(&work), Arc::clone(&schema));
+            let (keys, guard, runner, schema) = (keys.clone(), guard.clone(), Arc::clone(&runner), Arc::clone(&schema));
             async move {
                 let batch = batch?;
                 let values = keys
@@ -279,7 +279,7 @@ impl ExecutionPlan for ApplyExec {
                     None => None,
                 };
                 let wanted = wanted.as_ref().map(|wanted| as_boolean_array(wanted)).transpose()?;
-                let value = work.values(&values, wanted, batch.num_rows(), &schema).await?;
+                let value = runner.values(&values, wanted, batch.num_rows(), &schema).await?;
                 let columns = batch.columns().iter().cloned().chain([value]).collect();
                 Ok(RecordBatch::try_new(schema, columns)?)
             }

@@ -3,7 +3,6 @@
 //! 1. Months are added to the calendar (a day that the month does not have becomes its last), days to the date, microseconds to
 //!    the clock, in that order.
 //! 2. Infinite dates and timestamps stay infinite. What leaves the range is 22008.
-//!
 //! 3. Of a timestamptz the calendar and the clock are those of the session's time zone: a day may have 23 hours.
 //!
 //! Source: PostgreSQL 15, `timestamp.c`, `date.c`.
