@@ -276,8 +276,32 @@ fn case_of(case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
         branches.push((when, result(then)));
     }
     let else_expr = else_expr.map(&mut result);
-    let case = Expr::Case(Case { expr: None, when_then_expr: branches, else_expr });
+    let case = Case { expr: None, when_then_expr: branches, else_expr };
+    let case = if t == SqlType::Bool { branching(case)? } else { Expr::Case(case) };
     Ok(Transformed::yes(cast_udf::known_as(case, t)))
+}
+
+/// A CASE of booleans that stays one: DataFusion writes it with AND and OR, which compute branches that are not taken. Where those may fail
+/// it is one of integers.
+fn branching(mut case: Case) -> Result<Expr> {
+    let conditional =
+        case.when_then_expr.iter().enumerate().flat_map(|(at, (when, then))| (at > 0).then_some(when).into_iter().chain([then]));
+    let mut may_fail = false;
+    for expr in conditional.chain(&case.else_expr) {
+        may_fail |= expr.exists(|expr| {
+            Ok(!matches!(
+                expr,
+                Expr::Column(_) | Expr::Literal(..) | Expr::BinaryExpr(_) | Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_)
+            ))
+        })?;
+    }
+    if !may_fail {
+        return Ok(Expr::Case(case));
+    }
+    for result in case.when_then_expr.iter_mut().map(|(_, then)| then).chain(&mut case.else_expr) {
+        **result = to_type(std::mem::take(result.as_mut()), Some(SqlType::Bool), SqlType::Int4);
+    }
+    Ok(to_type(Expr::Case(case), Some(SqlType::Int4), SqlType::Bool))
 }
 
 fn settle_cast(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
