@@ -10,7 +10,7 @@
 //!    [`Apply`](node::Apply), which adds the subquery's value to its input as a column.
 //! 2. `EXISTS`, `IN`, `ANY` and `ALL` are scalar subqueries over aggregates by then, and keep their three values.
 //! 3. It is run only where its value is asked for: not in a branch of CASE that is not taken, nor behind AND, OR and COALESCE where what
-//!    stands before settles them.
+//!    stands before settles them (`guards`).
 //! 4. It is done when a plan has its tables and parameters, before it is optimized: nothing is optimized across an Apply but the columns
 //!    and conditions of its input.
 //!
@@ -22,20 +22,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, NullEquality, Result};
+use datafusion::common::{Column, DFSchema, Result};
 use datafusion::functions_aggregate::bool_and_or::bool_or_udaf;
 use datafusion::functions_aggregate::count::count_udaf;
-use datafusion::logical_expr::expr::{Exists, InSubquery, ScalarFunction, SetComparison, SetQuantifier};
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Case, Expr, ExprSchemable, Extension, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
-    Projection, Sort, Subquery, lit,
+    BinaryExpr, Case, Expr, ExprSchemable, Extension, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
+    Sort, Subquery, lit,
 };
 use datafusion::scalar::ScalarValue;
 
 use self::node::{Apply, Key};
 
+mod guards;
 mod node;
 mod references;
 mod run;
@@ -68,7 +69,7 @@ struct ExpressionRewriter<'r> {
     takes_scalars: bool,
     /// The columns of the input that have other names there than subqueries know them by.
     hidden: HashMap<Column, Column>,
-    /// What is true where the expression looked at is computed.
+    /// What is true where the expression looked at is computed: each may only be computed where those before it are true.
     guards: Vec<Expr>,
 }
 
@@ -81,7 +82,7 @@ impl Rewriter {
         if !references::has_subquery(&node)? {
             return Ok(Transformed::no(node));
         }
-        let mut node = condition_above(node);
+        let mut node = condition_above(node)?;
         let shown = node.schema().columns();
         let mut hidden = HashMap::new();
         if let LogicalPlan::Sort(sort) = &mut node {
@@ -140,27 +141,17 @@ fn outer_columns_of_keys(sort: &mut Sort) -> Result<HashMap<Column, Column>> {
     Ok(hidden)
 }
 
-/// An inner join's condition with subqueries, above the join.
-fn condition_above(node: LogicalPlan) -> LogicalPlan {
-    match node {
-        LogicalPlan::Join(Join { filter: Some(condition), join_type: JoinType::Inner, left, right, on, schema, .. }) => {
-            let join = Join {
-                filter: None,
-                join_type: JoinType::Inner,
-                left,
-                right,
-                on,
-                schema,
-                join_constraint: datafusion::logical_expr::JoinConstraint::On,
-                null_equality: NullEquality::NullEqualsNothing,
-                null_aware: false,
-            };
-            match Filter::try_new(condition, Arc::new(LogicalPlan::Join(join))) {
-                Ok(filter) => LogicalPlan::Filter(filter),
-                Err(_) => unreachable!("a join's condition is boolean"),
-            }
-        }
-        other => other,
+/// An inner join's condition with subqueries, above the join. Errors: the condition is not boolean.
+fn condition_above(node: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Join(mut join) = node else { return Ok(node) };
+    if join.join_type != JoinType::Inner {
+        return Ok(LogicalPlan::Join(join));
+    }
+    let condition = join.filter.take();
+    let join = LogicalPlan::Join(join);
+    match condition {
+        Some(condition) => Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(join))?)),
+        None => Ok(join),
     }
 }
 
@@ -188,119 +179,12 @@ impl ExpressionRewriter<'_> {
         Ok(if changed { Transformed::yes(all) } else { Transformed::no(all) })
     }
 
-    /// A part of a condition that counts only where it is true: a side of AND or OR.
-    fn condition(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
-        match expr {
-            Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
-                let left = self.condition(*left)?;
-                let right = self.behind(op, &left.data, |this| this.condition(*right))?;
-                let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
-                Ok(Transformed::new_transformed(both, left.transformed || right.transformed))
-            }
-            Expr::InSubquery(is_in) if !is_in.negated => self.condition_in(is_in, false),
-            other => self.expr(other),
-        }
-    }
-
-    fn expr(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
-        if !references::has_subqueries(&expr)? {
-            return Ok(Transformed::no(expr));
-        }
-        let inner = match expr {
-            Expr::Case(case) => return self.case(case),
-            Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
-                let left = self.expr(*left)?;
-                let right = self.behind(op, &left.data, |this| this.expr(*right))?;
-                let both = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
-                return Ok(Transformed::new_transformed(both, left.transformed || right.transformed));
-            }
-            Expr::ScalarFunction(call) if call.func.short_circuits() => return self.first_known(call),
-            other => other.map_children(|inner| self.expr(inner))?,
-        };
-        let done = match inner.data {
-            Expr::ScalarSubquery(subquery) => self.scalar(subquery)?,
-            Expr::Exists(exists) => self.exists(exists)?,
-            Expr::InSubquery(is_in) => self.embedded_in(is_in)?,
-            Expr::SetComparison(comparison) => self.set_comparison(comparison)?,
-            other => Transformed::no(other),
-        };
-        Ok(Transformed::new_transformed(done.data, done.transformed || inner.transformed))
-    }
-
-    /// The right side of AND or OR: computed where the left does not settle it.
-    fn behind(
-        &mut self,
-        op: Operator,
-        left: &Expr,
-        right: impl FnOnce(&mut Self) -> Result<Transformed<Expr>>,
-    ) -> Result<Transformed<Expr>> {
-        let left = Box::new(left.clone());
-        self.guarded(if op == Operator::And { Expr::IsNotFalse(left) } else { Expr::IsNotTrue(left) }, right)
-    }
-
-    /// Does `work` where `guard` is true. One that is to become a join is none, since it is not known yet what it will be.
-    fn guarded<T>(&mut self, guard: Expr, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let before = self.guards.len();
-        if !references::has_subqueries(&guard)? {
-            self.guards.push(guard);
-        }
-        let done = work(self);
-        self.guards.truncate(before);
-        done
-    }
-
-    fn case(&mut self, Case { expr, when_then_expr, else_expr }: Case) -> Result<Transformed<Expr>> {
-        let before = self.guards.len();
-        let mut changed = false;
-        let operand = expr.map(|expr| self.expr(*expr)).transpose()?.map(|done| {
-            changed |= done.transformed;
-            Box::new(done.data)
-        });
-        let mut branches = Vec::with_capacity(when_then_expr.len());
-        for (when, then) in when_then_expr {
-            let when = self.expr(*when)?;
-            let test = match &operand {
-                Some(operand) => operand.as_ref().clone().eq(when.data.clone()),
-                None => when.data.clone(),
-            };
-            let then = self.guarded(Expr::IsTrue(Box::new(test.clone())), |this| this.expr(*then))?;
-            changed |= when.transformed || then.transformed;
-            branches.push((Box::new(when.data), Box::new(then.data)));
-            if !references::has_subqueries(&test)? {
-                self.guards.push(Expr::IsNotTrue(Box::new(test)));
-            }
-        }
-        let last = else_expr.map(|last| self.expr(*last)).transpose();
-        self.guards.truncate(before);
-        let last = last?.map(|done| {
-            changed |= done.transformed;
-            Box::new(done.data)
-        });
-        Ok(Transformed::new_transformed(Expr::Case(Case::new(operand, branches, last)), changed))
-    }
-
-    /// COALESCE: an argument is computed where all before it are NULL.
-    fn first_known(&mut self, mut call: ScalarFunction) -> Result<Transformed<Expr>> {
-        let before = self.guards.len();
-        let mut changed = false;
-        for arg in &mut call.args {
-            let done = self.expr(std::mem::take(arg))?;
-            changed |= done.transformed;
-            *arg = done.data;
-            if !references::has_subqueries(arg)? {
-                self.guards.push(Expr::IsNull(Box::new(arg.clone())));
-            }
-        }
-        self.guards.truncate(before);
-        Ok(Transformed::new_transformed(Expr::ScalarFunction(call), changed))
-    }
-
     fn scalar(&mut self, subquery: Subquery) -> Result<Transformed<Expr>> {
         if !references::is_correlated(&subquery.subquery)? {
             return self.alone(subquery, Expr::ScalarSubquery);
         }
         if self.takes_scalars
-            && shape::is_scalar(&subquery.subquery)?
+            && shape::is_scalar(&subquery.subquery, self.guards.is_empty())?
             && let Some(inner) = self.joinable(&subquery)?
         {
             let inner = with_value_named(inner)?;
@@ -428,8 +312,7 @@ impl ExpressionRewriter<'_> {
         let name = format!("\u{1}apply{}", self.rewriter.made);
         self.rewriter.made += 1;
         let input = std::mem::replace(&mut self.input, LogicalPlan::EmptyRelation(empty()));
-        let guard = conjunction(self.guards.iter().cloned());
-        let apply = Apply::new(input, keys, guard, Arc::new(template), name)?;
+        let apply = Apply::new(input, keys, self.guards.clone(), Arc::new(template), name)?;
         let column = Expr::Column(apply.column());
         self.input = LogicalPlan::Extension(Extension { node: Arc::new(apply) });
         Ok(column)

@@ -25,8 +25,9 @@ pub(super) struct Key {
 pub(super) struct Apply {
     pub(super) input: LogicalPlan,
     pub(super) keys: Vec<Key>,
-    /// Where the value is asked for: the subquery is not run for other rows. Everywhere if there is none.
-    pub(super) guard: Option<Expr>,
+    /// Where the value is asked for: the subquery is not run for other rows, nor are the keys computed there. Each is computed where those
+    /// before it are true.
+    pub(super) guards: Vec<Expr>,
     /// The subquery, of one column. It is no input: rules leave it as it is until it is run.
     pub(super) template: Arc<LogicalPlan>,
     name: String,
@@ -37,7 +38,7 @@ impl Apply {
     pub(super) fn new(
         input: LogicalPlan,
         keys: Vec<Key>,
-        guard: Option<Expr>,
+        guards: Vec<Expr>,
         template: Arc<LogicalPlan>,
         name: String,
     ) -> Result<Apply> {
@@ -50,7 +51,7 @@ impl Apply {
         let mut fields: Vec<_> = input.schema().iter().map(|(table, field)| (table.cloned(), Arc::clone(field))).collect();
         fields.push((None, Arc::new(value)));
         let schema = Arc::new(DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?);
-        Ok(Apply { input, keys, guard, template, name, schema })
+        Ok(Apply { input, keys, guards, template, name, schema })
     }
 
     /// The column it adds.
@@ -79,7 +80,7 @@ impl UserDefinedLogicalNodeCore for Apply {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        self.keys.iter().map(|key| &key.value).chain(&self.guard).cloned().collect()
+        self.keys.iter().map(|key| &key.value).chain(&self.guards).cloned().collect()
     }
 
     /// Conditions on other columns hold before as they do after.
@@ -95,9 +96,9 @@ impl UserDefinedLogicalNodeCore for Apply {
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Apply> {
         let mut exprs = exprs.into_iter();
         let keys = self.keys.iter().zip(&mut exprs).map(|(key, value)| Key { name: key.name.clone(), value }).collect();
-        let guard = exprs.next();
+        let guards = exprs.collect();
         match <[LogicalPlan; 1]>::try_from(inputs) {
-            Ok([input]) => Apply::new(input, keys, guard, Arc::clone(&self.template), self.name.clone()),
+            Ok([input]) => Apply::new(input, keys, guards, Arc::clone(&self.template), self.name.clone()),
             Err(inputs) => Err(errors::raise(SqlError::bug(format!("an Apply of {} inputs", inputs.len())))),
         }
     }
@@ -106,7 +107,7 @@ impl UserDefinedLogicalNodeCore for Apply {
         let schema = self.input.schema();
         let mut needed: BTreeSet<usize> =
             output_columns.iter().copied().filter(|column| *column < schema.fields().len()).collect();
-        for expr in self.keys.iter().map(|key| &key.value).chain(&self.guard) {
+        for expr in self.keys.iter().map(|key| &key.value).chain(&self.guards) {
             for column in expr.column_refs() {
                 needed.insert(schema.maybe_index_of_column(column)?);
             }

@@ -1,15 +1,18 @@
-//! Running it: for each batch, the subquery's value for each key, found once.
+//! Running it: for each batch, the subquery's value for each key.
 //!
-//! 1. A value is remembered for its key, in [`MEMO_BYTES_MAX`] for all partitions of one Apply together; beyond that it forgets all.
+//! 1. A value is remembered for its key, in [`MEMO_BYTES_MAX`] for all partitions of one Apply together, of the memory that queries
+//!    have together. What has no room makes it forget all; then a value is found again. Partitions do not wait for one another.
+//!    Of a volatile subquery nothing is remembered.
 //! 2. The subquery is planned again for each key: its constants are then the key's, and it is pruned by them.
-//! 3. A row for which the guard is not true gets NULL.
+//! 3. A row for which not all guards are true gets NULL, and no key is computed for it.
 //! 4. No row is NULL, two rows are 21000.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_empty_array};
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array, new_empty_array, new_null_array};
+use arrow::compute::{filter_record_batch, take};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use async_trait::async_trait;
@@ -18,6 +21,7 @@ use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Column, Result};
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{ExprSchemable, LogicalPlan, UserDefinedLogicalNode};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
@@ -70,29 +74,49 @@ impl ExtensionPlanner for Planner {
             let (_, field) = key.value.to_field(logical.schema())?;
             names.push((key.name.clone(), field));
         }
-        let guard = match &apply.guard {
-            Some(guard) => Some(planner.create_physical_expr(guard, logical.schema(), session, context)?),
-            None => None,
+        let guards = apply.guards.iter().map(|guard| planner.create_physical_expr(guard, logical.schema(), session, context));
+        let guards = guards.collect::<Result<Vec<_>>>()?;
+        let memo = match is_volatile(&apply.template)? {
+            true => None,
+            false => Some(Mutex::new(Memo::new(&session.task().runtime_env().memory_pool))),
         };
-        let runner =
-            SubqueryRunner { names, template: Arc::clone(&apply.template), session: session.clone(), memo: Mutex::new(Memo::default()) };
-        Ok(Some(Arc::new(ApplyExec::new(Arc::clone(input), keys, guard, Arc::new(runner), apply))))
+        let runner = Arc::new(SubqueryRunner { names, template: Arc::clone(&apply.template), session: session.clone(), memo });
+        let schema = Arc::clone(UserDefinedLogicalNode::schema(apply).inner());
+        Ok(Some(Arc::new(ApplyExec::new(Arc::clone(input), keys, guards, runner, schema))))
     }
 }
 
-#[derive(Default)]
+/// Whether the subquery may have another value for the same key.
+fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.is_volatile();
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })
+    })?;
+    Ok(found)
+}
+
 struct Memo {
     values: HashMap<Box<[u8]>, ScalarValue>,
-    bytes: usize,
+    memory: MemoryReservation,
 }
 
 impl Memo {
+    fn new(pool: &Arc<dyn MemoryPool>) -> Memo {
+        Memo { values: HashMap::new(), memory: MemoryConsumer::new("subquery values").register(pool) }
+    }
+
     fn insert(&mut self, key: &[u8], value: ScalarValue) {
         let bytes = ENTRY_BYTES + key.len() + value.size();
-        if self.bytes + bytes > MEMO_BYTES_MAX {
-            *self = Memo::default();
+        if self.memory.size() + bytes > MEMO_BYTES_MAX || self.memory.try_grow(bytes).is_err() {
+            self.values = HashMap::new();
+            self.memory.free();
+            if self.memory.try_grow(bytes).is_err() {
+                return;
+            }
         }
-        self.bytes += bytes;
         self.values.insert(key.into(), value);
     }
 }
@@ -103,12 +127,13 @@ struct SubqueryRunner {
     names: Vec<(Column, FieldRef)>,
     template: Arc<LogicalPlan>,
     session: StatementSession,
-    memo: Mutex<Memo>,
+    /// `None`: nothing is remembered, since the subquery is volatile.
+    memo: Option<Mutex<Memo>>,
 }
 
 impl SubqueryRunner {
-    /// The subquery's value for every row that `wanted` is true for, NULL for the others.
-    async fn values(&self, keys: &[ArrayRef], wanted: Option<&BooleanArray>, rows: usize, schema: &Schema) -> Result<ArrayRef> {
+    /// The subquery's value for every row.
+    async fn values(&self, keys: &[ArrayRef], rows: usize, schema: &Schema) -> Result<ArrayRef> {
         let column = schema.fields().len() - 1;
         if rows == 0 {
             return Ok(new_empty_array(schema.field(column).data_type()));
@@ -122,19 +147,17 @@ impl SubqueryRunner {
         };
         let mut found = Vec::with_capacity(rows);
         for row in 0..rows {
-            if wanted.is_some_and(|wanted| wanted.is_null(row) || !wanted.value(row)) {
-                found.push(ScalarValue::try_from(schema.field(column).data_type())?);
-                continue;
-            }
             let encoded = encoded.as_ref().map(|rows| rows.row(row));
             let key = encoded.as_ref().map_or(&[][..], |row| row.as_ref());
-            let known = self.memo.lock().values.get(key).cloned();
+            let known = self.memo.as_ref().and_then(|memo| memo.lock().values.get(key).cloned());
             found.push(match known {
                 Some(value) => value,
                 None => {
                     let values = keys.iter().map(|key| ScalarValue::try_from_array(key, row)).collect::<Result<Vec<_>>>()?;
                     let value = self.run(values, schema).await?;
-                    self.memo.lock().insert(key, value.clone());
+                    if let Some(memo) = &self.memo {
+                        memo.lock().insert(key, value.clone());
+                    }
                     value
                 }
             });
@@ -173,7 +196,7 @@ impl SubqueryRunner {
 struct ApplyExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
-    guard: Option<Arc<dyn PhysicalExpr>>,
+    guards: Vec<Arc<dyn PhysicalExpr>>,
     runner: Arc<SubqueryRunner>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
@@ -183,17 +206,7 @@ impl ApplyExec {
     fn new(
         input: Arc<dyn ExecutionPlan>,
         keys: Vec<Arc<dyn PhysicalExpr>>,
-        guard: Option<Arc<dyn PhysicalExpr>>,
-        runner: Arc<SubqueryRunner>,
-        apply: &Apply,
-    ) -> ApplyExec {
-        ApplyExec::over(input, keys, guard, runner, Arc::clone(UserDefinedLogicalNode::schema(apply).inner()))
-    }
-
-    fn over(
-        input: Arc<dyn ExecutionPlan>,
-        keys: Vec<Arc<dyn PhysicalExpr>>,
-        guard: Option<Arc<dyn PhysicalExpr>>,
+        guards: Vec<Arc<dyn PhysicalExpr>>,
         runner: Arc<SubqueryRunner>,
         schema: SchemaRef,
     ) -> ApplyExec {
@@ -204,7 +217,7 @@ impl ApplyExec {
             below.emission_type,
             below.boundedness,
         ));
-        ApplyExec { input, keys, guard, runner, schema, properties }
+        ApplyExec { input, keys, guards, runner, schema, properties }
     }
 }
 
@@ -238,7 +251,7 @@ impl ExecutionPlan for ApplyExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        for expr in self.keys.iter().chain(&self.guard) {
+        for expr in self.keys.iter().chain(&self.guards) {
             f(expr)?;
         }
         Ok(TreeNodeRecursion::Continue)
@@ -251,8 +264,8 @@ impl ExecutionPlan for ApplyExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) {
             Ok([input]) => {
-                let (keys, guard) = (self.keys.clone(), self.guard.clone());
-                Ok(Arc::new(ApplyExec::over(input, keys, guard, Arc::clone(&self.runner), Arc::clone(&self.schema))))
+                let (keys, guards) = (self.keys.clone(), self.guards.clone());
+                Ok(Arc::new(ApplyExec::new(input, keys, guards, Arc::clone(&self.runner), Arc::clone(&self.schema))))
             }
             Err(children) => Err(errors::raise(SqlError::bug(format!("an Apply of {} inputs", children.len())))),
         }
@@ -264,26 +277,50 @@ impl ExecutionPlan for ApplyExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        let (keys, guard) = (self.keys.clone(), self.guard.clone());
+        let (keys, guards): (Arc<[_]>, Arc<[_]>) = (self.keys.as_slice().into(), self.guards.as_slice().into());
         let (runner, schema) = (Arc::clone(&self.runner), Arc::clone(&self.schema));
         let batches = input.then(move |batch| {
-            let (keys, guard, runner, schema) = (keys.clone(), guard.clone(), Arc::clone(&runner), Arc::clone(&schema));
+            let (keys, guards) = (Arc::clone(&keys), Arc::clone(&guards));
+            let (runner, schema) = (Arc::clone(&runner), Arc::clone(&schema));
             async move {
                 let batch = batch?;
-                let values = keys
-                    .iter()
-                    .map(|key| key.evaluate(&batch)?.into_array(batch.num_rows()))
-                    .collect::<Result<Vec<ArrayRef>>>()?;
-                let wanted = match &guard {
-                    Some(guard) => Some(guard.evaluate(&batch)?.into_array(batch.num_rows())?),
-                    None => None,
-                };
-                let wanted = wanted.as_ref().map(|wanted| as_boolean_array(wanted)).transpose()?;
-                let value = runner.values(&values, wanted, batch.num_rows(), &schema).await?;
-                let columns = batch.columns().iter().cloned().chain([value]).collect();
+                let (rows, wanted) = where_true(&guards, &batch)?;
+                let keys = keys.iter().map(|key| key.evaluate(&wanted)?.into_array(wanted.num_rows()));
+                let keys = keys.collect::<Result<Vec<ArrayRef>>>()?;
+                let values = runner.values(&keys, wanted.num_rows(), &schema).await?;
+                let values = spread(&values, &rows, batch.num_rows())?;
+                let columns = batch.columns().iter().cloned().chain([values]).collect();
                 Ok(RecordBatch::try_new(schema, columns)?)
             }
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
     }
+}
+
+/// The rows for which all guards are true: their numbers, and they.
+fn where_true(guards: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<(Vec<usize>, RecordBatch)> {
+    let mut rows: Vec<usize> = (0..batch.num_rows()).collect();
+    let mut batch = batch.clone();
+    for guard in guards {
+        let passed = guard.evaluate(&batch)?.into_array(batch.num_rows())?;
+        let passed = as_boolean_array(&passed)?;
+        rows = rows.into_iter().zip(passed).filter_map(|(row, passed)| (passed == Some(true)).then_some(row)).collect();
+        batch = filter_record_batch(&batch, passed)?;
+    }
+    Ok((rows, batch))
+}
+
+/// The values at these of `count` rows, NULL at the others.
+fn spread(values: &ArrayRef, rows: &[usize], count: usize) -> Result<ArrayRef> {
+    if rows.len() == count {
+        return Ok(Arc::clone(values));
+    }
+    if rows.is_empty() {
+        return Ok(new_null_array(values.data_type(), count));
+    }
+    let mut from = vec![None; count];
+    for (at, row) in rows.iter().enumerate() {
+        from[*row] = Some(at as u64);
+    }
+    Ok(take(values, &UInt64Array::from(from), None)?)
 }

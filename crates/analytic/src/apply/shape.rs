@@ -35,16 +35,17 @@ pub(super) fn is_chain(plan: &LogicalPlan) -> Result<bool> {
     chain(plan, &|_| true)
 }
 
-/// Whether a scalar subquery can be a left join with its groups.
-pub(super) fn is_scalar(plan: &LogicalPlan) -> Result<bool> {
+/// Whether a scalar subquery can be a left join with its groups. `everywhere`: its value is asked for in all rows of the query around it,
+/// so what is computed from their columns may be computed for all of them.
+pub(super) fn is_scalar(plan: &LogicalPlan, everywhere: bool) -> Result<bool> {
     match plan {
-        LogicalPlan::Projection(projection) => {
-            Ok(!projection.expr.iter().any(Expr::contains_outer) && nothing_beyond(plan)? && is_scalar(&projection.input)?)
-        }
+        LogicalPlan::Projection(projection) => Ok(!projection.expr.iter().any(Expr::contains_outer)
+            && nothing_beyond(plan)?
+            && is_scalar(&projection.input, everywhere)?),
         LogicalPlan::Aggregate(Aggregate { input, group_expr, aggr_expr, .. }) => Ok(group_expr.is_empty()
             && !aggr_expr.iter().any(Expr::contains_outer)
             && nothing_beyond(plan)?
-            && chain(input, &is_equality)?),
+            && chain(input, &|condition| is_equality(condition, everywhere))?),
         _ => Ok(false),
     }
 }
@@ -83,16 +84,20 @@ fn nothing_beyond(node: &LogicalPlan) -> Result<bool> {
     Ok(true)
 }
 
-/// `column = outer`, either way round, the column maybe cast.
-fn is_equality(condition: &Expr) -> bool {
+/// `column = outer`, either way round, the column maybe cast; unless `everywhere`, the outer side too is a column.
+fn is_equality(condition: &Expr, everywhere: bool) -> bool {
     let is_column = |expr: &Expr| match expr {
         Expr::Column(_) => true,
         Expr::Cast(Cast { expr, .. }) => matches!(expr.as_ref(), Expr::Column(_)),
         _ => false,
     };
+    let is_outer = |expr: &Expr| match everywhere {
+        true => !expr.any_column_refs(),
+        false => matches!(expr, Expr::OuterReferenceColumn(..)),
+    };
     match condition {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-            is_column(left) && !right.any_column_refs() || is_column(right) && !left.any_column_refs()
+            is_column(left) && is_outer(right) || is_column(right) && is_outer(left)
         }
         _ => false,
     }
