@@ -17,6 +17,7 @@ use crate::names;
 
 pub(crate) mod aggregates;
 mod order;
+mod own;
 mod predicates;
 mod series;
 mod using;
@@ -54,7 +55,7 @@ impl VisitorMut for Preparation<'_> {
             values::unify(rows);
         }
         flow(refuse(query).and_then(|()| using::order(query)))?;
-        order::bind(query, self.depth == 1);
+        flow(order::bind(query, self.depth == 1))?;
         flow(limits(query))
     }
 

@@ -12,55 +12,86 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Ident, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, Value,
-    ValueWithSpan, VisitMut, VisitorMut,
+    Distinct, Expr, Ident, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
+    Value, ValueWithSpan,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use types::SqlError;
 
+use super::own;
 use super::using::table_name;
 use crate::names::{self, folded};
 
 /// Binds the names in ORDER BY. `outermost`: the query is nobody's subquery.
-pub(super) fn bind(query: &mut Query, outermost: bool) {
+pub(super) fn bind(query: &mut Query, outermost: bool) -> Result<(), SqlError> {
     let (SetExpr::Select(select), Some(OrderBy { kind: OrderByKind::Expressions(items), .. })) =
         (query.body.as_mut(), &mut query.order_by)
     else {
-        return;
+        return Ok(());
     };
-    // A key that was there before orders nothing, and DataFusion's DISTINCT ON fails of it.
     if matches!(select.distinct, Some(Distinct::On(_))) {
-        let mut seen = Vec::new();
-        items.retain(|item| {
-            let is_new = !seen.contains(&item.expr);
-            seen.push(item.expr.clone());
-            is_new
-        });
+        keep_first(items);
     }
     let aliases = renamed(select);
-    if aliases.is_empty() {
-        return;
-    }
-    let only = match select.from.as_slice() {
-        [from] if from.joins.is_empty() => table_name(&from.relation),
-        _ => None,
-    };
-    let mut names = Names { aliases: &aliases, table: only.as_ref(), depth: 0, met: false };
-    for item in items.iter_mut().filter(|item| !stands_alone(&item.expr)) {
-        let _ = VisitMut::visit(&mut item.expr, &mut names);
-    }
-    if !names.met || select.from.is_empty() {
-        return;
+    if aliases.is_empty() || !qualify(items, select, &aliases) || select.from.is_empty() {
+        return Ok(());
     }
     let around = match outermost {
         true => None,
         false => match named(select, &aliases) {
             Some(items) => Some(items),
             // Its columns are not known here.
-            None => return,
+            None => return Ok(()),
         },
     };
-    for item in items.iter_mut() {
+    hide(items, select, &aliases);
+    match around {
+        Some(items) => put_around(query, items),
+        None => Ok(()),
+    }
+}
+
+/// A key that was there before orders nothing, and DataFusion's DISTINCT ON fails of it.
+fn keep_first(items: &mut Vec<OrderByExpr>) {
+    let mut seen = Vec::new();
+    items.retain(|item| {
+        let is_new = !seen.contains(&item.expr);
+        seen.push(item.expr.clone());
+        is_new
+    });
+}
+
+/// Writes the names that output columns have too with their table, where they are in expressions and there is one table only.
+/// Whether there are any.
+fn qualify(items: &mut [OrderByExpr], select: &Select, aliases: &HashMap<String, usize>) -> bool {
+    let table = match select.from.as_slice() {
+        [from] if from.joins.is_empty() => table_name(&from.relation),
+        _ => None,
+    };
+    let mut met = false;
+    for item in items.iter_mut().filter(|item| !stands_alone(&item.expr)) {
+        let _ = own::visit_mut(&mut item.expr, |expr| {
+            let name = match expr {
+                Expr::Identifier(name) => Some(&*name),
+                Expr::CompoundIdentifier(parts) => parts.last(),
+                _ => None,
+            };
+            if name.is_some_and(|name| aliases.contains_key(&folded(name))) {
+                met = true;
+                if let (Expr::Identifier(name), Some(table)) = (&*expr, &table) {
+                    *expr = Expr::CompoundIdentifier(vec![table.clone(), name.clone()]);
+                }
+            }
+            ControlFlow::<()>::Continue(())
+        });
+    }
+    met
+}
+
+/// Gives these output columns their other names, in the list and where they stand alone in ORDER BY.
+fn hide(items: &mut [OrderByExpr], select: &mut Select, aliases: &HashMap<String, usize>) {
+    for item in items {
         if let Expr::Identifier(ident) = &mut item.expr
             && let Some(at) = aliases.get(&folded(ident))
         {
@@ -73,9 +104,6 @@ pub(super) fn bind(query: &mut Query, outermost: bool) {
         {
             *alias = hidden(alias, at);
         }
-    }
-    if let Some(items) = around {
-        put_around(query, items);
     }
 }
 
@@ -97,17 +125,18 @@ fn named(select: &mut Select, aliases: &HashMap<String, usize>) -> Option<Vec<Se
 }
 
 /// `SELECT items FROM (query)`.
-fn put_around(query: &mut Query, items: Vec<SelectItem>) {
+fn put_around(query: &mut Query, items: Vec<SelectItem>) -> Result<(), SqlError> {
     let text = format!("SELECT 1 FROM (SELECT 1) AS \"{ORDERED}\"");
     let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text).and_then(|mut parser| parser.parse_query());
-    let Ok(mut around) = parsed else { return };
-    if let SetExpr::Select(select) = around.body.as_mut()
-        && let [TableWithJoins { relation: TableFactor::Derived { subquery, .. }, .. }] = select.from.as_mut_slice()
-    {
-        select.projection = items;
-        std::mem::swap(subquery.as_mut(), query);
-        std::mem::swap(query, &mut around);
-    }
+    let mut around = parsed.map_err(|error| SqlError::bug(error.to_string()))?;
+    let SetExpr::Select(select) = around.body.as_mut() else { return Err(SqlError::bug("SELECT is not a select")) };
+    let [TableWithJoins { relation: TableFactor::Derived { subquery, .. }, .. }] = select.from.as_mut_slice() else {
+        return Err(SqlError::bug("FROM (SELECT 1) is not a subquery"));
+    };
+    select.projection = items;
+    std::mem::swap(subquery.as_mut(), query);
+    std::mem::swap(query, &mut around);
+    Ok(())
 }
 
 /// What a query with an ORDER BY is called in the one around it: no user's name.
@@ -150,45 +179,4 @@ fn renamed(select: &Select) -> HashMap<String, usize> {
         }
     }
     found
-}
-
-struct Names<'a> {
-    aliases: &'a HashMap<String, usize>,
-    /// The only table, if there is one.
-    table: Option<&'a Ident>,
-    depth: usize,
-    /// Whether a name in an expression is that of an output column.
-    met: bool,
-}
-
-impl VisitorMut for Names<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let name = match expr {
-            Expr::Identifier(name) => Some(&*name),
-            Expr::CompoundIdentifier(parts) => parts.last(),
-            _ => None,
-        };
-        if self.depth == 0
-            && let Some(name) = name
-            && self.aliases.contains_key(&folded(name))
-        {
-            self.met = true;
-            if let (Expr::Identifier(name), Some(table)) = (&*expr, self.table) {
-                *expr = Expr::CompoundIdentifier(vec![table.clone(), name.clone()]);
-            }
-        }
-        ControlFlow::Continue(())
-    }
 }

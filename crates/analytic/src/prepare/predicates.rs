@@ -16,6 +16,8 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use types::SqlError;
 
+use super::own;
+
 /// The name of what IN compares with: no user's.
 const SET: &str = "\u{1}set";
 
@@ -24,43 +26,24 @@ const VALUE: &str = "\u{1}value";
 
 /// Rewrites the predicates over subqueries in an item of a SELECT list, not those inside subqueries.
 pub(super) fn as_values(expr: &mut Expr) -> Result<(), SqlError> {
-    struct Predicates(usize);
-    impl VisitorMut for Predicates {
-        type Break = SqlError;
-
-        fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
-            self.0 += 1;
-            ControlFlow::Continue(())
+    let found = own::visit_mut(expr, |expr| {
+        if !matches!(expr, Expr::Exists { .. } | Expr::InSubquery { .. }) {
+            return ControlFlow::Continue(());
         }
-
-        fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
-            self.0 -= 1;
-            ControlFlow::Continue(())
-        }
-
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
-            if self.0 > 0 || !matches!(expr, Expr::Exists { .. } | Expr::InSubquery { .. }) {
-                return ControlFlow::Continue(());
+        let done = match std::mem::replace(expr, Expr::value(Value::Null)) {
+            Expr::Exists { subquery, negated } => exists(*subquery).map(|value| not_if(negated, value)),
+            Expr::InSubquery { expr, subquery, negated } => is_in(*expr, *subquery).map(|value| not_if(negated, value)),
+            other => Ok(other),
+        };
+        match done {
+            Ok(value) => {
+                *expr = value;
+                ControlFlow::Continue(())
             }
-            let taken = std::mem::replace(expr, Expr::value(Value::Null));
-            let done = match taken {
-                Expr::Exists { subquery, negated } => exists(*subquery).map(|value| not_if(negated, value)),
-                Expr::InSubquery { expr, subquery, negated } => is_in(*expr, *subquery).map(|value| not_if(negated, value)),
-                other => Ok(other),
-            };
-            match done {
-                Ok(value) => {
-                    *expr = value;
-                    ControlFlow::Continue(())
-                }
-                Err(error) => ControlFlow::Break(error),
-            }
+            Err(error) => ControlFlow::Break(error),
         }
-    }
-    match VisitMut::visit(expr, &mut Predicates(0)) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
+    });
+    found.break_value().map_or(Ok(()), Err)
 }
 
 /// Rewrites `IN (SELECT ..)` where a condition tells NULL from false: below NOT, CASE, IS NULL, =, ... It may stay as it is as a

@@ -10,15 +10,15 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::functions_aggregate::all_default_aggregate_functions;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArguments, GroupByExpr, Ident, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef,
-    TableFactor, TableFunctionArgs, TableWithJoins, Visit, Visitor,
+    TableFactor, TableFunctionArgs, TableWithJoins, Visit, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use types::SqlError;
 
+use super::aggregates::is_aggregate;
 use crate::names;
 
 /// The function, and its column.
@@ -38,14 +38,14 @@ pub(super) fn to_from(select: &mut Select) -> Result<(), SqlError> {
     }
     let column = Expr::CompoundIdentifier(vec![Ident::with_quote('"', ALIAS), Ident::new(SERIES)]);
     let Expr::Function(function) = std::mem::replace(call, column) else { return Err(SqlError::bug("a call is a function")) };
-    if mentions(&function, &|expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_))) {
+    if mentions(&function, |expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_))) {
         return Err(refused("arguments that are no constants"));
     }
     if select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_))) {
         return Err(refused("*"));
     }
     let plain = matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty()) && select.having.is_none();
-    if !plain || mentions(&select.projection, &is_grouping) {
+    if !plain || mentions(&select.projection, is_grouping) {
         return Err(refused("aggregates"));
     }
     select.from.push(relation(function)?);
@@ -60,25 +60,12 @@ fn is_series(expr: &Expr) -> bool {
     matches!(expr, Expr::Function(function) if names::last(&function.name).is_some_and(|name| name == SERIES))
 }
 
-/// An aggregate or a window function.
 fn is_grouping(expr: &Expr) -> bool {
-    let Expr::Function(function) = expr else { return false };
-    let Some(name) = names::last(&function.name) else { return false };
-    function.over.is_some()
-        || expr::arrow_driver::aggregate_function(&name).is_some()
-        || all_default_aggregate_functions().iter().any(|f| f.name() == name || f.aliases().contains(&name))
+    matches!(expr, Expr::Function(function) if function.over.is_some() || is_aggregate(function))
 }
 
-fn mentions(node: &impl Visit, wanted: &dyn Fn(&Expr) -> bool) -> bool {
-    struct Search<'a>(&'a dyn Fn(&Expr) -> bool);
-    impl Visitor for Search<'_> {
-        type Break = ();
-
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            if (self.0)(expr) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        }
-    }
-    node.visit(&mut Search(wanted)).is_break()
+fn mentions(node: &impl Visit, wanted: impl Fn(&Expr) -> bool) -> bool {
+    visit_expressions(node, |expr| if wanted(expr) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }).is_break()
 }
 
 /// `generate_series(..) AS "\u{1}series" (generate_series)`

@@ -17,11 +17,12 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     ExcludeSelectItem, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, OrderBy, OrderByKind, Query,
-    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut,
     WildcardAdditionalOptions,
 };
 use types::SqlError;
 
+use super::own;
 use super::predicates::{expression, substitute};
 use crate::names::folded;
 
@@ -263,32 +264,12 @@ fn find<'m>(merged: &'m [Merged], ident: &Ident) -> Option<&'m Merged> {
 
 /// Puts merged columns where their names are, not in subqueries: those may have columns of the same names.
 fn name<T: VisitMut>(node: &mut T, merged: &[Merged]) {
-    struct Names<'m> {
-        merged: &'m [Merged],
-        depth: usize,
-    }
-    impl VisitorMut for Names<'_> {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-            self.depth += 1;
-            ControlFlow::Continue(())
+    let _ = own::visit_mut(node, |expr| {
+        if let Expr::Identifier(ident) = expr
+            && let Some(merged) = find(merged, ident)
+        {
+            *expr = merged.value.clone();
         }
-
-        fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-            self.depth -= 1;
-            ControlFlow::Continue(())
-        }
-
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if self.depth == 0
-                && let Expr::Identifier(ident) = expr
-                && let Some(merged) = find(self.merged, ident)
-            {
-                *expr = merged.value.clone();
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let _ = VisitMut::visit(node, &mut Names { merged, depth: 0 });
+        ControlFlow::<()>::Continue(())
+    });
 }
