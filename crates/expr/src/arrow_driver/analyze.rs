@@ -143,7 +143,12 @@ fn unite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             match wanted {
                 Some(t) => {
                     let from = if is_open(field.data_type()) { None } else { arrow_form::sql_type_of(field) };
-                    to_type(column, from, *t).alias(field.name())
+                    // What is text already gets a field that says so: DataFusion wants the same of all branches.
+                    let cast = match (from, t) {
+                        (Some(SqlType::Varchar(_)), SqlType::Text) => cast_udf::cast_expr(column, *t),
+                        _ => to_type(column, from, *t),
+                    };
+                    cast.alias(field.name())
                 }
                 _ => column,
             }
