@@ -212,7 +212,7 @@ mod ids {
 
         pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<SqlType, D::Error> {
             let name = String::deserialize(d)?;
-            SqlType::from_name(&name).ok_or_else(|| de::Error::custom(format!("unknown type \"{name}\"")))
+            SqlType::from_shown(&name).ok_or_else(|| de::Error::custom(format!("unknown type \"{name}\"")))
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::function::Arg;
 mod aggregates;
 mod analyze;
 mod cast_udf;
-mod intervals;
+mod equality;
 mod limits;
 mod nested;
 mod planner;

@@ -184,8 +184,8 @@ impl<'a> Decoder<'a> {
                 SqlType::Numeric { precision, scale }
             }
             8 => SqlType::Text,
-            9 => SqlType::Varchar(parameter),
-            10 => SqlType::Char(parameter),
+            9 if parameter > 0 => SqlType::Varchar(parameter),
+            10 if parameter > 0 => SqlType::Char(parameter),
             11 => SqlType::Bytea,
             12 => SqlType::Date,
             13 => SqlType::Time,

@@ -101,7 +101,7 @@ pub fn field(name: impl Into<String>, t: SqlType, nullable: bool) -> Field {
 /// The SQL type of a field: what its metadata says if that fits its Arrow type, else [`sql_type`] of the latter.
 pub fn sql_type_of(field: &Field) -> Option<SqlType> {
     let plain = sql_type(field.data_type());
-    let named = field.metadata().get(TYPE_KEY).and_then(|name| SqlType::from_name(name));
+    let named = field.metadata().get(TYPE_KEY).and_then(|name| SqlType::from_shown(name));
     match (named, plain) {
         (Some(named), Some(plain)) if named.is_string() && plain == SqlType::Text => Some(named),
         (Some(named), _) if data_type(named) == *field.data_type() => Some(named),

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::{SqlError, SqlState};
+
 /// The type of a column, a parameter or an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SqlType {
@@ -30,7 +32,7 @@ pub enum SqlType {
     Text,
     /// `character varying(n)`, n in characters
     Varchar(u32),
-    /// `character(n)`, blank-padded, n in characters; 0 is `bpchar`: of any length, as expressions of several lengths have it
+    /// `character(n)`, blank-padded, n in characters; 0 is of any length, as expressions of several lengths are: no column's type
     Char(u32),
     /// `bytea`
     Bytea,
@@ -47,6 +49,9 @@ pub enum SqlType {
     /// `uuid`
     Uuid,
 }
+
+/// How `char` of any length is shown. As a user's name of a type it is `text`.
+const ANY_LENGTH: &str = "bpchar";
 
 /// The greatest n of `varchar(n)` and `char(n)`: PostgreSQL's.
 const CHARACTERS_MAX: u32 = 10_485_760;
@@ -142,7 +147,6 @@ impl SqlType {
             "character varying" | "varchar" | "char varying" => SqlType::Varchar(length(None)?),
             "character" | "char" => SqlType::Char(length(Some(1))?),
             "bpchar" if arguments.is_empty() => SqlType::Text,
-            "bpchar" if arguments == [0] => SqlType::Char(0),
             "bpchar" => SqlType::Char(length(None)?),
             // Only microseconds are kept, so a coarser precision is not this type.
             "time" | "time without time zone" if is_micros(&arguments) => SqlType::Time,
@@ -167,6 +171,28 @@ impl SqlType {
             "uuid" => SqlType::Uuid,
             _ => return None,
         })
+    }
+
+    /// The type that is shown as `name`.
+    pub fn from_shown(name: &str) -> Option<SqlType> {
+        if name == ANY_LENGTH { Some(SqlType::Char(0)) } else { SqlType::from_name(name) }
+    }
+
+    /// The error for the name of a string type with a length that there is not; `None` if it is another name.
+    pub fn length_error(name: &str) -> Option<SqlError> {
+        let lower = name.trim().to_ascii_lowercase();
+        let (head, length) = lower.strip_suffix(')')?.split_once('(')?;
+        let kind = match head.trim_end() {
+            "character varying" | "varchar" | "char varying" => "varchar",
+            "character" | "char" | "bpchar" => "char",
+            _ => return None,
+        };
+        let message = match length.trim().parse::<u64>() {
+            Ok(0) => format!("length for type {kind} must be at least 1"),
+            Ok(_) => format!("length for type {kind} cannot exceed {CHARACTERS_MAX}"),
+            Err(_) => "invalid type modifier".to_owned(),
+        };
+        Some(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message))
     }
 
     /// The name without length or precision, as most of PostgreSQL's messages have it.
@@ -230,12 +256,12 @@ impl SqlType {
 }
 
 impl fmt::Display for SqlType {
-    /// The name `format_type` gives, e.g. `character varying(10)`.
+    /// The name `format_type` gives, e.g. `character varying(10)`. [`SqlType::from_shown`] reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             SqlType::NUMERIC => f.write_str(self.base_name()),
             SqlType::Numeric { precision, scale } => write!(f, "{}({precision},{scale})", self.base_name()),
-            SqlType::Char(0) => f.write_str("bpchar(0)"),
+            SqlType::Char(0) => f.write_str(ANY_LENGTH),
             SqlType::Varchar(n) | SqlType::Char(n) => write!(f, "{}({n})", self.base_name()),
             _ => f.write_str(self.base_name()),
         }
@@ -270,7 +296,7 @@ mod tests {
             SqlType::Interval,
             SqlType::Uuid,
         ] {
-            assert_eq!(SqlType::from_name(&t.to_string()), Some(t), "{t}");
+            assert_eq!(SqlType::from_shown(&t.to_string()), Some(t), "{t}");
         }
     }
 
@@ -291,6 +317,8 @@ mod tests {
             ("char", Some(SqlType::Char(1))),
             ("bpchar", Some(SqlType::Text)),
             ("bpchar(4)", Some(SqlType::Char(4))),
+            ("bpchar(0)", None),
+            ("char(0)", None),
             ("float(24)", Some(SqlType::Float4)),
             ("float(25)", Some(SqlType::Float8)),
             ("double  precision", Some(SqlType::Float8)),

@@ -1,7 +1,7 @@
 //! What the planner could not settle while it built expressions, settled on the finished plan.
 //!
 //! `settle_constants`, before DataFusion's type coercion: string constants in IN lists, CASE, LIKE, `IS DISTINCT FROM`, UNION take the
-//! type they are compared or united with; intervals are ordered and grouped by their lengths (`intervals`), and what grouping sets
+//! type they are compared or united with; intervals and `char` of several lengths are ordered and grouped as they compare (`equality`), and what grouping sets
 //! group by is made columns. `Casts`, after it: every cast, written or implied, gets PostgreSQL's meaning.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use types::{SqlError, SqlType, arrow_form};
 
 use super::planner::{arg, compare, is_longer, own_digits, side, to_type};
 use super::read::is_open;
-use super::{cast_udf, intervals, mixed, raise, undefined_operator};
+use super::{cast_udf, equality, mixed, raise, undefined_operator};
 use crate::cast;
 use crate::function::Arg;
 use crate::rules;
@@ -40,7 +40,7 @@ pub(super) fn settle_constants(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(grouping_columns)?.data;
     let plan = rewrite(plan, open_constant)?;
     let plan = plan.transform_up_with_subqueries(unite)?.data;
-    intervals::settle(plan)
+    equality::settle(plan)
 }
 
 /// The expressions of grouping sets as columns of a projection below: their names must not change when their constants are settled.
@@ -94,7 +94,10 @@ impl AnalyzerRule for Casts {
 
 /// Applies `f` to every expression of a plan and of its subqueries, from the leaves up.
 pub(super) fn rewrite(plan: LogicalPlan, f: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
+    let mut changed = false;
     let rewritten = plan.transform_up_with_subqueries(|plan| {
+        // A new type below shows here.
+        let plan = if changed { plan.recompute_schema()? } else { plan };
         let mut schema = merge_schema(&plan.inputs());
         if let LogicalPlan::TableScan(scan) = &plan {
             schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
@@ -104,8 +107,12 @@ pub(super) fn rewrite(plan: LogicalPlan, f: impl Fn(Expr, &DFSchema) -> Result<T
             let name = names.save(&expr);
             Ok(expr.transform_up(|expr| f(expr, &schema))?.update_data(|expr| name.restore(expr)))
         })?;
-        // A new type shows in the plans above.
-        if done.transformed { done.map_data(LogicalPlan::recompute_schema) } else { Ok(done) }
+        changed |= done.transformed;
+        if done.transformed {
+            done.map_data(LogicalPlan::recompute_schema)
+        } else {
+            Ok(Transformed::new_transformed(done.data, changed))
+        }
     })?;
     Ok(rewritten.data)
 }
@@ -182,6 +189,7 @@ fn open_constant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 _ => Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
             }
         }
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if COMPARISONS.contains(&op) => late_char(*left, op, *right, schema),
         Expr::Like(mut like) => {
             // A pattern is text; so is what it is matched with.
             match arg(&like.expr, schema) {
@@ -199,6 +207,29 @@ fn open_constant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         other => Ok(Transformed::no(other)),
     }
+}
+
+const COMPARISONS: [Operator; 6] = [Operator::Eq, Operator::NotEq, Operator::Lt, Operator::LtEq, Operator::Gt, Operator::GtEq];
+
+/// A comparison of what has turned out to be `char`, with a text or a constant that was taken for one: a CASE in a subquery.
+fn late_char(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let is_char = |t: Arg| matches!(t, Some(SqlType::Char(_)));
+    let (Ok(a), Ok(b)) = (arg(&left, schema), arg(&right, schema)) else {
+        return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))));
+    };
+    let are_strings = [a, b].into_iter().flatten().all(SqlType::is_string);
+    if !are_strings || is_char(a) == is_char(b) {
+        return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))));
+    }
+    let as_written = |expr: Expr, t: Arg| match expr {
+        Expr::Cast(cast) if matches!(cast.expr.as_ref(), Expr::Literal(value, _) if cast_udf::literal(value).is_some()) => {
+            (*cast.expr, None)
+        }
+        other => (other, t),
+    };
+    let (left, a) = if is_char(a) { (left, a) } else { as_written(left, a) };
+    let (right, b) = if is_char(b) { (right, b) } else { as_written(right, b) };
+    compare(op, left, a, right, b).map(Transformed::yes)
 }
 
 /// Errors: RANGE counts from what is no number.

@@ -155,7 +155,7 @@ fn without_blanks(datum: Datum, field: Option<&FieldRef>, to: SqlType) -> Datum 
 
 /// A CASE that gives `char`, with a field that says so.
 pub(super) fn known_as(case: Expr, t: SqlType) -> Expr {
-    if matches!(t, SqlType::Char(_)) { cast_expr(case, SqlType::Char(0)) } else { case }
+    if matches!(t, SqlType::Char(_)) { cast_expr(case, t) } else { case }
 }
 
 /// The constant an open literal is as a value of type `to`, if it is one.

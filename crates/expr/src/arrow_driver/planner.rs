@@ -191,14 +191,19 @@ pub(super) fn interval_order(expr: Expr) -> Result<Expr> {
     Ok(function.call(vec![expr]))
 }
 
+/// A `char` as a text that orders, and is equal, as it does.
+pub(super) fn without_blanks(expr: Expr) -> Expr {
+    match udf::scalar_function("without_blanks") {
+        Some(function) => function.call(vec![expr]),
+        None => expr,
+    }
+}
+
 /// One operand of a comparison, as it is compared.
 pub(super) fn side(expr: Expr, t: Arg, comparison: Comparison) -> Expr {
     match comparison {
         Comparison::As(to) => to_type(expr, t, to),
-        Comparison::Blanks if matches!(t, Some(SqlType::Char(_))) => match udf::scalar_function("without_blanks") {
-            Some(function) => function.call(vec![expr]),
-            None => expr,
-        },
+        Comparison::Blanks if matches!(t, Some(SqlType::Char(_))) => without_blanks(expr),
         Comparison::Blanks => match &expr {
             Expr::Literal(ScalarValue::Utf8(Some(text)), _) => {
                 lit(ScalarValue::Utf8View(Some(text.trim_end_matches(' ').into())))

@@ -24,13 +24,16 @@ impl TypePlanner for SqlTypes {
     }
 }
 
-/// The SQL type a name in a query means. Errors: 42704 for a name of no type here.
+/// The SQL type a name in a query means. Errors: 42704 for a name of no type here, 22023 for a length there is not.
 pub fn sql_type(data_type: &DataType) -> std::result::Result<SqlType, SqlError> {
     let name = data_type.to_string();
     let plain = name.replace('"', "");
     let plain = plain.strip_prefix("pg_catalog.").unwrap_or(&plain);
     if let Some(t) = SqlType::from_name(plain) {
         return Ok(t);
+    }
+    if let Some(error) = SqlType::length_error(plain) {
+        return Err(error);
     }
     // Types of the catalog that are a text or a number to everybody else.
     match plain.to_ascii_lowercase().as_str() {

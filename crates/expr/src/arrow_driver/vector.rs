@@ -43,7 +43,8 @@ pub(super) fn cast(array: &ArrayRef, from: SqlType, to: SqlType) -> Found {
         // Values that the database wrote have their lengths already.
         (SqlType::Varchar(_) | SqlType::Text, SqlType::Text) => Some(Ok(Arc::clone(array))),
         (SqlType::Varchar(m), SqlType::Varchar(n)) if m <= n => Some(Ok(Arc::clone(array))),
-        (SqlType::Char(m), SqlType::Char(n)) if m == n || n == 0 => Some(Ok(Arc::clone(array))),
+        (SqlType::Char(m), SqlType::Char(n)) if m == n => Some(Ok(Arc::clone(array))),
+        (from, SqlType::Char(0)) if from.is_string() => Some(Ok(Arc::clone(array))),
         (SqlType::Date, SqlType::Timestamp) => {
             let days = array.as_primitive::<Date32Type>();
             let last = (calendar::TIMESTAMP_MAX / calendar::DAY) as i32;

@@ -27,6 +27,10 @@ impl Session {
         if create.columns.len() > plan.columns().len() {
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, "too many column names were specified"));
         }
+        if let Some(column) = plan.columns().iter().find(|column| column.data_type == SqlType::Char(0)) {
+            let message = format!("column \"{}\" of type bpchar, without a length, is not supported", column.name);
+            return Err(SqlError::unsupported(message).hint("Cast it to text or to character(n)."));
+        }
         let named = plan.columns().iter().enumerate().map(|(at, column)| {
             let name = create.columns.get(at).unwrap_or(&column.name);
             (name.clone(), column.data_type)

@@ -521,9 +521,8 @@ pub(crate) fn sql_type(parsed: &DataType) -> Result<SqlType, SqlError> {
         "xml",
     ];
     let head = name.split(['(', ' ', '[']).next().unwrap_or(name);
-    if matches!(head, "varchar" | "char" | "character" | "bpchar") {
-        let message = format!("length for type {head} must be at least 1 and at most 10485760");
-        return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+    if let Some(error) = SqlType::length_error(name) {
+        return Err(error);
     }
     if name.ends_with(']') || POSTGRES.contains(&head) {
         return Err(SqlError::unsupported(format!("type {name} is not supported")));
