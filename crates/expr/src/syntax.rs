@@ -18,10 +18,11 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, TimezoneInfo, TrimWhereField,
-    TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+    TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowFrameUnits, WindowSpec,
+    WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
-use types::{SqlError, SqlState, SqlType};
+use types::{Datum, SqlError, SqlState, SqlType};
 
 /// Between a function's name and the constant that is part of it.
 pub const SPECIAL: char = '@';
@@ -176,28 +177,36 @@ pub fn unwrap_number(expr: &mut Expr) {
     }
 }
 
-/// The raw numbers of a window's frame: `ROWS 1 PRECEDING`, also where they are in quotes.
+/// The raw offsets of a window's frame: `ROWS 1 PRECEDING`, also where they are in quotes.
 ///
-/// Errors: 0A000 for intervals, which Arrow adds to infinite dates and timestamps as if they were finite.
+/// Errors: an offset of ROWS or GROUPS in quotes that is no bigint (22P02), or a negative one (22013). That of RANGE is of a type that
+/// is not known yet.
 pub fn unwrap_frame(window: &mut WindowSpec) -> Result<(), SqlError> {
     let Some(frame) = &mut window.window_frame else { return Ok(()) };
-    for bound in std::iter::once(&mut frame.start_bound).chain(frame.end_bound.as_mut()) {
-        if let WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset)) = bound {
-            unwrap_number(offset);
-            // The parser reads a constant in quotes as an interval here.
-            let text = match offset.as_ref() {
-                Expr::Cast { expr, data_type: DataType::Interval { .. }, .. } => string_of(expr).map(str::to_owned),
-                _ => None,
-            };
-            match text {
-                Some(text) if text.parse::<u32>().is_ok() => **offset = Expr::value(Value::Number(text, false)),
-                Some(_) => return Err(SqlError::unsupported("RANGE with an interval as offset is not supported")),
-                None => {}
-            }
+    let is_range = matches!(frame.units, WindowFrameUnits::Range);
+    let bounds = [("starting", Some(&mut frame.start_bound)), ("ending", frame.end_bound.as_mut())];
+    for (which, bound) in bounds {
+        let Some(WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset))) = bound else { continue };
+        unwrap_number(offset);
+        // The parser reads a constant in quotes as an interval here.
+        let Expr::Cast { expr, data_type: DataType::Interval { .. }, .. } = offset.as_ref() else { continue };
+        let Some(text) = string_of(expr).map(str::to_owned) else { continue };
+        if is_range {
+            // The planner wants a number here and keeps its text, which is looked at once the type is known.
+            **offset = Expr::value(Value::Number(text, false));
+            continue;
         }
+        let Datum::Int8(rows) = types::text::parse(SqlType::Int8, &text)? else { return Err(SqlError::bug("a bigint is none")) };
+        if rows < 0 {
+            return Err(SqlError::new(INVALID_OFFSET, format!("frame {which} offset must not be negative")));
+        }
+        **offset = Expr::value(Value::Number(rows.to_string(), false));
     }
     Ok(())
 }
+
+/// `invalid_preceding_or_following_size`
+pub(crate) const INVALID_OFFSET: SqlState = SqlState(*b"22013");
 
 /// A call of a function by its name, as it is.
 pub fn call(name: &str, args: Vec<Expr>) -> Expr {

@@ -18,14 +18,14 @@ use datafusion::logical_expr::{
     WindowFrameUnits,
 };
 use datafusion::optimizer::AnalyzerRule;
-use types::{SqlError, SqlType, arrow_form};
+use types::{SqlError, SqlType, arrow_form, text};
 
 use super::planner::{arg, compare, is_longer, own_digits, side, to_type};
 use super::read::is_open;
 use super::{cast_udf, equality, mixed, raise, undefined_operator};
 use crate::cast;
 use crate::function::Arg;
-use crate::rules;
+use crate::{rules, syntax};
 
 /// Puts the rules where they belong among DataFusion's.
 pub(super) fn add(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) {
@@ -232,7 +232,7 @@ fn late_char(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result
     compare(op, left, a, right, b).map(Transformed::yes)
 }
 
-/// Errors: RANGE counts from what is no number.
+/// Errors: RANGE counts from what is no number; the offset is none of its type (22P02), or a negative one (22013).
 fn frame_offsets(WindowFunctionParams { order_by, window_frame, .. }: &WindowFunctionParams, schema: &DFSchema) -> Result<()> {
     let [key] = order_by.as_slice() else { return Ok(()) };
     let Ok(Some(t)) = arg(&key.expr, schema) else { return Ok(()) };
@@ -241,9 +241,28 @@ fn frame_offsets(WindowFunctionParams { order_by, window_frame, .. }: &WindowFun
     }
     for bound in [&window_frame.start_bound, &window_frame.end_bound] {
         let (WindowFrameBound::Preceding(offset) | WindowFrameBound::Following(offset)) = bound else { continue };
-        if cast_udf::literal(offset).is_some() && rules::numbers(t, t).is_none() {
+        let Some(offset) = cast_udf::literal(offset) else { continue };
+        if matches!(t, SqlType::Date | SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz | SqlType::Interval) {
+            // Arrow adds them to infinite dates and timestamps as if they were finite.
+            text::parse(SqlType::Interval, offset).map_err(raise)?;
+            return Err(raise(SqlError::unsupported("RANGE with an interval as offset is not supported")));
+        }
+        if rules::numbers(t, t).is_none() {
             let message = format!("RANGE with offset PRECEDING/FOLLOWING is not supported for column type {}", t.base_name());
             return Err(raise(SqlError::unsupported(message)));
+        }
+        match t {
+            // It becomes a number of the key's type.
+            SqlType::Numeric { scale, .. } if text::parse_decimal(offset).map_err(raise)?.scale > scale => {
+                let message = "RANGE with an offset of more digits behind the point than its column has is not supported";
+                return Err(raise(SqlError::unsupported(message)));
+            }
+            SqlType::Numeric { .. } => {}
+            t => drop(text::parse(t, offset).map_err(raise)?),
+        }
+        if offset.trim_start().starts_with('-') {
+            let message = "invalid preceding or following size in window function";
+            return Err(raise(SqlError::new(syntax::INVALID_OFFSET, message)));
         }
     }
     Ok(())
