@@ -324,3 +324,28 @@ fn spread(values: &ArrayRef, rows: &[usize], count: usize) -> Result<ArrayRef> {
     }
     Ok(take(values, &UInt64Array::from(from), None)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::execution::memory_pool::GreedyMemoryPool;
+
+    use super::*;
+
+    #[test]
+    fn a_memo_without_room_forgets_and_goes_on() {
+        let entry = ENTRY_BYTES + 4 + ScalarValue::Int32(Some(0)).size();
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(3 * entry));
+        let mut memo = Memo::new(&pool);
+        for key in 0..7i32 {
+            memo.insert(&key.to_le_bytes(), ScalarValue::Int32(Some(key)));
+            assert_eq!(memo.values.len(), key as usize % 3 + 1, "{key}");
+            assert_eq!(pool.reserved(), memo.values.len() * entry);
+        }
+        let taken = MemoryConsumer::new("another").register(&pool);
+        taken.try_grow(2 * entry).unwrap();
+        memo.insert(b"last", ScalarValue::Int32(None));
+        assert_eq!(memo.values.len(), 1);
+        drop(memo);
+        assert_eq!(pool.reserved(), 2 * entry);
+    }
+}
