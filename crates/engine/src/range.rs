@@ -154,7 +154,7 @@ impl RangeCursor {
         RowBlock { layout: Arc::clone(&self.store.layout), keys: ByteList::default(), rows: ByteList::default() }
     }
 
-    /// Replaces what is in `block` by the next rows: at most `rows_max`, and about [`BLOCK_BYTES_MAX`] of them; none after the last.
+    /// Replaces what is in `block` by the next rows: at most `rows_max`, and about 1 MiB of them; none after the last.
     /// Errors: `Canceled`, and what reading segments can give. After an error there are no more rows to be had: every further call
     /// gives it again.
     pub fn next(&mut self, block: &mut RowBlock, rows_max: usize) -> Result<(), EngineError> {
