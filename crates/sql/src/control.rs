@@ -36,7 +36,7 @@ impl Session {
         if commit {
             self.commit().await?;
         } else {
-            self.cursors.clear();
+            drop(self.leave_transaction());
             self.transaction.rollback(&mut self.settings);
         }
         if chain {

@@ -311,10 +311,15 @@ impl Session {
         result
     }
 
+    /// Ends what lives as long as the transaction. Returns the databases it drops: until that is dropped, nobody can connect to them.
+    pub(crate) fn leave_transaction(&mut self) -> Vec<Dropping> {
+        self.cursors.clear();
+        std::mem::take(&mut self.dropping)
+    }
+
     /// Commits whatever transaction there is and waits until it is durable.
     pub(crate) async fn commit(&mut self) -> Result<(), SqlError> {
-        self.cursors.clear();
-        let dropping = std::mem::take(&mut self.dropping);
+        let dropping = self.leave_transaction();
         let committed = match self.transaction.commit(&mut self.settings)? {
             Ending::RolledBack => Ok(()),
             Ending::Committed(commit) => Ok(commit.await?),
@@ -328,10 +333,9 @@ impl Session {
     /// is rolled back, an explicit one has failed.
     pub fn fail(&mut self) {
         self.copy = None;
-        self.dropping.clear();
         self.transaction.fail(&mut self.settings);
         if self.transaction.savepoints() == 0 {
-            self.cursors.clear();
+            drop(self.leave_transaction());
         }
     }
 
