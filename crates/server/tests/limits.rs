@@ -186,6 +186,7 @@ async fn rows_to_write_are_counted_as_memory() {
         "update t set v = repeat('x', 5000) || k::text where w = 0",
         "update t set w = 1 where w = 0 returning v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v",
         "insert into t select k + 100000, repeat(v, 100) || k::text, 0 from t",
+        "insert into t select k + 100000, v, w from t returning v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v",
     ] {
         let error = client.simple_query(text).await.expect_err(text);
         assert_eq!(error.code(), Some(&SqlState::OUT_OF_MEMORY), "{text}: {error:?}");
@@ -216,6 +217,24 @@ async fn suspended_results_are_counted_as_memory() {
     };
     assert_eq!(error.code(), Some(&SqlState::OUT_OF_MEMORY), "{error:?}");
     assert!(!portals.is_empty(), "one fits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_fetch_has_moved_its_cursor() {
+    let running = start().await;
+    let mut client = running.client().await;
+    client
+        .batch_execute("create table t (k int primary key); insert into t select x from generate_series(1, 30000) g (x)")
+        .await
+        .unwrap();
+    let transaction = client.transaction().await.unwrap();
+    transaction.batch_execute("declare c cursor for select k from t order by k").await.unwrap();
+    let portal = transaction.bind("fetch 100 from c", &[]).await.unwrap();
+    let keys = |rows: Vec<tokio_postgres::Row>| rows.iter().map(|row| row.get::<_, i32>(0)).collect::<Vec<_>>();
+    assert_eq!(keys(transaction.query_portal(&portal, 10).await.unwrap()), (1..=10).collect::<Vec<_>>());
+    assert_eq!(keys(transaction.query("fetch 1 from c", &[]).await.unwrap()), [101]);
+    transaction.batch_execute("close c").await.unwrap();
+    assert_eq!(keys(transaction.query_portal(&portal, 0).await.unwrap()), (11..=100).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]

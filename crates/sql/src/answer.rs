@@ -10,6 +10,7 @@ use types::{Datum, SqlError, SqlState};
 
 pub use crate::copy::to::CopyOut;
 use crate::cursor::Place;
+use crate::dml::modify::row_bytes;
 use crate::pg_catalog::SystemRows;
 use crate::prepare::OutputColumn;
 use crate::watch::Watch;
@@ -120,15 +121,16 @@ impl Rows {
         Rows { columns, command: "SELECT", source: Source::Query { stream, watch, sees_own }, kept: None, binary: false }
     }
 
-    /// The next rows of a cursor, at most so many.
+    /// The next rows of a cursor, at most so many, with room for those that [`Rows::hold`] keeps.
     pub(crate) fn fetched(
         columns: Arc<[OutputColumn]>,
         place: Arc<Mutex<Place>>,
         left: u64,
         binary: bool,
         watch: Option<Watch>,
+        kept: Kept,
     ) -> Rows {
-        Rows { columns, command: "FETCH", source: Source::Cursor { place, left, watch }, kept: None, binary }
+        Rows { columns, command: "FETCH", source: Source::Cursor { place, left, watch }, kept: Some(kept), binary }
     }
 
     /// Whether the values go to the client in binary form although it did not ask for it: a BINARY cursor's.
@@ -137,23 +139,39 @@ impl Rows {
     }
 
     /// Makes rows that are pulled later those of now, whatever the transaction does meanwhile: of a query that sees the
-    /// transaction's own changes, the rest is read at once, as later changes of the same rows would take their place. Errors: as
-    /// [`Rows::next`], 54000 for a rest of more than 64 MB, 53200 when all that is held is more than queries may use.
+    /// transaction's own changes, the rest is read at once, as later changes of the same rows would take their place; so is that of a
+    /// FETCH, which moves its cursor by all it asked for. Errors: as [`Rows::next`], 54000 for a rest of more than 64 MB, 53200 when all that is held is more than queries may use.
     pub async fn hold(&mut self) -> Result<(), SqlError> {
-        let Source::Query { stream, sees_own: true, .. } = &self.source else { return Ok(()) };
-        let mut kept = stream.keep("suspended results");
+        let kept = match &self.source {
+            Source::Query { stream, sees_own: true, .. } => Some(stream.keep("suspended results")),
+            Source::Cursor { .. } => self.kept.take(),
+            Source::Query { .. } | Source::Ready(_) => None,
+        };
+        let Some(mut kept) = kept else { return Ok(()) };
         let mut held = VecDeque::new();
         let mut bytes = 0;
         while let Some(batch) = self.next().await? {
-            let RowBatch::Arrow(batch) = &batch else { return Err(SqlError::bug("a query gives rows")) };
-            let batch = kept.batch(batch)?;
-            bytes += batch.get_array_memory_size();
+            let (batch, size) = match batch {
+                RowBatch::Arrow(batch) => {
+                    let batch = kept.batch(&batch)?;
+                    let size = batch.get_array_memory_size();
+                    (RowBatch::Arrow(batch), size)
+                }
+                RowBatch::Datums(rows) => {
+                    let size = rows.iter().map(|row| row_bytes(row)).sum();
+                    kept.add(size)?;
+                    (RowBatch::Datums(rows), size)
+                }
+                // Whoever made them has them all in memory.
+                RowBatch::System(rows) => (RowBatch::System(rows), 0),
+            };
+            bytes += size;
             if bytes > HELD_BYTES_MAX {
-                let message = "a suspended result that sees changes of its own transaction is larger than 64 MB";
+                let message = "a suspended result of a cursor or of changed tables is larger than 64 MB";
                 return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
                     .hint("Read it to its end at once, or before the transaction's first change."));
             }
-            held.push_back(RowBatch::Arrow(batch));
+            held.push_back(batch);
         }
         self.source = Source::Ready(held);
         self.kept = Some(kept);

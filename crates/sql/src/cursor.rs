@@ -25,8 +25,8 @@ use crate::prepare::{Kind, OutputColumn, Prepared};
 use crate::session::Session;
 use crate::watch::Watch;
 
-/// Cursors of one session: each may keep some batches and a snapshot.
-const CURSORS_MAX: usize = 1000;
+/// Cursors of one session: each is a query that runs, with a snapshot and up to four batches that nothing counts.
+const CURSORS_MAX: usize = 32;
 
 /// A session's cursors by name.
 #[derive(Default)]
@@ -148,7 +148,6 @@ fn way(direction: Direction, place: &Place, moves: bool) -> Result<(u64, u64), S
 
 fn backward() -> SqlError {
     SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
-        .hint("Declare it with SCROLL option to enable backward scan.")
 }
 
 impl Session {
@@ -206,7 +205,8 @@ impl Session {
         }
         let wanted = if passed < skipped { 0 } else { wanted };
         drop(place);
-        Ok(Answer::Rows(Rows::fetched(Arc::clone(columns), Arc::clone(shared), wanted, *binary, watch.take())))
+        let kept = self.instance.analytic().keep("suspended results");
+        Ok(Answer::Rows(Rows::fetched(Arc::clone(columns), Arc::clone(shared), wanted, *binary, watch.take(), kept)))
     }
 
     /// CLOSE; `None` is ALL. Errors: 34000.

@@ -18,7 +18,7 @@ mod cell;
 mod defaults;
 mod fill;
 mod insert;
-mod modify;
+pub(crate) mod modify;
 mod returning;
 mod target;
 

@@ -11,6 +11,7 @@ use crate::answer::{Answer, Rows, tag};
 use crate::dml::bulk::Loader;
 use crate::dml::cell::{Cell, Cells, check_assignable};
 use crate::dml::defaults::{Default, default_of};
+use crate::dml::modify::row_bytes;
 use crate::dml::returning::Returning;
 use crate::dml::target::Target;
 use crate::evaluate;
@@ -208,9 +209,13 @@ impl Session {
             loader.add(self.open_transaction()?, filled, &[])?;
         }
         let (rows, kept) = loader.finish(self.open_transaction()?)?;
-        let Some((values, room)) = kept else { return Ok((rows, None)) };
+        let Some((values, mut room)) = kept else { return Ok((rows, None)) };
         if let Some(returning) = &plan.returning {
-            returned.extend(values.iter().map(|values| returning.row(values)));
+            for values in &values {
+                let row = returning.row(values);
+                room.add(row_bytes(&row))?;
+                returned.push(row);
+            }
         }
         Ok((rows, Some(room)))
     }
