@@ -1,13 +1,13 @@
 //! Statements that would take all time or all memory: they are stopped, or refused, and others go on.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // it times how long a statement takes to stop
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "it times how long a statement takes to stop")]
 
 mod common;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Running, start, start_with_options};
+use common::{Running, message, start, start_with_options};
 use sql::Options;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
@@ -105,11 +105,14 @@ async fn a_stopped_join_gives_its_thread_back() {
         clients.push((client, tokio::spawn(async move { runs.simple_query(&text).await.map(|_| ()) })));
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    for (client, _) in &clients {
-        client.cancel_token().cancel_query(NoTls).await.unwrap();
-    }
     let started = Instant::now();
-    for (_, task) in clients {
+    for (client, task) in clients {
+        // A cancel is for what runs: who has not come so far is asked again.
+        while !task.is_finished() {
+            assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+            client.cancel_token().cancel_query(NoTls).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         assert_eq!(task.await.unwrap().unwrap_err().code(), Some(&SqlState::QUERY_CANCELED));
     }
     let client = running.client().await;
@@ -296,16 +299,25 @@ async fn a_database_is_dropped_or_entered() {
         client.batch_execute(&format!("create database d{round}")).await.unwrap();
         let mut config = running.config();
         config.dbname(format!("d{round}"));
-        let login = tokio::spawn(async move {
+        let login = async move {
             let (client, connection) = config.connect(NoTls).await?;
             tokio::spawn(connection);
             Ok::<_, tokio_postgres::Error>(client)
-        });
-        if round % 2 == 1 {
-            tokio::time::sleep(Duration::from_micros(500 * round)).await;
-        }
-        let drop = client.batch_execute(&format!("drop database d{round}")).await;
-        match (login.await.unwrap(), drop) {
+        };
+        let text = format!("drop database d{round}");
+        let (login, drop) = match round % 3 {
+            0 => {
+                let login = login.await;
+                (login, client.batch_execute(&text).await)
+            }
+            1 => {
+                let drop = client.batch_execute(&text).await;
+                (login.await, drop)
+            }
+            // Whoever comes first.
+            _ => tokio::join!(login, client.batch_execute(&text)),
+        };
+        match (login, drop) {
             (Ok(inside), Err(error)) => {
                 assert_eq!(error.code(), Some(&SqlState::OBJECT_IN_USE));
                 assert_eq!(value(&inside, "select current_database()").await, format!("d{round}"));
@@ -320,7 +332,7 @@ async fn a_database_is_dropped_or_entered() {
             (Err(login), Err(drop)) => panic!("round {round}: {login:?} {drop:?}"),
         }
     }
-    assert!(entered + dropped == 40);
+    assert!(entered >= 14 && dropped >= 13, "{entered} entered, {dropped} dropped");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,4 +357,29 @@ async fn sessions_can_be_cancelled_and_ended_by_others() {
     until(&client, &gone, "0").await;
     assert!(other.simple_query("select 1").await.is_err());
     assert_eq!(value(&client, "select pg_terminate_backend(2000000000)").await, "f");
+}
+
+/// A DROP DATABASE that is rolled back within its pipeline keeps nobody out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_stays_can_be_entered() {
+    let running = start().await;
+    running.client().await.batch_execute("create database d").await.unwrap();
+    let mut raw = running.log_in().await;
+    let mut pipeline = Vec::new();
+    for text in ["drop database d", "rollback"] {
+        pipeline.extend(message(b'P', &[b"\0", text.as_bytes(), b"\0\0\0"]));
+        pipeline.extend(message(b'B', &[b"\0\0\0\0\0\0\0\0"]));
+        pipeline.extend(message(b'E', &[b"\0\0\0\0\0"]));
+    }
+    pipeline.extend(message(b'S', &[]));
+    raw.send(&pipeline).await;
+    raw.until_ready().await;
+    let stays = value(&running.client().await, "select count(*) from pg_database where datname = 'd'").await;
+    let mut config = running.config();
+    config.dbname("d");
+    let entered = config.connect(NoTls).await.map(|_| ());
+    match stays.as_str() {
+        "1" => entered.unwrap(),
+        _ => assert_eq!(entered.unwrap_err().code(), Some(&SqlState::INVALID_CATALOG_NAME)),
+    }
 }

@@ -10,7 +10,7 @@ use types::{Datum, SqlError, SqlState};
 
 pub use crate::copy::to::CopyOut;
 use crate::cursor::Place;
-use crate::dml::modify::row_bytes;
+use crate::dml::row_bytes;
 use crate::pg_catalog::SystemRows;
 use crate::prepare::OutputColumn;
 use crate::watch::Watch;

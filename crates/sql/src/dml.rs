@@ -18,9 +18,11 @@ mod cell;
 mod defaults;
 mod fill;
 mod insert;
-pub(crate) mod modify;
+mod modify;
 mod returning;
 mod target;
+
+use types::Datum;
 
 pub(crate) use bulk::Loader;
 pub(crate) use cell::check_assignable;
@@ -28,3 +30,13 @@ pub(crate) use defaults::{Default, default_of};
 pub(crate) use insert::InsertPlan;
 pub(crate) use modify::ModifyPlan;
 pub(crate) use target::Target;
+
+/// The memory that a row of values takes.
+pub(crate) fn row_bytes(values: &[Datum]) -> usize {
+    let long = |value: &Datum| match value {
+        Datum::Text(v) => v.len(),
+        Datum::Bytea(v) => v.len(),
+        _ => 0,
+    };
+    size_of::<Vec<Datum>>() + size_of_val(values) + values.iter().map(long).sum::<usize>()
+}

@@ -12,7 +12,7 @@ use engine::{Bulk, Transaction};
 use types::{Datum, SqlError};
 
 use crate::column::ColumnReader;
-use crate::dml::modify::row_bytes;
+use crate::dml::row_bytes;
 use crate::dml::target::Target;
 use crate::instance::blocking;
 

@@ -19,6 +19,7 @@ use crate::column::ColumnReader;
 use crate::dml::cell::{Cell, Cells, check_assignable};
 use crate::dml::insert::is_untyped_expr;
 use crate::dml::returning::Returning;
+use crate::dml::row_bytes;
 use crate::dml::target::Target;
 use crate::names::Name;
 use crate::parse::Statement;
@@ -348,16 +349,6 @@ impl Work<'_> {
         }
         Ok(())
     }
-}
-
-/// The memory that a row of values takes.
-pub(crate) fn row_bytes(values: &[Datum]) -> usize {
-    let long = |value: &Datum| match value {
-        Datum::Text(v) => v.len(),
-        Datum::Bytea(v) => v.len(),
-        _ => 0,
-    };
-    size_of::<Vec<Datum>>() + size_of_val(values) + values.iter().map(long).sum::<usize>()
 }
 
 /// A row's key, from the first column of the query.
