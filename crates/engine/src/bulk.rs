@@ -199,6 +199,7 @@ impl Bulk {
         self.written = self.build.finish()?;
         let mut deleted = Vec::new();
         if self.store.definition.primary_key.is_some() {
+            self.store.bury_rest()?;
             let existing = self.store.segments();
             let older = existing.at(CommitTs::MAX).cloned().collect::<Vec<_>>();
             for (at, segment) in self.written.iter().enumerate() {

@@ -135,7 +135,7 @@ pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts
     });
     // What a load replaces is dead before the load is there: a row that compaction has moved is looked for by its key.
     for (table, live, position) in buried.clone().filter(|(table, live, _)| !is_loaded(*table, live)) {
-        bury(&transaction.tables[table].store, live, position, ts);
+        transaction.tables[table].store.bury(live, position, ts);
     }
     for step in &transaction.steps {
         if let Step::Ingest { table, live, .. } = step {
@@ -144,28 +144,12 @@ pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts
         }
     }
     for (table, live, position) in buried.filter(|(table, live, _)| is_loaded(*table, live)) {
-        bury(&transaction.tables[table].store, live, position, ts);
+        transaction.tables[table].store.bury(live, position, ts);
     }
     for step in &transaction.steps {
         // Once each: a stamped slot is anybody's to write.
         if let Step::Row { table, slot, first: true, .. } = step {
             transaction.tables[*table].store.delta.stamp(*slot, me, ts);
         }
-    }
-}
-
-/// Marks the row at a segment position dead from `ts` on; if compaction has moved it since, where it is now.
-pub(crate) fn bury(store: &crate::table::TableStore, live: &LiveSegment, position: u32, ts: CommitTs) {
-    let segments = store.segments();
-    if let Some(current) = segments.get(live.segment.id()).filter(|l| l.until() == CommitTs::MAX) {
-        current.dead.append(position, ts);
-        return;
-    }
-    let moved = live.segment.key_at(position).and_then(|key| segments.find(&key, CommitTs::MAX));
-    match moved {
-        Ok(Some((successor, position))) => successor.dead.append(position, ts),
-        // Unreachable unless the segment has become unreadable: the row was read from it when it was changed.
-        Ok(None) => tracing::error!(segment = %live.segment.id(), position, "a moved row is in no segment"),
-        Err(error) => tracing::error!(%error, segment = %live.segment.id(), position, "find a moved row"),
     }
 }

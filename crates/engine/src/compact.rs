@@ -9,7 +9,7 @@
 //! ```
 //!
 //! 1. A snapshot before P reads the inputs, one at P or later the outputs.
-//! 2. A transaction in flight that has replaced a row of an input finds it in the output when it is stamped (`commit::bury`).
+//! 2. A transaction in flight that has replaced a row of an input finds it in the output when it is stamped (`burial`).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -42,6 +42,7 @@ pub(crate) fn run(engine: &Inner, store: &TableStore, rows_min: usize, idle_tick
     if cold.len() < rows_min.max(1) {
         return Ok(0);
     }
+    store.bury_rest()?;
     tracing::debug!(table = %store.id(), rows = cold.len(), "freezing rows");
     let to = Destination { env: &engine.env, dir: store.dir(engine.env.as_ref(), &engine.dir)?, cache: &engine.cache };
     let segment = write(&to, store, engine.new_segment(), &cold)?;

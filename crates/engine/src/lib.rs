@@ -21,6 +21,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod bulk;
+mod burial;
 mod check;
 mod checkpoint;
 mod commit;

@@ -109,6 +109,11 @@ fn checkpoint_due(engine: &Inner) -> bool {
 /// Gives back what no snapshot can see any more.
 fn reclaim(engine: &Inner, store: &TableStore) {
     let oldest = engine.txns.oldest();
+    // After `oldest` is known: what is left over of later commits is in slots that stay.
+    if let Err(error) = store.bury_rest() {
+        tracing::warn!(%error, table = %store.id(), "cannot give back old versions");
+        return;
+    }
     store.delta.reclaim(oldest);
     let retired = |l: &segments::LiveSegment| l.until() <= oldest;
     if store.segments().segments().iter().any(|l| retired(l)) {

@@ -119,6 +119,7 @@ impl RangeCursor {
         cancel: Arc<Cancel>,
         of: RangeOf<'_>,
     ) -> Result<RangeCursor, EngineError> {
+        store.bury_rest()?;
         let mut waiting = store.segments().overlapping(of.from, of.to, snapshot.ts);
         match of.direction {
             Direction::Forward => waiting.reverse(),

@@ -84,6 +84,7 @@ impl TableView {
         snapshot: Snapshot,
         guard: Arc<SnapshotGuard>,
     ) -> Result<TableView, EngineError> {
+        store.bury_rest()?;
         let mut hidden = own_dead(&store, &own, &snapshot)?;
         let view = |live: &Arc<LiveSegment>, hidden: &mut Vec<(types::SegmentId, RoaringBitmap)>| {
             let mut dead = live.dead.as_of(snapshot.ts);

@@ -25,7 +25,6 @@ use txn::Transactions;
 use types::{CommitTs, Key, Lsn, Row, SegmentId, TableId, TxnId};
 use wal::{ReplayStop, Wal};
 
-use crate::commit::bury;
 use crate::engine::{Inner, Recovered, table_dir};
 use crate::error::EngineError;
 use crate::freeze::{self, Destination};
@@ -356,7 +355,7 @@ fn write(store: &TableStore, key: &Key, write: Write<'_>, ts: CommitTs) -> Resul
         Newest::Blocked(txn) => return Err(EngineError::Bug(format!("transaction {txn} holds a row during recovery"))),
     };
     if let Some((live, position)) = in_segment {
-        bury(store, &live, position, ts);
+        store.bury(&live, position, ts);
     }
     put(store, key, expect, write, ts)
 }

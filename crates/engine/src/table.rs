@@ -12,6 +12,7 @@ use segments::{LiveSegment, SegmentColumn, SegmentSchema, SegmentSet};
 use txn::Snapshot;
 use types::{CommitTs, Row, RowLayout, TableId};
 
+use crate::burial::Burial;
 use crate::engine::table_dir;
 use crate::error::EngineError;
 use crate::transaction::Own;
@@ -26,6 +27,8 @@ pub(crate) struct TableStore {
     next_rowid: AtomicI64,
     /// Held by whoever moves rows between delta and segments or between segments.
     pub(crate) moving: Mutex<()>,
+    /// Rows that died and could not be found then.
+    pub(crate) burials: Mutex<Vec<Burial>>,
     /// The commit that dropped the table, or `CommitTs::MAX`.
     dropped_at: AtomicU64,
     /// Set once the table's folder is known to be there.
@@ -47,6 +50,7 @@ impl TableStore {
             segments: RwLock::new(Arc::new(SegmentSet::default())),
             next_rowid: AtomicI64::new(1),
             moving: Mutex::new(()),
+            burials: Mutex::default(),
             dropped_at: AtomicU64::new(CommitTs::MAX.0),
             has_dir: AtomicBool::new(false),
         }
