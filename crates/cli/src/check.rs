@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use engine::{Engine, Options};
-use env::{Env, RealEnv};
+use env::RealEnv;
 
 use crate::exit::{self, Failure, say, warn};
 
@@ -27,18 +27,12 @@ pub(crate) struct Arguments {
 
 /// Opens the directory without background work, reads everything, prints what is wrong.
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let env = RealEnv::new();
-    let dir = &arguments.data;
-    if !env.exists(dir).map_err(|error| Failure::during(format!("look for {}", dir.display()), error))? {
-        return Err(Failure::new(format!("there is no directory {}", dir.display())));
-    }
-    tokio::task::spawn_blocking(move || check(&arguments, env))
-        .await
-        .map_err(|error| Failure::during("check the database", error))?
+    tokio::task::spawn_blocking(move || check(&arguments)).await.map_err(|error| Failure::during("check the database", error))?
 }
 
-fn check(arguments: &Arguments, env: std::sync::Arc<RealEnv>) -> Result<ExitCode, Failure> {
-    let engine = Engine::open(env, &arguments.data, Options { maintenance: false, ..Options::default() })?;
+fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let options = Options { create: false, maintenance: false, ..Options::default() };
+    let engine = Engine::open(RealEnv::new(), &arguments.data, options)?;
     let findings = engine.check()?;
     let catalog = engine.catalog();
     for finding in &findings {

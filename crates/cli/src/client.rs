@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use bench::{Session as Remote, Target, describe};
-use env::{Env, RealEnv};
+use env::RealEnv;
 use futures::StreamExt;
 use sql::{Answer, FormatOptions, Instance, Login, RowBatch, Session, Statement};
 use tokio_postgres::SimpleQueryMessage;
@@ -189,13 +189,9 @@ pub(crate) fn schema_of(columns: &[(String, SqlType)]) -> SchemaRef {
 
 impl Embedded {
     async fn open(dir: &Path, database: &str, missing: Missing) -> Result<Embedded, Failure> {
-        let env = RealEnv::new();
-        let there = env.exists(dir).map_err(|error| Failure::during(format!("look for {}", dir.display()), error))?;
-        if !there && missing == Missing::Refuse {
-            return Err(Failure::new(format!("there is no directory {}", dir.display()))
-                .next("colonnade serve and colonnade import make one"));
-        }
-        Embedded::of(serve::open(env, dir, sql::Options::default()).await?, database)
+        let mut options = sql::Options::default();
+        options.engine.create = missing == Missing::Create;
+        Embedded::of(serve::open(RealEnv::new(), dir, options).await?, database)
     }
 
     /// A session of its own in an open database.

@@ -77,11 +77,57 @@ fn a_reader_that_goes_away_is_no_failure_to_talk_about() {
     assert_eq!(child.wait().unwrap().code(), Some(141));
 }
 
+/// What the command says when it fails, and its exit code.
+fn fails(folder: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = colonnade(folder, arguments).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
 #[test]
-fn a_directory_that_is_not_there_is_not_made_by_a_query() {
+fn what_is_no_data_directory_stays_as_it_is() {
     let folder = with_data();
-    let output = colonnade(folder.path(), &["sql", "--data", "typo", "-c", "select 1"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no directory typo"));
+    let others = folder.path().join("others");
+    std::fs::create_dir(&others).unwrap();
+    std::fs::write(others.join("letter.txt"), "dear").unwrap();
+    for (directory, arguments) in [
+        ("typo", &["sql", "-c", "select 1"][..]),
+        ("typo", &["check"]),
+        ("typo", &["export", "one", "out.csv"]),
+        ("others", &["check"]),
+        ("others", &["sql", "-c", "select 1"]),
+        ("others", &["serve", "--auth", "trust", "--listen", "127.0.0.1:0"]),
+        ("others", &["import", "two", "one.csv", "--create"]),
+    ] {
+        let arguments = [&arguments[..1], &["--data", directory], &arguments[1..]].concat();
+        let (code, said) = fails(folder.path(), &arguments);
+        assert_eq!(code, 1, "{arguments:?}: {said}");
+        assert!(said.contains(&format!("{directory} is no data directory")), "{arguments:?}: {said}");
+    }
     assert!(!folder.path().join("typo").exists());
+    let names: Vec<_> = std::fs::read_dir(&others).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["letter.txt"]);
+}
+
+#[test]
+fn a_directory_that_has_lost_files_is_damaged() {
+    let folder = with_data();
+    let data = folder.path().join("data");
+    for (lost, expected, said) in [("FORMAT", 1, "no file FORMAT"), ("manifest", 3, "no manifest"), ("wal", 3, "the log")] {
+        std::fs::rename(data.join(lost), folder.path().join(lost)).unwrap();
+        for arguments in [&["check", "--data", "data"][..], &["sql", "--data", "data", "-c", "select 1"]] {
+            let (code, message) = fails(folder.path(), arguments);
+            assert!(code == expected && message.contains(said), "{lost}: {code} {message}");
+        }
+        drop(std::fs::remove_dir_all(data.join(lost)));
+        std::fs::rename(folder.path().join(lost), data.join(lost)).unwrap();
+    }
+    assert!(done(folder.path(), &["check", "--data", "data"]).contains("nothing is wrong"));
+}
+
+#[cfg(unix)]
+#[test]
+fn others_cannot_enter_a_data_directory() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = with_data();
+    assert_eq!(std::fs::metadata(folder.path().join("data")).unwrap().permissions().mode() & 0o777, 0o700);
 }

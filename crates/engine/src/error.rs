@@ -14,6 +14,10 @@ pub enum EngineError {
     Io { action: &'static str, path: PathBuf, kind: std::io::ErrorKind, error: String },
     #[error("data directory {0} is in use by another process")]
     Locked(PathBuf),
+    #[error("{0} is no data directory: it has no file FORMAT")]
+    NotADataDirectory(PathBuf),
+    #[error("data directory {dir} is damaged: {what}")]
+    Incomplete { dir: PathBuf, what: &'static str },
     #[error(transparent)]
     Wal(#[from] wal::WalError),
     #[error(transparent)]
@@ -94,6 +98,11 @@ impl From<EngineError> for SqlError {
             EngineError::Io { kind: std::io::ErrorKind::StorageFull, .. } => SqlState::DISK_FULL,
             EngineError::Io { .. } => SqlState::IO_ERROR,
             EngineError::Locked(_) => SqlState::OBJECT_IN_USE,
+            EngineError::NotADataDirectory(_) => {
+                return SqlError::new(SqlState::UNDEFINED_FILE, message)
+                    .hint("Name a directory that colonnade has made. A new one is made only where there is nothing yet, or an empty one.");
+            }
+            EngineError::Incomplete { .. } => SqlState::DATA_CORRUPTED,
             EngineError::Wal(wal) => match wal.kind() {
                 Kind::Corrupt => SqlState::DATA_CORRUPTED,
                 Kind::Unavailable => SqlState::DISK_FULL,

@@ -32,6 +32,8 @@ pub struct Options {
     pub wal_file_bytes: u64,
     /// Bytes of commits waiting for the log writer; committers wait above it. Default 64 MiB.
     pub wal_buffer_bytes: usize,
+    /// Whether an empty or missing directory becomes a data directory; else it is refused. Default true.
+    pub create: bool,
     /// Whether the maintenance job runs by itself; tests of single steps turn it off.
     pub maintenance: bool,
 }
@@ -51,6 +53,7 @@ impl Default for Options {
             load_threads: std::thread::available_parallelism().map_or(2, usize::from) + 1,
             wal_file_bytes: 64 << 20,
             wal_buffer_bytes: 64 << 20,
+            create: true,
             maintenance: true,
         }
     }

@@ -106,7 +106,8 @@ impl Env for RealEnv {
     }
 
     fn restrict_to_owner(&self, path: &Path) -> io::Result<()> {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        let mode = if path.is_dir() { 0o700 } else { 0o600 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
