@@ -13,8 +13,8 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use expr::dialect::DIALECT;
 use types::{SqlError, SqlType, TableId};
 
 use crate::analytic::Analytic;
@@ -59,7 +59,7 @@ impl Analytic {
 /// `SELECT alias.__key, values FROM target AS alias, from WHERE selection`
 fn query(source: &DmlSource) -> Result<Query, SqlError> {
     // The parser knows how to fill in a query's many fields.
-    let mut query = Parser::new(&PostgreSqlDialect {})
+    let mut query = Parser::new(&DIALECT)
         .try_with_sql("SELECT 1 FROM t")
         .and_then(|mut parser| parser.parse_query())
         .map_err(|error| SqlError::bug(error.to_string()))?;

@@ -158,13 +158,13 @@ fn type_name(data_type: &DataType) -> String {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
     use datafusion::sql::sqlparser::parser::Parser;
+    use expr::dialect::DIALECT;
 
     use super::*;
 
     fn names(list: &str) -> Vec<String> {
-        let mut query = Parser::new(&PostgreSqlDialect {})
+        let mut query = Parser::new(&DIALECT)
             .try_with_sql(&format!("select {list} from t"))
             .and_then(|mut parser| parser.parse_query())
             .unwrap();

@@ -15,8 +15,8 @@ use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{Cast, Expr, InvariantLevel, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{Query, Statement};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use expr::dialect::DIALECT;
 use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use txn::Cancel;
@@ -145,7 +145,7 @@ fn zone_name(zone: &TimeZone) -> Option<String> {
 
 /// The plan of a view's text, not yet analyzed.
 pub(crate) fn logical_plan_of_text(names: &Names<'_>, text: &str) -> Result<LogicalPlan> {
-    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut parser| parser.parse_query());
+    let parsed = Parser::new(&DIALECT).try_with_sql(text).and_then(|mut parser| parser.parse_query());
     let mut query = parsed.map_err(|error| DataFusionError::SQL(Box::new(error), None))?;
     prepare::query(&mut query, text).map_err(errors::raise)?;
     logical_plan(names, &query, &Known::new(&[], 0))

@@ -10,8 +10,8 @@ mod support;
 use std::collections::HashMap;
 
 use datafusion::sql::sqlparser::ast::{SetExpr, Statement};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use expr::dialect::DIALECT;
 use support::Database;
 use types::{Decimal, SqlError, text};
 
@@ -23,7 +23,7 @@ const DEVIATIONS: &str = include_str!("expressions/deviations.tsv");
 fn database() -> Database {
     let (create, insert) = TABLE.split_once("insert into").expect("a table and its row");
     let mut database = Database::new(create);
-    let statement = Parser::parse_sql(&PostgreSqlDialect {}, &format!("insert into{insert}")).unwrap().remove(0);
+    let statement = Parser::parse_sql(&DIALECT, &format!("insert into{insert}")).unwrap().remove(0);
     let Statement::Insert(insert) = statement else { panic!("{statement} is no INSERT") };
     let source = insert.source.unwrap();
     let SetExpr::Values(values) = source.body.as_ref() else { panic!("{source} is no VALUES") };
@@ -41,7 +41,7 @@ fn database() -> Database {
 
 fn ours(database: &Database, case: &str) -> Result<(String, String), SqlError> {
     let sql = format!("select {case} as x from v");
-    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&sql).and_then(|mut p| p.parse_query());
+    let parsed = Parser::new(&DIALECT).try_with_sql(&sql).and_then(|mut p| p.parse_query());
     let query = parsed.map_err(|error| SqlError::new(types::SqlState::SYNTAX_ERROR, error.to_string()))?;
     let plan = database.analytic.plan(&database.context(&sql), &query, &[])?;
     let t = plan.columns()[0].data_type;

@@ -20,6 +20,7 @@
 pub mod arrow_driver;
 mod cast;
 mod decimal;
+pub mod dialect;
 mod function;
 mod functions;
 pub mod row;

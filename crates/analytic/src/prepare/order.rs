@@ -15,8 +15,8 @@ use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Ident, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
     Value, ValueWithSpan,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use expr::dialect::DIALECT;
 use types::SqlError;
 
 use super::own;
@@ -127,7 +127,7 @@ fn named(select: &mut Select, aliases: &HashMap<String, usize>) -> Option<Vec<Se
 /// `SELECT items FROM (query)`.
 fn put_around(query: &mut Query, items: Vec<SelectItem>) -> Result<(), SqlError> {
     let text = format!("SELECT 1 FROM (SELECT 1) AS \"{ORDERED}\"");
-    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text).and_then(|mut parser| parser.parse_query());
+    let parsed = Parser::new(&DIALECT).try_with_sql(&text).and_then(|mut parser| parser.parse_query());
     let mut around = parsed.map_err(|error| SqlError::bug(error.to_string()))?;
     let SetExpr::Select(select) = around.body.as_mut() else { return Err(SqlError::bug("SELECT is not a select")) };
     let [TableWithJoins { relation: TableFactor::Derived { subquery, .. }, .. }] = select.from.as_mut_slice() else {

@@ -12,8 +12,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Query, SelectItem, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut, visit_expressions,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use expr::dialect::DIALECT;
 use types::SqlError;
 
 use super::own;
@@ -175,11 +175,11 @@ pub(super) fn substitute(expr: &mut Expr, values: &[(&str, Expr)]) {
 }
 
 fn parsed(sql: &str) -> Result<Query, SqlError> {
-    let query = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_query());
+    let query = Parser::new(&DIALECT).try_with_sql(sql).and_then(|mut parser| parser.parse_query());
     query.map(|query| *query).map_err(|error| SqlError::bug(format!("template {sql:?}: {error}")))
 }
 
 pub(super) fn expression(sql: &str) -> Result<Expr, SqlError> {
-    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
+    let parsed = Parser::new(&DIALECT).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
     parsed.map_err(|error| SqlError::bug(format!("template {sql:?}: {error}")))
 }

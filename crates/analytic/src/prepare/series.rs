@@ -14,8 +14,8 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArguments, GroupByExpr, Ident, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef,
     TableFactor, TableFunctionArgs, TableWithJoins, Visit, visit_expressions,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use expr::dialect::DIALECT;
 use types::SqlError;
 
 use super::aggregates::is_aggregate;
@@ -72,7 +72,7 @@ fn mentions(node: &impl Visit, wanted: impl Fn(&Expr) -> bool) -> bool {
 fn relation(function: Function) -> Result<TableWithJoins, SqlError> {
     let FunctionArguments::List(arguments) = function.args else { return Err(refused("such arguments")) };
     // The parser knows how to fill in a relation's many fields.
-    let query = Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT 1 FROM t").and_then(|mut parser| parser.parse_query());
+    let query = Parser::new(&DIALECT).try_with_sql("SELECT 1 FROM t").and_then(|mut parser| parser.parse_query());
     let mut query = query.map_err(|error| SqlError::bug(error.to_string()))?;
     let SetExpr::Select(select) = query.body.as_mut() else { return Err(SqlError::bug("SELECT is not a select")) };
     let Some(mut from) = select.from.pop() else { return Err(SqlError::bug("FROM is empty")) };

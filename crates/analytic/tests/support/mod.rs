@@ -16,8 +16,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
 use catalog::{Catalog, Column, Edit, PrimaryKey, Table};
 use datafusion::sql::sqlparser::ast::{ColumnOption, Query, Statement, TableConstraint};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use expr::dialect::DIALECT;
 use roaring::RoaringBitmap;
 use segments::{ColumnStatistics, Predicate};
 use txn::Cancel;
@@ -195,7 +195,7 @@ impl Database {
     /// Tables from CREATE TABLE statements, without rows.
     pub(crate) fn new(ddl: &str) -> Database {
         let mut catalog = Catalog::new();
-        for statement in Parser::parse_sql(&PostgreSqlDialect {}, ddl).unwrap() {
+        for statement in Parser::parse_sql(&DIALECT, ddl).unwrap() {
             let Statement::CreateTable(create) = statement else { panic!("{statement} is no CREATE TABLE") };
             catalog = catalog.apply(&Edit::CreateTable(table_of(&create, catalog.next_oid()))).unwrap();
         }
@@ -297,10 +297,7 @@ impl Database {
 pub(crate) const NOW: i64 = 1_715_267_045_678_901;
 
 pub(crate) fn parse(sql: &str) -> Query {
-    *Parser::new(&PostgreSqlDialect {})
-        .try_with_sql(sql)
-        .and_then(|mut p| p.parse_query())
-        .unwrap_or_else(|e| panic!("{sql}: {e}"))
+    *Parser::new(&DIALECT).try_with_sql(sql).and_then(|mut p| p.parse_query()).unwrap_or_else(|e| panic!("{sql}: {e}"))
 }
 
 pub(crate) fn rows_of(plan: &AnalyticPlan, execution: Execution<'_>) -> Result<Vec<Vec<Option<String>>>, SqlError> {

@@ -1,8 +1,8 @@
 //! A position among one statement's tokens: sqlparser's parser for queries and expressions, and the small steps our own grammar
 //! is made of.
 
+use expr::dialect::DIALECT;
 use sqlparser::ast::{DataType, Expr, ObjectName, Query};
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
 use types::{SqlError, SqlState};
@@ -10,8 +10,6 @@ use types::{SqlError, SqlState};
 use crate::names::Name;
 use crate::parse::depth::balance;
 use crate::parse::source::Source;
-
-static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
 
 /// How deep expressions and subqueries may nest; `depth` bounds what gets deep without nesting.
 const NESTING_MAX: usize = 200;

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use expr::dialect::DIALECT;
 use sqlparser::ast::{self, Query, SetExpr};
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Token, Tokenizer};
 use types::{SqlError, SqlState};
 
@@ -48,7 +48,7 @@ impl Statement {
     /// The error for parameters where none are given, at the first one.
     pub fn parameter_error(&self) -> SqlError {
         let error = |name: &str| SqlError::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {name}"));
-        let tokens = Tokenizer::new(&PostgreSqlDialect {}, self.source().text()).tokenize_with_location().unwrap_or_default();
+        let tokens = Tokenizer::new(&DIALECT, self.source().text()).tokenize_with_location().unwrap_or_default();
         let mut parameters = tokens.iter().filter_map(|found| match &found.token {
             Token::Placeholder(name) => Some((self.source().byte(found.span.start), name)),
             _ => None,
