@@ -6,9 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, GroupByExpr, LimitClause, NamedWindowDefinition, NamedWindowExpr, OrderBy, OrderByKind, Query, Select,
-    SelectItem, SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut,
-    VisitorMut,
+    DataType, Expr, GroupByExpr, LimitClause, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator,
+    SetQuantifier, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use expr::syntax;
 use types::{SqlError, SqlState};
@@ -22,6 +21,7 @@ mod predicates;
 mod series;
 mod using;
 mod values;
+mod windows;
 
 /// Rewrites a query and everything in it. `text` is what it was parsed from, for the positions of errors.
 ///
@@ -54,7 +54,7 @@ impl VisitorMut for Preparation<'_> {
             }
             values::unify(rows);
         }
-        flow(refuse(query).and_then(|()| using::order(query)))?;
+        flow(refuse(query).and_then(|()| windows::in_order(query, self.text)).and_then(|()| using::order(query)))?;
         flow(order::bind(query, self.depth == 1))?;
         flow(limits(query))
     }
@@ -78,6 +78,7 @@ impl VisitorMut for Preparation<'_> {
             flow(aggregates::refuse(condition, "WHERE"))?;
             flow(predicates::in_condition(condition))?;
         }
+        flow(windows::in_list(select, self.text))?;
         flow(using::select(select))?;
         flow(series::to_from(select))?;
         order::distinct_columns(select);
@@ -113,11 +114,6 @@ impl VisitorMut for Preparation<'_> {
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
             exprs.iter_mut().for_each(syntax::unwrap_number);
-        }
-        for NamedWindowDefinition(_, window) in &mut select.named_window {
-            if let NamedWindowExpr::WindowSpec(window) = window {
-                flow(syntax::unwrap_frame(window))?;
-            }
         }
         ControlFlow::Continue(())
     }

@@ -78,7 +78,6 @@ pub(super) fn select(select: &mut Select) -> Result<(), SqlError> {
     name(&mut select.selection, &merged);
     name(&mut select.group_by, &merged);
     name(&mut select.having, &merged);
-    name(&mut select.named_window, &merged);
     Ok(())
 }
 
