@@ -18,6 +18,7 @@ mod cursor;
 mod ddl;
 mod depth;
 mod fetch;
+mod foreign;
 mod session;
 mod source;
 mod statement;

@@ -2,13 +2,14 @@
 //! is made of.
 
 use expr::dialect::DIALECT;
-use sqlparser::ast::{DataType, Expr, ObjectName, Query};
+use sqlparser::ast::{DataType, Expr, ObjectName, Query, Visit, VisitMut};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
 use types::{SqlError, SqlState};
 
 use crate::names::Name;
 use crate::parse::depth::balance;
+use crate::parse::foreign;
 use crate::parse::source::Source;
 
 /// How deep expressions and subqueries may nest; `depth` bounds what gets deep without nesting.
@@ -267,16 +268,16 @@ impl<'s> Cursor<'s> {
     }
 
     pub(crate) fn query(&mut self) -> Result<Box<Query>, SqlError> {
-        self.parse(|p| p.parse_query()).map(balance)
+        self.parse(|p| p.parse_query()).and_then(checked)
     }
 
     pub(crate) fn expr(&mut self) -> Result<Expr, SqlError> {
-        self.parse(|p| p.parse_expr()).map(balance)
+        self.parse(|p| p.parse_expr()).and_then(checked)
     }
 
     /// A DEFAULT expression: one that ends before NOT NULL and other column constraints.
     pub(crate) fn column_option(&mut self) -> Result<Option<sqlparser::ast::ColumnOption>, SqlError> {
-        self.parse(|p| p.parse_optional_column_option()).map(balance)
+        self.parse(|p| p.parse_optional_column_option()).and_then(checked)
     }
 
     pub(crate) fn data_type(&mut self) -> Result<DataType, SqlError> {
@@ -285,13 +286,19 @@ impl<'s> Cursor<'s> {
 
     /// A whole statement of sqlparser's grammar.
     pub(crate) fn statement(&mut self) -> Result<sqlparser::ast::Statement, SqlError> {
-        self.parse(|p| p.parse_statement()).map(balance)
+        self.parse(|p| p.parse_statement()).and_then(checked)
     }
 
     /// The part of the text between two bytes, trimmed.
     pub(crate) fn text_between(&self, from: usize, to: usize) -> &'s str {
         self.source.text()[from..to.max(from)].trim()
     }
+}
+
+/// What the parser read, unless nobody would do it; with rows of AND and OR balanced.
+fn checked<T: Visit + VisitMut>(parsed: T) -> Result<T, SqlError> {
+    foreign::refuse(&parsed)?;
+    Ok(balance(parsed))
 }
 
 fn parse_location(text: &str) -> Option<Location> {
