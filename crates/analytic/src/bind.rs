@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{HashMap, Result};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use types::{SqlError, TableId};
 
 use crate::errors;
@@ -37,13 +38,29 @@ pub(crate) fn bind(plan: LogicalPlan, view: &dyn Tables, run: &Run) -> Result<Lo
     Ok(bound.data)
 }
 
-/// Refuses plans that are not queries: DataFusion's own DDL and DML must never be reached from here.
+/// Refuses plans that are not queries: DataFusion's own DDL and DML must never be reached from here. And subqueries with an aggregate
+/// of nothing but columns of a query around them: it is that query's, and DataFusion computes it in the subquery.
 pub(crate) fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| match node {
+        LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(is_of_outer_query) => {
+            let message = "aggregates of an outer query's columns in a subquery are not supported";
+            Err(errors::raise(SqlError::unsupported(message)))
+        }
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
             Err(errors::raise(SqlError::bug("a query was planned as something else")))
         }
         _ => Ok(TreeNodeRecursion::Continue),
     })?;
     Ok(())
+}
+
+/// Whether it has an aggregate whose arguments, order and filter have columns of queries around it only.
+fn is_of_outer_query(expr: &Expr) -> bool {
+    let found = expr.exists(|expr| {
+        let Expr::AggregateFunction(AggregateFunction { params, .. }) = expr else { return Ok(false) };
+        let order = params.order_by.iter().map(|sort| &sort.expr);
+        let mut parts = params.args.iter().chain(order).chain(params.filter.as_deref());
+        Ok(parts.clone().any(Expr::contains_outer) && !parts.any(Expr::any_column_refs))
+    });
+    found.unwrap_or(false)
 }
