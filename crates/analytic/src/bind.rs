@@ -42,9 +42,14 @@ pub(crate) fn bind(plan: LogicalPlan, view: &dyn Tables, run: &Run) -> Result<Lo
 /// of nothing but columns of a query around them: it is that query's, and DataFusion computes it in the subquery.
 pub(crate) fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| match node {
-        LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(is_of_outer_query) => {
-            let message = "aggregates of an outer query's columns in a subquery are not supported";
-            Err(errors::raise(SqlError::unsupported(message)))
+        LogicalPlan::Aggregate(aggregate) => {
+            for expr in &aggregate.aggr_expr {
+                if expr.exists(|expr| Ok(is_of_outer_query(expr)))? {
+                    let message = "aggregates of an outer query's columns in a subquery are not supported";
+                    return Err(errors::raise(SqlError::unsupported(message)));
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
         }
         LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
             Err(errors::raise(SqlError::bug("a query was planned as something else")))
@@ -54,13 +59,10 @@ pub(crate) fn check(plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
-/// Whether it has an aggregate whose arguments, order and filter have columns of queries around it only.
+/// Whether it is an aggregate whose arguments, order and filter have columns of queries around it only.
 fn is_of_outer_query(expr: &Expr) -> bool {
-    let found = expr.exists(|expr| {
-        let Expr::AggregateFunction(AggregateFunction { params, .. }) = expr else { return Ok(false) };
-        let order = params.order_by.iter().map(|sort| &sort.expr);
-        let mut parts = params.args.iter().chain(order).chain(params.filter.as_deref());
-        Ok(parts.clone().any(Expr::contains_outer) && !parts.any(Expr::any_column_refs))
-    });
-    found.unwrap_or(false)
+    let Expr::AggregateFunction(AggregateFunction { params, .. }) = expr else { return false };
+    let order = params.order_by.iter().map(|sort| &sort.expr);
+    let mut parts = params.args.iter().chain(order).chain(params.filter.as_deref());
+    parts.clone().any(Expr::contains_outer) && !parts.any(Expr::any_column_refs)
 }

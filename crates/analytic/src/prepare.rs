@@ -135,10 +135,6 @@ fn refuse(query: &Query) -> Result<(), SqlError> {
     if let Some(lock) = query.locks.first() {
         return Err(SqlError::unsupported(format!("{lock} is not supported")));
     }
-    if !query.pipe_operators.is_empty() || query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some()
-    {
-        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "this clause is not part of PostgreSQL's SQL"));
-    }
     if query.with.as_ref().is_some_and(|with| with.cte_tables.len() > CTES_MAX) {
         return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, format!("WITH of more than {CTES_MAX} queries")));
     }
@@ -201,8 +197,8 @@ fn returns_one_row(expr: &Expr) -> Result<(), SqlError> {
 /// FETCH FIRST as LIMIT; both of bigint, whatever a parameter's type is.
 fn limits(query: &mut Query) -> Result<(), SqlError> {
     if let Some(fetch) = query.fetch.take() {
-        if fetch.with_ties || fetch.percent {
-            return Err(SqlError::unsupported("FETCH FIRST .. WITH TIES and PERCENT are not supported"));
+        if fetch.with_ties {
+            return Err(SqlError::unsupported("FETCH FIRST .. WITH TIES is not supported"));
         }
         let count = fetch.quantity.unwrap_or_else(|| Expr::value(Value::Number("1".into(), false)));
         match &mut query.limit_clause {

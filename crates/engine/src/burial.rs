@@ -27,32 +27,31 @@ pub(crate) struct Burial {
 impl TableStore {
     /// Marks the row at a segment's position dead from `ts` on; if compaction has moved it since, where it is now.
     pub(crate) fn bury(&self, live: &Arc<LiveSegment>, position: u32, ts: CommitTs) {
-        let burial = Burial { live: Arc::clone(live), position, ts };
-        if let Err(error) = self.try_bury(&burial) {
+        if let Err(error) = self.try_bury(live, position, ts) {
             tracing::error!(%error, table = %self.id(), segment = %live.segment.id(), position, "cannot find a row that was moved");
-            self.burials.lock().push(burial);
+            self.burials.lock().push(Burial { live: Arc::clone(live), position, ts });
         }
     }
 
     /// Buries what could not be buried before. Errors: it still cannot, because a segment cannot be read.
     pub(crate) fn bury_rest(&self) -> Result<(), EngineError> {
         let mut burials = self.burials.lock();
-        while let Some(burial) = burials.last() {
-            self.try_bury(burial)?;
+        while let Some(Burial { live, position, ts }) = burials.last() {
+            self.try_bury(live, *position, *ts)?;
             burials.pop();
         }
         Ok(())
     }
 
-    fn try_bury(&self, Burial { live, position, ts }: &Burial) -> Result<(), EngineError> {
+    fn try_bury(&self, live: &LiveSegment, position: u32, ts: CommitTs) -> Result<(), EngineError> {
         let segments = self.segments();
         if let Some(current) = segments.get(live.segment.id()).filter(|l| l.until() == CommitTs::MAX) {
-            current.dead.append(*position, *ts);
+            current.dead.append(position, ts);
             return Ok(());
         }
-        let key = live.segment.key_at(*position)?;
+        let key = live.segment.key_at(position)?;
         match segments.find(&key, CommitTs::MAX)? {
-            Some((successor, position)) => successor.dead.append(position, *ts),
+            Some((successor, position)) => successor.dead.append(position, ts),
             // Unreachable: it was there when it was changed, and only compaction moves it.
             None => tracing::error!(segment = %live.segment.id(), position, "a moved row is in no segment"),
         }

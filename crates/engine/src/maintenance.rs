@@ -110,11 +110,10 @@ fn checkpoint_due(engine: &Inner) -> bool {
 fn reclaim(engine: &Inner, store: &TableStore) {
     let oldest = engine.txns.oldest();
     // After `oldest` is known: what is left over of later commits is in slots that stay.
-    if let Err(error) = store.bury_rest() {
-        tracing::warn!(%error, table = %store.id(), "cannot give back old versions");
-        return;
+    match store.bury_rest() {
+        Ok(()) => drop(store.delta.reclaim(oldest)),
+        Err(error) => tracing::warn!(%error, table = %store.id(), "cannot give back old versions"),
     }
-    store.delta.reclaim(oldest);
     let retired = |l: &segments::LiveSegment| l.until() <= oldest;
     if store.segments().segments().iter().any(|l| retired(l)) {
         store.change_segments(|list| {

@@ -1,4 +1,5 @@
-//! What expressions mean: PostgreSQL's operators, functions, casts and aggregates, once, for two ways of running them.
+//! What expressions mean: PostgreSQL's operators, functions, casts and aggregates, once, for two ways of running them; and the grammar
+//! that they and queries are parsed by (`dialect`).
 //!
 //! ```text
 //!                     +-- rules: which operator for which types, and the type of the result

@@ -140,7 +140,9 @@ impl Rows {
 
     /// Makes rows that are pulled later those of now, whatever the transaction does meanwhile: of a query that sees the
     /// transaction's own changes, the rest is read at once, as later changes of the same rows would take their place; so is that of a
-    /// FETCH, which moves its cursor by all it asked for. Errors: as [`Rows::next`], 54000 for a rest of more than 64 MB, 53200 when all that is held is more than queries may use.
+    /// FETCH, which moves its cursor by all it asked for.
+    ///
+    /// Errors: as [`Rows::next`], 54000 for a rest of more than 64 MB, 53200 when all that is held is more than queries may use.
     pub async fn hold(&mut self) -> Result<(), SqlError> {
         let kept = match &self.source {
             Source::Query { stream, sees_own: true, .. } => Some(stream.keep("suspended results")),

@@ -12,7 +12,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, NamedWindowDefinition, NamedWindowExpr, OrderBy, OrderByKind, Query, Select, SetExpr, WindowSpec, WindowType,
+    Expr, Ident, NamedWindowDefinition, NamedWindowExpr, OrderBy, OrderByKind, Query, Select, SetExpr, VisitMut, WindowSpec,
+    WindowType,
 };
 use types::{SqlError, SqlState};
 
@@ -23,13 +24,10 @@ use crate::names::folded;
 ///
 /// Errors: 42704 for a window that is not there, 42P20 for one that is there twice or cannot be changed so, with their positions.
 pub(super) fn in_order(query: &mut Query, text: &str) -> Result<(), SqlError> {
-    if let SetExpr::Select(select) = query.body.as_mut() {
-        let defined = definitions(select, text)?;
-        if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by {
-            items.iter_mut().try_for_each(|item| used(&mut item.expr, &defined, text))?;
-        }
-    }
-    Ok(())
+    let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by else { return Ok(()) };
+    let SetExpr::Select(select) = query.body.as_ref() else { return Ok(()) };
+    let defined = definitions(select, text)?;
+    items.iter_mut().try_for_each(|item| used(&mut item.expr, &defined, text))
 }
 
 /// Writes the windows of a SELECT out where its list uses them. Errors: as [`in_order`].
@@ -112,7 +110,7 @@ fn from_parenthesis(error: SqlError, text: &str) -> SqlError {
 }
 
 /// Gives the calls in a part of a SELECT their whole windows. Subqueries have windows of their own.
-fn used(node: &mut impl datafusion::sql::sqlparser::ast::VisitMut, defined: &Defined, text: &str) -> Result<(), SqlError> {
+fn used(node: &mut impl VisitMut, defined: &Defined, text: &str) -> Result<(), SqlError> {
     let found = own::visit_mut(node, |expr| {
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let spec = match &function.over {

@@ -302,6 +302,7 @@ mod tests {
             ("select * from t sort by a", SqlState::SYNTAX_ERROR),
             ("select top 1 a from t", SqlState::SYNTAX_ERROR),
             ("select a from t for json auto", SqlState::SYNTAX_ERROR),
+            ("select a from t fetch first 5 percent rows only", SqlState::SYNTAX_ERROR),
             ("select try_cast(a as text) from t", SqlState::SYNTAX_ERROR),
             ("select first_value(a) ignore nulls over () from t", SqlState::SYNTAX_ERROR),
         ] {
