@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast, WindowFunction};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawWindowExpr};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, WindowFunctionDefinition, lit};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use types::{Datum, SqlError, SqlState, SqlType, arrow_form, text};
@@ -71,8 +72,17 @@ impl ExprPlanner for Operators {
         }
     }
 
+    fn plan_aggregate(&self, mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        // An order is compared with the arguments.
+        if raw.order_by.is_empty() {
+            raw.args = raw.args.into_iter().map(with_casts_named).collect::<Result<_>>()?;
+        }
+        Ok(PlannerResult::Original(raw))
+    }
+
     /// DataFusion numbers rows with unsigned integers, PostgreSQL with bigint.
-    fn plan_window(&self, raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+    fn plan_window(&self, mut raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        raw.args = raw.args.into_iter().map(with_casts_named).collect::<Result<_>>()?;
         let to = match raw.func_def.name() {
             "row_number" | "rank" | "dense_rank" => SqlType::Int8,
             "ntile" => SqlType::Int4,
@@ -99,6 +109,16 @@ impl ExprPlanner for Operators {
         let window = Expr::WindowFunction(Box::new(window));
         Ok(PlannerResult::Planned(Expr::Cast(Cast::new_from_field(Box::new(window), field))))
     }
+}
+
+/// An argument under a name that has its casts: DataFusion leaves them out, and takes `sum(a)` and `sum(a::bigint)` for one column.
+fn with_casts_named(arg: Expr) -> Result<Expr> {
+    let is_cast = |expr: &Expr| Ok(matches!(expr, Expr::Cast(cast) if !matches!(cast.expr.as_ref(), Expr::Literal(..))));
+    if !arg.exists(is_cast)? {
+        return Ok(arg);
+    }
+    let name = arg.to_string();
+    Ok(arg.alias(name))
 }
 
 pub(super) fn comparison_operator(op: &BinaryOperator) -> Option<Operator> {
