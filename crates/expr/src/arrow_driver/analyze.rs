@@ -22,7 +22,7 @@ use types::{SqlError, SqlType, arrow_form, text};
 
 use super::planner::{arg, compare, is_longer, own_digits, side, to_type};
 use super::read::is_open;
-use super::{cast_udf, equality, mixed, raise, undefined_operator};
+use super::{cast_udf, equality, mixed, nested, raise, undefined_operator};
 use crate::cast;
 use crate::function::Arg;
 use crate::{rules, syntax};
@@ -364,6 +364,11 @@ fn settle_cast(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Some(to) = arrow_form::sql_type_of(&cast.field) else { return Ok(Transformed::no(Expr::Cast(cast))) };
     let (_, field) = cast.expr.to_field(schema)?;
     let from_type = field.data_type();
+    if to.is_string()
+        && let Some(text) = nested::text_of(cast.expr.as_ref().clone(), from_type)
+    {
+        return Ok(Transformed::yes(cast_udf::cast_expr(text, to)));
+    }
     let from = if is_open(from_type) { None } else { arrow_form::sql_type_of(&field) };
     if let Some(from) = from
         && !cast::exists(from, to)
