@@ -39,10 +39,14 @@ fn one_type(args: &[Arg], _: Option<&str>) -> Option<Signature> {
     Some(Signature { args: vec![t; args.len()], result: t })
 }
 
-/// The result has the first one's type, so both are compared in it.
+/// The result has the type both are compared in: `char` with a text is a text.
 fn two_compared(args: &[Arg], _: Option<&str>) -> Option<Signature> {
     let &[a, b] = args else { return None };
-    let t = rules::common([a, b])?;
+    let is_char = |t: SqlType| matches!(t, SqlType::Char(_));
+    let t = match (a, b) {
+        (Some(a), Some(b)) if a.is_string() && b.is_string() && is_char(a) != is_char(b) => SqlType::Text,
+        _ => rules::common([a, b])?,
+    };
     Some(Signature { args: vec![t, t], result: t })
 }
 
