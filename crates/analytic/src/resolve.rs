@@ -197,7 +197,7 @@ impl TableSource for ViewSource {
 
 /// DataFusion's own scalar functions that are PostgreSQL's too and answer as it does. Any other that it has by the name of none of
 /// ours would be one PostgreSQL does not know, or one it knows as something else.
-const SCALAR_FUNCTIONS: [&str; 34] = [
+const SCALAR_FUNCTIONS: [&str; 33] = [
     "acosh",
     "array_append",
     "array_cat",
@@ -214,7 +214,6 @@ const SCALAR_FUNCTIONS: [&str; 34] = [
     "atanh",
     "cardinality",
     "cosh",
-    "date_bin",
     "decode",
     "encode",
     "factorial",

@@ -30,6 +30,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         date_part,
     ),
     Function::new("date_trunc", truncate_signature, truncate),
+    Function::new("date_bin", bin_signature, bin),
     Function::new("age", age_signature, age).stable(),
     Function::new("timezone", timezone_signature, timezone).stable(),
     Function::new(
@@ -163,6 +164,40 @@ fn truncate(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
         [DatumRef::Interval(v)] => Datum::Interval(temporal::truncate_interval(unit, v)?),
         _ => return Err(mismatch("date_trunc")),
     })
+}
+
+fn bin_signature(args: &[Arg], _: Option<&str>) -> Option<Signature> {
+    let t = if args.contains(&Some(TimestampTz)) { TimestampTz } else { Timestamp };
+    fits(args, &[SqlType::Interval, t, t], t)
+}
+
+/// `date_bin(stride, timestamp, origin)`: the start of the stride, counted from the origin, that the timestamp is in.
+fn bin(_: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    let (stride, at, origin) = match *args {
+        [DatumRef::Interval(stride), DatumRef::Timestamp(at), DatumRef::Timestamp(origin)]
+        | [DatumRef::Interval(stride), DatumRef::TimestampTz(at), DatumRef::TimestampTz(origin)] => (stride, at, origin),
+        _ => return Err(mismatch("date_bin")),
+    };
+    let of_its_type = |v| if matches!(args[1], DatumRef::TimestampTz(_)) { Datum::TimestampTz(v) } else { Datum::Timestamp(v) };
+    if calendar::is_infinite_timestamp(at) {
+        return Ok(of_its_type(at));
+    }
+    let out_of_range = |what: &str| SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("{what} out of range"));
+    if calendar::is_infinite_timestamp(origin) {
+        return Err(out_of_range("origin"));
+    }
+    if stride.months != 0 {
+        return Err(SqlError::unsupported("timestamps cannot be binned into intervals containing months or years"));
+    }
+    let days = i64::from(stride.days).checked_mul(DAY);
+    let stride = days.and_then(|days| days.checked_add(stride.micros)).ok_or_else(|| out_of_range("interval"))?;
+    if stride <= 0 {
+        return Err(SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "stride must be greater than zero"));
+    }
+    let since = at.checked_sub(origin).ok_or_else(|| out_of_range("interval"))?;
+    let start = at.checked_sub(since.rem_euclid(stride)).map(calendar::split_timestamp);
+    let start = start.and_then(|(days, micros)| calendar::join_timestamp(days.into(), micros));
+    start.map(of_its_type).ok_or_else(|| out_of_range("timestamp"))
 }
 
 fn age_signature(args: &[Arg], _: Option<&str>) -> Option<Signature> {
