@@ -14,6 +14,8 @@
 
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Diagnostic, SchemaError, Span, TableReference};
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use expr::dialect::DIALECT;
 use types::{SqlError, SqlState};
 
 /// An error as a client sees it. `text` is what the query was parsed from: spans in the error become its position.
@@ -25,7 +27,31 @@ pub fn sql_error(error: &DataFusionError, text: &str) -> SqlError {
     {
         found = found.position(position);
     }
+    if found.fields.position.is_none()
+        && found.state == SqlState::UNDEFINED_FUNCTION
+        && let Some(name) = found.message.strip_prefix("function ").and_then(|rest| rest.split('(').next())
+        && let Some(position) = only_call(text, name)
+    {
+        found = found.position(position);
+    }
     found
+}
+
+/// Where a function is called, if that is in one place.
+fn only_call(text: &str, name: &str) -> Option<u32> {
+    let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location().ok()?;
+    let name = name.rsplit('.').next()?;
+    let is_name = |token: &Token| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case(name));
+    let mut calls = tokens.windows(2).enumerate().filter(|(_, pair)| is_name(&pair[0].token) && pair[1].token == Token::LParen);
+    let (mut at, _) = calls.next()?;
+    if calls.next().is_some() {
+        return None;
+    }
+    // With its schema.
+    while at >= 2 && tokens.get(at - 1)?.token == Token::Period {
+        at -= 2;
+    }
+    position(text, Span::try_from_sqlparser_span(tokens.get(at)?.span)?)
 }
 
 /// An error of ours, to travel through DataFusion.
@@ -213,6 +239,29 @@ fn plan_error(message: &str) -> SqlError {
     let has = |words: &str| message.contains(words);
     let state = if has("Invalid function") {
         return function_error(&message);
+    } else if has("LIMIT must be >=") {
+        return SqlError::new(SqlState(*b"2201W"), "LIMIT must not be negative");
+    } else if has("OFFSET must be >=") {
+        return SqlError::new(SqlState(*b"2201X"), "OFFSET must not be negative");
+    } else if let Some(column) = ungrouped(&message) {
+        let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
+        return SqlError::new(SqlState::GROUPING_ERROR, message);
+    } else if has("annot project plan column") {
+        return SqlError::unsupported("sides of a recursive query with different types are not supported")
+            .hint("Cast the columns of the second to the types of the first.");
+    } else if let Some((_, condition)) = message.split_once("HAVING clause references: ") {
+        let column = condition.split(' ').next().unwrap_or_default();
+        return if column.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.')) {
+            let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
+            SqlError::new(SqlState::GROUPING_ERROR, message)
+        } else {
+            SqlError::unsupported("this HAVING without GROUP BY and aggregates is not supported")
+        };
+    } else if has("aggregate function calls cannot be nested") || has("Aggregate function calls cannot be nested") {
+        return SqlError::new(SqlState::GROUPING_ERROR, "aggregate function calls cannot be nested");
+    } else if has("nconsistent metadata across values list") || has("nconsistent data type across values list") {
+        return SqlError::unsupported("expressions of different types in VALUES are not supported")
+            .hint("Cast them to one type.");
     } else if has("For SELECT DISTINCT, ORDER BY expressions") {
         let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
         return SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message);
@@ -252,6 +301,12 @@ fn plan_error(message: &str) -> SqlError {
     SqlError::new(state, lower_first(&message))
 }
 
+/// The column that a message of the planner's says to be neither grouped nor aggregated.
+fn ungrouped(message: &str) -> Option<&str> {
+    let (_, after) = message.split_once("While expanding wildcard, column \"")?;
+    after.split_once("\" must appear in the GROUP BY clause").map(|(column, _)| column)
+}
+
 /// `Invalid function 'nope'.\nDid you mean 'floor'?`
 fn function_error(message: &str) -> SqlError {
     let quoted = message.split('\'').nth(1).unwrap_or("?");
@@ -276,7 +331,9 @@ fn execution_error(message: &str) -> SqlError {
 }
 
 fn with_hints(mut error: SqlError, diagnostic: &Diagnostic) -> SqlError {
+    // PostgreSQL has none for these.
     if error.fields.hint.is_none()
+        && error.state != SqlState::GROUPING_ERROR
         && let Some(help) = diagnostic.helps.first()
     {
         error = error.hint(help.message.clone());

@@ -16,7 +16,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function, FunctionArg,
+    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, TimezoneInfo, TrimWhereField,
     TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowFrameUnits, WindowSpec,
     WindowType,
@@ -56,6 +56,9 @@ pub fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
 fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
     Ok(match expr {
         Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) => number(digits, long, span),
+        Expr::Value(ValueWithSpan { value: Value::UnicodeStringLiteral(text), span }) => {
+            Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span })
+        }
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => negated(*expr),
         Expr::UnaryOp { op: UnaryOperator::Plus, expr } => *expr,
         Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr } => call("~", vec![*expr]),
@@ -114,6 +117,9 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
                     )));
                 }
             }
+        }
+        Expr::CompoundFieldAccess { access_chain, .. } if access_chain.iter().any(|part| matches!(part, AccessExpr::Dot(_))) => {
+            return Err(SqlError::unsupported("fields of composite values are not supported"));
         }
         Expr::BinaryOp { left, op, right } => binary(*left, op, *right)?,
         Expr::AnyOp { left, compare_op, right, is_some } => match strip(&right) {
