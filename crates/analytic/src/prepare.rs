@@ -52,7 +52,7 @@ impl VisitorMut for Preparation<'_> {
             for expr in rows.rows.iter().flat_map(|row| &row.content) {
                 flow(aggregates::refuse(expr, "VALUES"))?;
             }
-            values::unify(rows);
+            flow(values::unify(rows))?;
         }
         flow(refuse(query).and_then(|()| windows::in_order(query, self.text)).and_then(|()| using::order(query)))?;
         flow(order::bind(query, self.depth == 1))?;

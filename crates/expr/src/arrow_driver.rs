@@ -89,6 +89,13 @@ pub fn aggregate_function(name: &str) -> Option<Arc<AggregateUDF>> {
     aggregates::find(name)
 }
 
+/// The type that values of all these types can be, as in VALUES; `None` among them: a constant in quotes or NULL.
+///
+/// Errors: 42804, for `what`.
+pub fn common_type(what: &str, types: &[Option<SqlType>]) -> Result<SqlType, SqlError> {
+    crate::rules::common(types.iter().copied()).ok_or_else(|| mixed(what, types))
+}
+
 /// The set-returning function `name` with constant arguments, as a table. `session` says what dates in quotes mean.
 pub fn table_function(
     name: &str,

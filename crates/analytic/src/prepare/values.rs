@@ -1,46 +1,123 @@
-//! VALUES whose numbers are written differently.
+//! VALUES whose expressions are written differently.
 //!
-//! DataFusion wants one type for each column; `(1), (2.5)` has two. Numbers get the type that all of their column fit.
+//! ```text
+//! (1), (2.5), (NULL)         numeric(2,1), all of them
+//! (1::bigint), (2), ('3')    bigint
+//! ```
+//!
+//! DataFusion wants one type for each column. Numbers among themselves get the digits that all of them fit; with constants in quotes,
+//! NULLs and casts, everything is cast to the type PostgreSQL would choose. What other expressions are is not known here.
 
-use datafusion::sql::sqlparser::ast::{DataType, ExactNumberInfo, Expr, UnaryOperator, Value, ValueWithSpan, Values};
+use datafusion::sql::sqlparser::ast::{
+    CastKind, DataType, ExactNumberInfo, Expr, TypedString, UnaryOperator, Value, ValueWithSpan, Values,
+};
+use expr::arrow_driver::{common_type, sql_type};
 use expr::syntax;
+use types::{SqlError, SqlType};
 
 /// Digits before and behind the point.
 type Digits = (usize, usize);
 
-/// Casts the numbers of each column that has different ones to the type that all of them fit.
-pub(super) fn unify(values: &mut Values) {
+/// Casts what each column has to the type that all of it fits. Errors: 42804 if there is none.
+pub(super) fn unify(values: &mut Values) -> Result<(), SqlError> {
     let columns = values.rows.iter().map(|row| row.content.len()).max().unwrap_or(0);
     for column in 0..columns {
-        let numbers = || values.rows.iter().filter_map(|row| digits(row.content.get(column)?));
-        let Some(first) = numbers().next() else { continue };
-        let (before, behind) = numbers().fold((0, 0), |(a, b), (before, behind)| (before.max(a), behind.max(b)));
-        // Up to nine digits are int4; of ten, some are int4 and some bigint.
-        let is_mixed = if behind == 0 { before > 9 } else { numbers().any(|other| other != first) };
-        if !is_mixed || before + behind > 38 {
+        let mut items: Vec<&mut Expr> = values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)).collect();
+        let Some(kinds) = items.iter().map(|item| kind(item)).collect::<Option<Vec<Kind>>>() else { continue };
+        let numbers = number_type(&items);
+        let types: Vec<Option<SqlType>> = (kinds.iter())
+            .map(|kind| match kind {
+                Kind::Open => None,
+                Kind::Number => numbers.as_ref().and_then(|numbers| sql_type(numbers).ok()),
+                Kind::Cast(_, t) => Some(*t),
+            })
+            .collect();
+        let is_open = kinds.iter().all(|kind| matches!(kind, Kind::Open));
+        let same_cast = types.windows(2).all(|pair| pair[0] == pair[1]) && kinds.iter().all(|k| matches!(k, Kind::Cast(..)));
+        if is_open || same_cast {
             continue;
         }
-        let data_type = match behind {
-            0 if before > 18 => DataType::Numeric(ExactNumberInfo::PrecisionAndScale(before as u64, 0)),
-            0 => DataType::BigInt(None),
-            _ => DataType::Numeric(ExactNumberInfo::PrecisionAndScale((before + behind) as u64, behind as i64)),
-        };
-        for item in values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)) {
-            if digits(item).is_some() {
-                let number = std::mem::replace(item, Expr::value(Value::Null));
-                *item = syntax::cast(number, data_type.clone());
-            }
+        let t = common_type("VALUES", &types)?;
+        if matches!(t, SqlType::Char(_)) && !types.iter().flatten().all(|other| *other == t) {
+            // There is no name for a char without a length.
+            continue;
         }
+        let cast = kinds.iter().find_map(|kind| match kind {
+            Kind::Cast(data_type, of) if *of == t => Some(data_type.clone()),
+            _ => None,
+        });
+        let all_numbers = kinds.iter().all(|kind| matches!(kind, Kind::Number));
+        let to = cast.unwrap_or(match t {
+            SqlType::Int4 => DataType::Int4(None),
+            SqlType::Int8 => DataType::Int8(None),
+            SqlType::Numeric { precision, scale } => {
+                DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision.into(), scale.into()))
+            }
+            SqlType::Float8 => DataType::DoublePrecision,
+            // Strings of several lengths.
+            _ => DataType::Text,
+        });
+        // Integers of one type are typed as they are.
+        if all_numbers && matches!(to, DataType::Int4(_)) {
+            continue;
+        }
+        for item in &mut items {
+            let value = std::mem::replace(&mut **item, Expr::value(Value::Null));
+            **item = syntax::cast(value, to.clone());
+        }
+    }
+    Ok(())
+}
+
+enum Kind {
+    /// A constant in quotes, or NULL.
+    Open,
+    Number,
+    Cast(DataType, SqlType),
+}
+
+/// `None`: it cannot be told here.
+fn kind(expr: &Expr) -> Option<Kind> {
+    match expr {
+        Expr::Nested(inner) => kind(inner),
+        Expr::Value(ValueWithSpan { value: Value::Boolean(_), .. }) => Some(Kind::Cast(DataType::Boolean, SqlType::Bool)),
+        Expr::Value(ValueWithSpan { value, .. }) if !matches!(value, Value::Number(..)) => match value {
+            Value::Null | Value::SingleQuotedString(_) | Value::EscapedStringLiteral(_) => Some(Kind::Open),
+            _ => None,
+        },
+        Expr::TypedString(TypedString { data_type, .. })
+        | Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, data_type, .. } => {
+            sql_type(data_type).ok().map(|t| Kind::Cast(data_type.clone(), t))
+        }
+        expr => number(expr).map(|_| Kind::Number),
     }
 }
 
-/// Of a number with or without a sign, not in scientific notation.
-fn digits(expr: &Expr) -> Option<Digits> {
-    let text = match expr {
-        Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => text,
-        Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => return digits(expr),
-        _ => return None,
-    };
-    let (before, behind) = text.split_once('.').unwrap_or((text, ""));
-    (before.bytes().chain(behind.bytes()).all(|b| b.is_ascii_digit())).then_some((before.len().max(1), behind.len()))
+/// The type that all numbers among these fit, if there are any, and one that has room for them.
+fn number_type(items: &[&mut Expr]) -> Option<DataType> {
+    let numbers = || items.iter().filter_map(|item| number(item));
+    let (before, behind) = numbers().map(digits).reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)))?;
+    let all_fit = |max: i64| numbers().all(|text| text.parse::<i64>().is_ok_and(|number| number <= max));
+    Some(match behind {
+        0 if all_fit(i32::MAX.into()) => DataType::Int4(None),
+        0 if all_fit(i64::MAX) => DataType::Int8(None),
+        _ if before + behind > 38 => return None,
+        _ => DataType::Numeric(ExactNumberInfo::PrecisionAndScale((before + behind) as u64, behind as i64)),
+    })
+}
+
+/// The text of a number with or without a sign, not in scientific notation, without its sign.
+fn number(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => {
+            text.bytes().all(|b| b.is_ascii_digit() || b == b'.').then_some(text)
+        }
+        Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => number(expr),
+        _ => None,
+    }
+}
+
+fn digits(number: &str) -> Digits {
+    let (before, behind) = number.split_once('.').unwrap_or((number, ""));
+    (before.len().max(1), behind.len())
 }
