@@ -6,15 +6,16 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, GroupByExpr, LimitClause, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator,
+    DataType, Expr, GroupByExpr, LimitClause, ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator,
     SetQuantifier, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use expr::syntax;
-use types::{SqlError, SqlState};
+use types::{SqlError, SqlState, SqlType};
 
 use crate::names;
 
 pub(crate) mod aggregates;
+mod natural;
 mod order;
 mod own;
 mod predicates;
@@ -25,9 +26,11 @@ mod windows;
 
 /// Rewrites a query and everything in it. `text` is what it was parsed from, for the positions of errors.
 ///
+/// `columns`: those of tables and views.
+///
 /// Errors: 0A000 for what cannot be done, 42601 for what makes no sense, those of constants that are none of their type.
-pub(crate) fn query(query: &mut Query, text: &str) -> Result<(), SqlError> {
-    finish(VisitMut::visit(query, &mut Preparation { text, depth: 0 }))
+pub(crate) fn query(query: &mut Query, text: &str, columns: natural::Columns<'_>) -> Result<(), SqlError> {
+    finish(VisitMut::visit(query, &mut Preparation { text, depth: 0, columns, ctes: vec![] }))
 }
 
 fn finish(flow: ControlFlow<SqlError>) -> Result<(), SqlError> {
@@ -41,6 +44,18 @@ struct Preparation<'a> {
     text: &'a str,
     /// How many queries are around.
     depth: usize,
+    columns: natural::Columns<'a>,
+    /// What the queries around, and this one, name in WITH.
+    ctes: Vec<Vec<String>>,
+}
+
+impl Preparation<'_> {
+    fn name_natural(&self, select: &mut Select) -> Result<(), SqlError> {
+        let is_cte = |name: &ObjectName| {
+            name.0.len() == 1 && names::last(name).is_some_and(|name| self.ctes.iter().flatten().any(|cte| *cte == name))
+        };
+        natural::to_using(select, &|name| if is_cte(name) { None } else { (self.columns)(name) })
+    }
 }
 
 impl VisitorMut for Preparation<'_> {
@@ -48,6 +63,10 @@ impl VisitorMut for Preparation<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         self.depth += 1;
+        self.ctes.push(query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| names::folded(&cte.alias.name)).collect());
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            flow(self.name_natural(select))?;
+        }
         if let SetExpr::Values(rows) = query.body.as_mut() {
             for expr in rows.rows.iter().flat_map(|row| &row.content) {
                 flow(aggregates::refuse(expr, "VALUES"))?;
@@ -56,16 +75,18 @@ impl VisitorMut for Preparation<'_> {
         }
         flow(refuse(query).and_then(|()| windows::in_order(query, self.text)).and_then(|()| using::order(query)))?;
         flow(order::bind(query, self.depth == 1))?;
-        flow(limits(query))
+        flow(limits(query, self.text))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         self.depth -= 1;
+        self.ctes.pop();
         if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by {
             items.iter_mut().for_each(|item| syntax::unwrap_number(&mut item.expr));
         }
         if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
-            limit.iter_mut().chain(offset.as_mut().map(|offset| &mut offset.value)).for_each(syntax::unwrap_number);
+            let bounds = limit.iter_mut().chain(offset.as_mut().map(|offset| &mut offset.value));
+            bounds.filter(|bound| is_integer(bound)).for_each(syntax::unwrap_number);
         }
         ControlFlow::Continue(())
     }
@@ -79,6 +100,7 @@ impl VisitorMut for Preparation<'_> {
             flow(predicates::in_condition(condition))?;
         }
         flow(windows::in_list(select, self.text))?;
+        flow(self.name_natural(select))?;
         flow(using::select(select))?;
         flow(series::to_from(select))?;
         order::distinct_columns(select);
@@ -116,6 +138,10 @@ impl VisitorMut for Preparation<'_> {
             exprs.iter_mut().for_each(syntax::unwrap_number);
         }
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        flow(predicates::of_row(expr))
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
@@ -194,8 +220,51 @@ fn returns_one_row(expr: &Expr) -> Result<(), SqlError> {
     }
 }
 
+/// Whether it is an integer literal, also one that was cast.
+fn is_integer(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast { expr, .. } => is_integer(expr),
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.bytes().all(|b| b.is_ascii_digit()),
+        _ => false,
+    }
+}
+
+/// Errors: what no LIMIT can be.
+fn bound(expr: &Expr, clause: &str, text: &str) -> Result<(), SqlError> {
+    aggregates::refuse(expr, clause)?;
+    let found = own::visit(expr, |expr| match expr {
+        Expr::Identifier(name) => ControlFlow::Break(Some(name.span)),
+        Expr::CompoundIdentifier(parts) => ControlFlow::Break(parts.first().map(|name| name.span)),
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(None),
+        _ => ControlFlow::Continue(()),
+    });
+    match found {
+        ControlFlow::Continue(()) => {}
+        ControlFlow::Break(None) => return Err(SqlError::unsupported(format!("subqueries in {clause} are not supported"))),
+        ControlFlow::Break(Some(span)) => {
+            let message = format!("argument of {clause} must not contain variables");
+            return Err(crate::errors::at(SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message), text, span));
+        }
+    }
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Boolean(_), span }) => {
+            Err(crate::errors::at(no_bigint(clause, SqlType::Bool), text, *span))
+        }
+        Expr::Cast { data_type, .. } => match expr::arrow_driver::sql_type(data_type) {
+            Ok(t) if t.is_string() || t == SqlType::Bool => Err(no_bigint(clause, t)),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn no_bigint(clause: &str, t: SqlType) -> SqlError {
+    let message = format!("argument of {clause} must be type bigint, not type {}", t.base_name());
+    SqlError::new(SqlState::DATATYPE_MISMATCH, message)
+}
+
 /// FETCH FIRST as LIMIT; both of bigint, whatever a parameter's type is.
-fn limits(query: &mut Query) -> Result<(), SqlError> {
+fn limits(query: &mut Query, text: &str) -> Result<(), SqlError> {
     if let Some(fetch) = query.fetch.take() {
         if fetch.with_ties {
             return Err(SqlError::unsupported("FETCH FIRST .. WITH TIES is not supported"));
@@ -213,8 +282,10 @@ fn limits(query: &mut Query) -> Result<(), SqlError> {
         if let Some(Expr::Value(ValueWithSpan { value: Value::Null, .. })) = limit {
             *limit = None;
         }
-        for expr in limit.iter_mut().chain(offset.as_mut().map(|offset| &mut offset.value)) {
-            if !matches!(expr, Expr::Value(ValueWithSpan { value: Value::Number(..), .. })) {
+        let bounds = [("LIMIT", limit.as_mut()), ("OFFSET", offset.as_mut().map(|offset| &mut offset.value))];
+        for (clause, expr) in bounds.into_iter().filter_map(|(clause, expr)| Some((clause, expr?))) {
+            bound(expr, clause, text)?;
+            if !is_integer(expr) {
                 let inner = std::mem::replace(expr, Expr::value(Value::Null));
                 *expr = syntax::cast(inner, DataType::Int8(None));
             }

@@ -27,6 +27,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::ObjectName;
 use parking_lot::Mutex;
 use types::{SqlError, SqlState, TableId, arrow_form};
 
@@ -59,6 +60,20 @@ impl<'a> Names<'a> {
         used: &'a Mutex<BTreeSet<TableId>>,
     ) -> Names<'a> {
         Names { shared, context, keyed, depth: 0, used }
+    }
+
+    /// The columns of a table or view; `None` if there is none by this name.
+    pub(crate) fn columns(&self, name: &ObjectName) -> Option<Vec<String>> {
+        let parts: Option<Vec<String>> = name.0.iter().map(|part| part.as_ident().map(crate::names::folded)).collect();
+        let reference = match parts?.as_slice() {
+            [table] => TableReference::bare(table.as_str()),
+            [schema, table] => TableReference::partial(schema.as_str(), table.as_str()),
+            [database, schema, table] => TableReference::full(database.as_str(), schema.as_str(), table.as_str()),
+            _ => return None,
+        };
+        let source = self.relation(&reference).ok()?;
+        let names = source.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+        Some(names.into_iter().filter(|name| name != crate::dml::KEY_COLUMN).collect())
     }
 
     fn relation(&self, name: &TableReference) -> Result<Arc<dyn TableSource>> {

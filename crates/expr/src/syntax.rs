@@ -146,17 +146,28 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
             if let Some(WindowType::WindowSpec(window)) = &mut function.over {
                 unwrap_frame(window)?;
             }
-            special_call(function)
+            row_fields(&function).map_or_else(|| special_call(function), Expr::Tuple)
         }
         Expr::Between { expr, negated, low, high } if !is_volatile(&expr) => {
-            let test = operation(
-                operation(expr.as_ref().clone(), BinaryOperator::GtEq, *low),
-                BinaryOperator::And,
-                operation(*expr, BinaryOperator::LtEq, *high),
-            );
+            let side = |op, bound| binary(expr.as_ref().clone(), op, bound).map(|test| Expr::Nested(Box::new(test)));
+            let test = operation(side(BinaryOperator::GtEq, *low)?, BinaryOperator::And, side(BinaryOperator::LtEq, *high)?);
             if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) } } else { test }
         }
         Expr::InList { expr, list, negated } if matches!(strip(&expr), Expr::Tuple(_)) => row_in_list(&expr, list, negated)?,
+        Expr::IsNull(expr) if matches!(strip(&expr), Expr::Tuple(_)) => each_field(&expr, Expr::IsNull)?,
+        Expr::IsNotNull(expr) if matches!(strip(&expr), Expr::Tuple(_)) => each_field(&expr, Expr::IsNotNull)?,
+        Expr::IsDistinctFrom(a, b) => match (strip(&a), strip(&b)) {
+            (Expr::Tuple(a), Expr::Tuple(b)) => {
+                pairs(a, b, &BinaryOperator::Or, |a, b| Expr::IsDistinctFrom(Box::new(a), Box::new(b)))?
+            }
+            _ => Expr::IsDistinctFrom(a, b),
+        },
+        Expr::IsNotDistinctFrom(a, b) => match (strip(&a), strip(&b)) {
+            (Expr::Tuple(a), Expr::Tuple(b)) => {
+                pairs(a, b, &BinaryOperator::And, |a, b| Expr::IsNotDistinctFrom(Box::new(a), Box::new(b)))?
+            }
+            _ => Expr::IsNotDistinctFrom(a, b),
+        },
         // As comparisons, which are never NULL but are planned with the nullability of their operands throughout.
         Expr::IsTrue(expr) => Expr::IsNotDistinctFrom(truth(expr), Box::new(Expr::value(Value::Boolean(true)))),
         Expr::IsNotTrue(expr) => Expr::IsDistinctFrom(truth(expr), Box::new(Expr::value(Value::Boolean(true)))),
@@ -460,6 +471,37 @@ fn rows_compare(left: Vec<Expr>, op: BinaryOperator, right: Vec<Expr>) -> Result
             operation(operation(a, strict.clone(), b), BinaryOperator::Or, tie)
         }
     }))
+}
+
+/// The fields of `ROW(a, b)`; `None` for any other call.
+pub fn row_fields(function: &Function) -> Option<Vec<Expr>> {
+    let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    if name.quote_style.is_some() || name.value != "row" || list.args.is_empty() {
+        return None;
+    }
+    let fields = list.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)) => Some(arg.clone()),
+        _ => None,
+    });
+    fields.collect()
+}
+
+/// A test of a row that is one of all its fields: `(a, b) IS NULL`.
+fn each_field(row: &Expr, test: impl Fn(Box<Expr>) -> Expr) -> Result<Expr, SqlError> {
+    let Expr::Tuple(fields) = strip(row) else { return Err(SqlError::bug("a row is none")) };
+    let tests = fields.iter().map(|field| test(Box::new(field.clone()))).collect();
+    joined(tests, &BinaryOperator::And).ok_or_else(|| SqlError::bug("an empty row"))
+}
+
+/// A test of each pair of fields of two rows.
+fn pairs(a: &[Expr], b: &[Expr], join: &BinaryOperator, test: impl Fn(Expr, Expr) -> Expr) -> Result<Expr, SqlError> {
+    let unequal = || SqlError::new(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions");
+    if a.len() != b.len() {
+        return Err(unequal());
+    }
+    let tests = a.iter().zip(b).map(|(a, b)| Expr::Nested(Box::new(test(a.clone(), b.clone())))).collect();
+    joined(tests, join).ok_or_else(unequal)
 }
 
 /// `left op ANY (ARRAY[..])` (joined by OR) or ALL (by AND): NULLs among the items count as they do in each comparison.

@@ -5,6 +5,7 @@
 //! x IN (SELECT y FROM t)                CASE WHEN (SELECT count(*) > 0 FROM (SELECT y FROM t) s(y) WHERE s.y = x) THEN true
 //!                                            WHEN x IS NULL AND EXISTS (SELECT y FROM t) THEN NULL
 //!                                            WHEN EXISTS (.. WHERE s.y IS NULL) THEN NULL ELSE false END
+//! (x, y) IN (SELECT ..)                 the same with a test of each field; so in conditions, too
 //! ```
 
 use std::ops::ControlFlow;
@@ -14,8 +15,10 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use expr::dialect::DIALECT;
-use types::SqlError;
+use expr::syntax;
+use types::{SqlError, SqlState};
 
+use super::aggregates::is_aggregate;
 use super::own;
 
 /// The name of what IN compares with: no user's.
@@ -23,6 +26,29 @@ const SET: &str = "\u{1}set";
 
 /// The name of its one column: no user's either, or it would be taken for one of the outer query's.
 const VALUE: &str = "\u{1}value";
+
+/// Rewrites `(a, b) IN (SELECT ..)`, which DataFusion does not know.
+pub(super) fn of_row(expr: &mut Expr) -> Result<(), SqlError> {
+    if is_of_row(expr) { as_values(expr) } else { Ok(()) }
+}
+
+fn is_of_row(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_of_row(inner),
+        Expr::InSubquery { expr, .. } => fields_of(expr).is_some(),
+        _ => false,
+    }
+}
+
+/// The fields of a row, in either of its spellings.
+fn fields_of(expr: &Expr) -> Option<Vec<Expr>> {
+    match expr {
+        Expr::Nested(inner) => fields_of(inner),
+        Expr::Tuple(fields) => Some(fields.clone()),
+        Expr::Function(function) => syntax::row_fields(function),
+        _ => None,
+    }
+}
 
 /// Rewrites the predicates over subqueries in an item of a SELECT list, not those inside subqueries.
 pub(super) fn as_values(expr: &mut Expr) -> Result<(), SqlError> {
@@ -53,6 +79,7 @@ pub(super) fn in_condition(expr: &mut Expr) -> Result<(), SqlError> {
         Expr::Nested(inner) => in_condition(inner),
         Expr::BinaryOp { left, op: BinaryOperator::And, right } => in_condition(left).and_then(|()| in_condition(right)),
         Expr::BinaryOp { left, op: BinaryOperator::Or, right } => in_part(left).and_then(|()| in_part(right)),
+        row if is_of_row(row) => as_values(row),
         Expr::InSubquery { .. } | Expr::Exists { .. } => Ok(()),
         Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } if is_plain(inner) => Ok(()),
         other if has_in(other) => as_values(other),
@@ -67,6 +94,7 @@ fn in_part(expr: &mut Expr) -> Result<(), SqlError> {
         Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
             in_part(left).and_then(|()| in_part(right))
         }
+        row if is_of_row(row) => as_values(row),
         Expr::InSubquery { negated: false, .. } | Expr::Exists { .. } => Ok(()),
         other if has_in(other) => as_values(other),
         _ => Ok(()),
@@ -76,7 +104,7 @@ fn in_part(expr: &mut Expr) -> Result<(), SqlError> {
 fn is_plain(expr: &Expr) -> bool {
     match expr {
         Expr::Nested(inner) => is_plain(inner),
-        expr => matches!(expr, Expr::InSubquery { .. } | Expr::Exists { .. }),
+        expr => matches!(expr, Expr::InSubquery { .. } | Expr::Exists { .. }) && !is_of_row(expr),
     }
 }
 
@@ -121,11 +149,46 @@ fn has_aggregate(items: &[SelectItem]) -> bool {
     items.iter().any(|item| visit_expressions(item, function).is_break())
 }
 
+/// `fields IN (query)`: true if a row is equal to them, NULL if none is and for one it is not known.
+fn row_is_in(fields: Vec<Expr>, query: Query) -> Result<Expr, SqlError> {
+    if let SetExpr::Select(select) = query.body.as_ref()
+        && select.projection.iter().all(|item| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }))
+        && select.projection.len() != fields.len()
+    {
+        let which = if select.projection.len() < fields.len() { "few" } else { "many" };
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("subquery has too {which} columns")));
+    }
+    let is_aggregate = |expr: &Expr| match expr {
+        Expr::Function(function) if is_aggregate(function) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    if fields.iter().any(|field| own::visit(field, is_aggregate).is_break()) {
+        return Err(SqlError::unsupported("aggregates in a row that is looked for in a subquery are not supported"));
+    }
+    let names: Vec<String> = (0..fields.len()).map(|at| format!("{SET}{at}")).collect();
+    let columns: Vec<String> = (0..fields.len()).map(|at| format!("\"{VALUE}{at}\"")).collect();
+    let tests: Vec<String> =
+        names.iter().zip(&columns).map(|(name, column)| format!("\"{SET}\".{column} = \"{name}\"")).collect();
+    let (columns, test) = (columns.join(", "), tests.join(" AND "));
+    let values: Vec<(&str, Expr)> = names.iter().map(String::as_str).zip(fields).collect();
+    let any = |condition: String| {
+        let template = format!("SELECT count(*) > 0 FROM (SELECT 1) AS s({columns}) WHERE {condition}");
+        scalar(&template, query.clone(), &values)
+    };
+    let mut case = expression("CASE WHEN found THEN true WHEN unknown THEN NULL ELSE false END")?;
+    let unknown = any(format!("({test}) IS NULL"))?;
+    substitute(&mut case, &[("found", any(test)?), ("unknown", unknown)]);
+    Ok(case)
+}
+
 fn is_in(expr: Expr, query: Query) -> Result<Expr, SqlError> {
+    if let Some(fields) = fields_of(&expr) {
+        return row_is_in(fields, query);
+    }
     let found = scalar(
         &format!("SELECT count(*) > 0 FROM (SELECT 1) AS s(\"{VALUE}\") WHERE \"{SET}\".\"{VALUE}\" = \"{SET}\""),
         query.clone(),
-        std::slice::from_ref(&expr),
+        &[(SET, expr.clone())],
     )?;
     let any = scalar("SELECT count(*) > 0 FROM (SELECT 1) AS s", query.clone(), &[])?;
     let with_null = scalar(
@@ -139,8 +202,8 @@ fn is_in(expr: Expr, query: Query) -> Result<Expr, SqlError> {
     Ok(case)
 }
 
-/// A scalar subquery by a template whose `(SELECT 1) AS s` is the query, and whose `"\u{1}set"` is the expression.
-fn scalar(template: &str, query: Query, values: &[Expr]) -> Result<Expr, SqlError> {
+/// A scalar subquery by a template whose `(SELECT 1) AS s` is the query, with expressions where names stand for them.
+fn scalar(template: &str, query: Query, values: &[(&str, Expr)]) -> Result<Expr, SqlError> {
     use datafusion::sql::sqlparser::ast::{Ident, TableFactor};
     let mut outer = parsed(template)?;
     let SetExpr::Select(select) = outer.body.as_mut() else { return Err(SqlError::bug("a template is no SELECT")) };
@@ -150,8 +213,8 @@ fn scalar(template: &str, query: Query, values: &[Expr]) -> Result<Expr, SqlErro
     };
     **subquery = query;
     alias.name = Ident::with_quote('"', SET);
-    if let (Some(selection), Some(value)) = (&mut select.selection, values.first()) {
-        substitute(selection, &[(SET, value.clone())]);
+    if let Some(selection) = &mut select.selection {
+        substitute(selection, values);
     }
     Ok(Expr::Subquery(Box::new(outer)))
 }

@@ -8,7 +8,7 @@
 //!
 //! 1. A merged column is the left one's of an inner or LEFT join, the right one's of a RIGHT one, of a FULL one whichever is not NULL.
 //! 2. `*` has the columns that the last join merges first, then those of its left side in the same way, then those of its right side.
-//! 3. What cannot be told without the tables' columns stays as it is (NATURAL, and a column that any of several tables may have),
+//! 3. What cannot be told stays as it is (NATURAL of what `natural` does not know the columns of, and a column that any of several tables may have),
 //!    and is refused where it would answer wrongly.
 //!
 //! DataFusion by itself merges two tables' columns only, and takes the same side's for every kind of join.
@@ -117,6 +117,12 @@ fn refuse(select: &Select) -> Result<(), SqlError> {
     for join in select.from.iter().flat_map(|from| &from.joins) {
         let (kind, constraint) = match &join.join_operator {
             JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) if star => ("LEFT", constraint),
+            JoinOperator::Join(constraint @ JoinConstraint::Natural)
+            | JoinOperator::Inner(constraint @ JoinConstraint::Natural)
+                if star =>
+            {
+                ("INNER", constraint)
+            }
             JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => ("RIGHT", constraint),
             JoinOperator::FullOuter(constraint) => ("FULL", constraint),
             _ => continue,
