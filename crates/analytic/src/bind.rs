@@ -6,8 +6,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{HashMap, Result};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Expr, LogicalPlan};
-use types::{SqlError, TableId};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use types::{SqlError, SqlState, TableId, arrow_form};
 
 use crate::errors;
 use crate::resolve::provider_of;
@@ -55,6 +55,39 @@ pub(crate) fn check(plan: &LogicalPlan) -> Result<()> {
             Err(errors::raise(SqlError::bug("a query was planned as something else")))
         }
         _ => Ok(TreeNodeRecursion::Continue),
+    })?;
+    Ok(())
+}
+
+/// Refuses a recursive query whose two sides meet in another type than its first side's: DataFusion casts to that.
+pub(crate) fn check_recursion(plan: &LogicalPlan) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::RecursiveQuery(query) = node
+            && let LogicalPlan::Projection(term) = query.recursive_term.as_ref()
+        {
+            for (at, (expr, field)) in term.expr.iter().zip(query.static_term.schema().fields()).enumerate() {
+                let (Expr::Cast(cast), Some(first)) = (expr.clone().unalias(), arrow_form::sql_type_of(field)) else { continue };
+                // A cast that was written says which of our types it is to.
+                let (_, from) = cast.expr.to_field(term.input.schema())?;
+                if !cast.field.metadata().is_empty() || from.data_type().is_null() {
+                    continue;
+                }
+                let Some(from) = arrow_form::sql_type_of(&from) else { continue };
+                let overall = expr::arrow_driver::common_type("UNION", &[Some(first), Some(from)]).map_err(errors::raise)?;
+                if overall.base_name() != first.base_name() {
+                    let message = format!(
+                        "recursive query \"{}\" column {} has type {} in non-recursive term but type {} overall",
+                        query.name,
+                        at + 1,
+                        first.base_name(),
+                        overall.base_name()
+                    );
+                    let error = SqlError::new(SqlState::DATATYPE_MISMATCH, message);
+                    return Err(errors::raise(error.hint("Cast the output of the non-recursive term to the correct type.")));
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(())
 }

@@ -162,6 +162,7 @@ fn logical_plan(names: &Names<'_>, query: &Query, known: &Known) -> Result<Logic
 fn analyzed(names: &Names<'_>, query: &Query, known: &Known) -> Result<LogicalPlan> {
     let shared = names.shared();
     let plan = logical_plan(names, query, known)?;
+    bind::check_recursion(&plan)?;
     let plan = canonical_output(expr::arrow_driver::settle_constants(plan)?)?;
     let options = shared.state().config_options();
     let plan = shared.analyzer.rules.iter().try_fold(plan, |plan, rule| rule.analyze(plan, options))?;

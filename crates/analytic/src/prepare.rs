@@ -64,6 +64,9 @@ impl VisitorMut for Preparation<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         self.depth += 1;
         self.ctes.push(query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| names::folded(&cte.alias.name)).collect());
+        if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
+            with.cte_tables.iter_mut().for_each(|cte| first_term(&mut cte.query.body));
+        }
         if let SetExpr::Select(select) = query.body.as_mut() {
             flow(self.name_natural(select))?;
         }
@@ -171,6 +174,31 @@ fn refuse(query: &Query) -> Result<(), SqlError> {
         SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
             Err(SqlError::unsupported("INSERT, UPDATE and DELETE inside a query are not supported"))
         }
+    }
+}
+
+/// The constants in quotes and NULLs of a recursive query's first side are text.
+fn first_term(body: &mut SetExpr) {
+    let SetExpr::SetOperation { left, .. } = body else { return };
+    let as_text = |expr: &mut Expr| {
+        if let Expr::Value(value) = expr
+            && matches!(value.value, Value::SingleQuotedString(_) | Value::EscapedStringLiteral(_) | Value::Null)
+        {
+            *expr = syntax::cast(Expr::Value(value.clone()), DataType::Text);
+        }
+    };
+    match left.as_mut() {
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                    as_text(expr);
+                }
+            }
+        }
+        SetExpr::Values(values) if values.rows.len() == 1 => {
+            values.rows.iter_mut().flat_map(|row| &mut row.content).for_each(as_text);
+        }
+        _ => {}
     }
 }
 
