@@ -149,6 +149,10 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
             row_fields(&function).map_or_else(|| special_call(function), Expr::Tuple)
         }
         Expr::Between { expr, negated, low, high } if !is_volatile(&expr) => {
+            if is_larger(&expr, OPERAND_MAX) {
+                return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+                    .hint(format!("The operand of BETWEEN may have at most {OPERAND_MAX} expressions in it.")));
+            }
             let side = |op, bound| binary(expr.as_ref().clone(), op, bound).map(|test| Expr::Nested(Box::new(test)));
             let test = operation(side(BinaryOperator::GtEq, *low)?, BinaryOperator::And, side(BinaryOperator::LtEq, *high)?);
             if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(test) } } else { test }
@@ -426,6 +430,19 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Result<Expr, SqlError>
     })
 }
 
+/// Expressions in the operand of a BETWEEN, which is written twice: nested ones double again. Ten in each other come to about this.
+const OPERAND_MAX: usize = 5000;
+
+/// Whether more expressions than that are in it.
+fn is_larger(expr: &Expr, max: usize) -> bool {
+    let mut found = 0;
+    let count = |_: &Expr| {
+        found += 1;
+        if found > max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    datafusion::sql::sqlparser::ast::visit_expressions(expr, count).is_break()
+}
+
 /// True if computing it twice may give two values.
 fn is_volatile(expr: &Expr) -> bool {
     let mut found = false;
@@ -567,4 +584,22 @@ fn special_call(mut function: Function) -> Expr {
         function.name = ObjectName::from(Ident::with_quote('"', format!("{name}{SPECIAL}{constant}")));
     }
     Expr::Function(function)
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    use super::*;
+
+    #[test]
+    fn between_in_between_is_bounded() {
+        let normalized = |depth: usize| {
+            let text = (0..depth).fold("a".to_owned(), |operand, _| format!("({operand} BETWEEN 1 AND 2)"));
+            let mut expr = Parser::new(&crate::dialect::DIALECT).try_with_sql(&text).unwrap().parse_expr().unwrap();
+            normalize(&mut expr).map_err(|error| error.state)
+        };
+        assert_eq!(normalized(5), Ok(()));
+        assert_eq!(normalized(40), Err(SqlState::STATEMENT_TOO_COMPLEX));
+    }
 }
