@@ -75,6 +75,10 @@ fn translate(error: &DataFusionError) -> SqlError {
             None => SqlError::bug("an empty collection of errors"),
         },
         DataFusionError::ResourcesExhausted(message) => exhausted(message),
+        DataFusionError::NotImplemented(message) if message.contains("OuterReferenceColumn(") => {
+            SqlError::unsupported("LATERAL with columns of other tables in this place is not supported")
+                .hint("They may be in a WHERE of equalities, without LIMIT, UNION and aggregates of no group.")
+        }
         DataFusionError::NotImplemented(message) => SqlError::unsupported(lower_first(message)),
         DataFusionError::SQL(inner, _) => SqlError::new(SqlState::SYNTAX_ERROR, lower_first(&inner.to_string())),
         DataFusionError::IoError(inner) => io_error(inner),
