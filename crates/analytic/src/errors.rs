@@ -250,6 +250,15 @@ fn plan_error(message: &str) -> SqlError {
     } else if let Some(column) = ungrouped(&message) {
         let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
         return SqlError::new(SqlState::GROUPING_ERROR, message);
+    } else if let Some(position) = after(&message, "annot find column with position ") {
+        let message = format!("GROUP BY position {position} is not in select list");
+        return SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message);
+    } else if let Some(position) = after(&message, "rder by column out of bounds, specified: ") {
+        let message = format!("ORDER BY position {position} is not in select list");
+        return SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message);
+    } else if has("to grouping function is not in grouping columns") {
+        let message = "arguments to GROUPING must be grouping expressions of the associated query level";
+        return SqlError::new(SqlState::GROUPING_ERROR, message);
     } else if has("annot project plan column") {
         return SqlError::unsupported("sides of a recursive query with different types are not supported")
             .hint("Cast the columns of the second to the types of the first.");
@@ -303,6 +312,13 @@ fn plan_error(message: &str) -> SqlError {
         SqlState::SYNTAX_ERROR
     };
     SqlError::new(state, lower_first(&message))
+}
+
+/// The number that follows these words.
+fn after<'m>(message: &'m str, words: &str) -> Option<&'m str> {
+    let (_, rest) = message.split_once(words)?;
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    rest.get(..digits).filter(|digits| !digits.is_empty())
 }
 
 /// The column that a message of the planner's says to be neither grouped nor aggregated.

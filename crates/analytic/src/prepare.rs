@@ -6,8 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, GroupByExpr, LimitClause, ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator,
-    SetQuantifier, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    DataType, Expr, GroupByExpr, JoinConstraint, LimitClause, ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem,
+    SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use expr::syntax;
 use types::{SqlError, SqlState, SqlType};
@@ -102,6 +102,7 @@ impl VisitorMut for Preparation<'_> {
             flow(aggregates::refuse(condition, "WHERE"))?;
             flow(predicates::in_condition(condition))?;
         }
+        flow(refuse_aggregates_in(select))?;
         flow(windows::in_list(select, self.text))?;
         flow(self.name_natural(select))?;
         flow(using::select(select))?;
@@ -175,6 +176,27 @@ fn refuse(query: &Query) -> Result<(), SqlError> {
             Err(SqlError::unsupported("INSERT, UPDATE and DELETE inside a query are not supported"))
         }
     }
+}
+
+/// Errors: aggregates and window functions where groups are made, or before.
+fn refuse_aggregates_in(select: &Select) -> Result<(), SqlError> {
+    if let GroupByExpr::Expressions(exprs, _) = &select.group_by {
+        for expr in exprs {
+            aggregates::refuse(expr, "GROUP BY")?;
+            if let Expr::Value(ValueWithSpan { value: Value::Number(number, _), .. }) = expr
+                && let Some(at) = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1))
+                && let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = select.projection.get(at)
+            {
+                aggregates::refuse(expr, "GROUP BY")?;
+            }
+        }
+    }
+    for join in select.from.iter().flat_map(|from| &from.joins) {
+        if let Some(JoinConstraint::On(condition)) = natural::constraint(&join.join_operator) {
+            aggregates::refuse(condition, "JOIN conditions")?;
+        }
+    }
+    Ok(())
 }
 
 /// The constants in quotes and NULLs of a recursive query's first side are text.

@@ -88,7 +88,7 @@ fn listed(select: &Select) -> Option<Vec<String>> {
     select.projection.iter().map(name).collect()
 }
 
-fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
+pub(super) fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)

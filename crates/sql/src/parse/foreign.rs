@@ -9,8 +9,9 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    CastKind, Cte, Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, Join, JoinOperator, LimitClause,
-    OrderBy, OrderByKind, Query, Select, SelectFlavor, SelectItem, TableFactor, Value, Visit, Visitor, WildcardAdditionalOptions,
+    BinaryOperator, CastKind, Cte, Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, Join, JoinOperator,
+    LimitClause, OrderBy, OrderByKind, Query, Select, SelectFlavor, SelectItem, TableFactor, Value, Visit, Visitor,
+    WildcardAdditionalOptions,
 };
 use types::{SqlError, SqlState};
 
@@ -182,6 +183,10 @@ impl Visitor for Foreign {
                 Value::SingleQuotedByteStringLiteral(_) | Value::HexStringLiteral(_) => not_done("bit strings are"),
                 _ => ControlFlow::Continue(()),
             },
+            Expr::BinaryOp { op: BinaryOperator::Spaceship, .. } => ControlFlow::Break(
+                SqlError::new(SqlState::UNDEFINED_FUNCTION, "operator does not exist: <=>")
+                    .hint("No operator matches the given name and argument types. You might need to add explicit type casts."),
+            ),
             Expr::IsNormalized { .. } => not_done("IS NORMALIZED is"),
             Expr::JsonAccess { .. }
             | Expr::InUnnest { .. }
@@ -290,6 +295,7 @@ mod tests {
             ("insert into t select * from u tablesample system (1)", SqlState::FEATURE_NOT_SUPPORTED),
             ("create view v as select * from u tablesample system (1)", SqlState::FEATURE_NOT_SUPPORTED),
             ("copy (select * from u tablesample system (1)) to stdout", SqlState::FEATURE_NOT_SUPPORTED),
+            ("select 1 <=> 2", SqlState::UNDEFINED_FUNCTION),
             ("select b'101'", SqlState::FEATURE_NOT_SUPPORTED),
             ("select x'1f'", SqlState::FEATURE_NOT_SUPPORTED),
             ("select a from t connect by a = 1", SqlState::SYNTAX_ERROR),
