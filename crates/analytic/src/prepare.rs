@@ -10,11 +10,12 @@ use datafusion::sql::sqlparser::ast::{
     SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use expr::syntax;
-use types::{SqlError, SqlState, SqlType};
+use types::{SqlError, SqlState};
 
 use crate::names;
 
 pub(crate) mod aggregates;
+mod limits;
 mod natural;
 mod order;
 mod own;
@@ -78,7 +79,7 @@ impl VisitorMut for Preparation<'_> {
         }
         flow(refuse(query).and_then(|()| windows::in_order(query, self.text)).and_then(|()| using::order(query)))?;
         flow(order::bind(query, self.depth == 1))?;
-        flow(limits(query, self.text))
+        flow(limits::bind(query, self.text))
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
@@ -89,7 +90,7 @@ impl VisitorMut for Preparation<'_> {
         }
         if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
             let bounds = limit.iter_mut().chain(offset.as_mut().map(|offset| &mut offset.value));
-            bounds.filter(|bound| is_integer(bound)).for_each(syntax::unwrap_number);
+            bounds.filter(|bound| limits::is_integer(bound)).for_each(syntax::unwrap_number);
         }
         ControlFlow::Continue(())
     }
@@ -268,78 +269,4 @@ fn returns_one_row(expr: &Expr) -> Result<(), SqlError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether it is an integer literal, also one that was cast.
-fn is_integer(expr: &Expr) -> bool {
-    match expr {
-        Expr::Cast { expr, .. } => is_integer(expr),
-        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.bytes().all(|b| b.is_ascii_digit()),
-        _ => false,
-    }
-}
-
-/// Errors: what no LIMIT can be.
-fn bound(expr: &Expr, clause: &str, text: &str) -> Result<(), SqlError> {
-    aggregates::refuse(expr, clause)?;
-    let found = own::visit(expr, |expr| match expr {
-        Expr::Identifier(name) => ControlFlow::Break(Some(name.span)),
-        Expr::CompoundIdentifier(parts) => ControlFlow::Break(parts.first().map(|name| name.span)),
-        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(None),
-        _ => ControlFlow::Continue(()),
-    });
-    match found {
-        ControlFlow::Continue(()) => {}
-        ControlFlow::Break(None) => return Err(SqlError::unsupported(format!("subqueries in {clause} are not supported"))),
-        ControlFlow::Break(Some(span)) => {
-            let message = format!("argument of {clause} must not contain variables");
-            return Err(crate::errors::at(SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message), text, span));
-        }
-    }
-    match expr {
-        Expr::Value(ValueWithSpan { value: Value::Boolean(_), span }) => {
-            Err(crate::errors::at(no_bigint(clause, SqlType::Bool), text, *span))
-        }
-        Expr::Cast { data_type, .. } => match expr::arrow_driver::sql_type(data_type) {
-            Ok(t) if t.is_string() || t == SqlType::Bool => Err(no_bigint(clause, t)),
-            _ => Ok(()),
-        },
-        _ => Ok(()),
-    }
-}
-
-fn no_bigint(clause: &str, t: SqlType) -> SqlError {
-    let message = format!("argument of {clause} must be type bigint, not type {}", t.base_name());
-    SqlError::new(SqlState::DATATYPE_MISMATCH, message)
-}
-
-/// FETCH FIRST as LIMIT; both of bigint, whatever a parameter's type is.
-fn limits(query: &mut Query, text: &str) -> Result<(), SqlError> {
-    if let Some(fetch) = query.fetch.take() {
-        if fetch.with_ties {
-            return Err(SqlError::unsupported("FETCH FIRST .. WITH TIES is not supported"));
-        }
-        let count = fetch.quantity.unwrap_or_else(|| Expr::value(Value::Number("1".into(), false)));
-        match &mut query.limit_clause {
-            None => {
-                query.limit_clause = Some(LimitClause::LimitOffset { limit: Some(count), offset: None, limit_by: vec![] });
-            }
-            Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(count),
-            Some(_) => return Err(SqlError::new(SqlState::SYNTAX_ERROR, "multiple LIMIT clauses not allowed")),
-        }
-    }
-    if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
-        if let Some(Expr::Value(ValueWithSpan { value: Value::Null, .. })) = limit {
-            *limit = None;
-        }
-        let bounds = [("LIMIT", limit.as_mut()), ("OFFSET", offset.as_mut().map(|offset| &mut offset.value))];
-        for (clause, expr) in bounds.into_iter().filter_map(|(clause, expr)| Some((clause, expr?))) {
-            bound(expr, clause, text)?;
-            if !is_integer(expr) {
-                let inner = std::mem::replace(expr, Expr::value(Value::Null));
-                *expr = syntax::cast(inner, DataType::Int8(None));
-            }
-        }
-    }
-    Ok(())
 }
