@@ -46,4 +46,4 @@ pub use index::SlotRef;
 pub use range::{Entry, RangeBlock};
 pub use scan::{DeltaScan, Dump, KEY_COLUMN};
 pub use slots::Base;
-pub use table::{DeltaTable, Expect, Found, Newest, PutOutcome, Write};
+pub use table::{DeltaTable, Expect, Found, Lineage, Newest, PutOutcome, Write};

@@ -9,7 +9,9 @@
 //! 1. The image in place is that of the newest version that has one. Applying the patches down to a record gives that record's
 //!    image; records without an image (`Deleted`, `InSegment`) have patches too, for the ones below them.
 //! 2. Every reference is owned once: by an image in place or by one patch entry. What is let go is counted as garbage.
-//! 3. A head that is committed, and is no row or has before-images, is `pending` until reclaim has dealt with it.
+//! 3. A version put over a deletion is `born`: of a new row under an old key. Whatever takes a version out of a chain hands its mark
+//!    on to the next newer one.
+//! 4. A head that is committed, and is no row or has before-images, is `pending` until reclaim has dealt with it.
 //!
 //! Not here: locks (`slab`), the index (`table`).
 
@@ -24,7 +26,7 @@ use crate::index::SlotRef;
 use crate::patch;
 use crate::shape::{Reference, Shape, is_null};
 use crate::slab::Bits;
-use crate::table::Write;
+use crate::table::{Lineage, Write};
 
 /// Slots of a slab: enough to scan in long loops, few enough that a writer waits at most some 20 us for such a loop.
 pub(crate) const SLOTS: usize = 512;
@@ -64,6 +66,8 @@ pub(crate) struct Head {
     pub(crate) written: u16,
     pub(crate) state: State,
     base: Base,
+    /// The newest version is of another row than the ones below it.
+    born: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -73,6 +77,7 @@ struct Undo {
     /// The patch in the heap.
     patch: Reference,
     state: State,
+    born: bool,
 }
 
 /// What a snapshot sees in a slot.
@@ -220,6 +225,29 @@ impl Slots {
         match head.base {
             Base::Absent => Seen::Absent,
             Base::InSegment => Seen::InSegment,
+        }
+    }
+
+    /// Whether the newest committed version of a live slot is of the row that `snapshot` sees in it.
+    pub(crate) fn lineage(&self, slot: usize, snapshot: &Snapshot) -> Lineage {
+        let head = &self.heads[slot];
+        let (mut version, mut state, mut born, mut undo) = (head.version, head.state, head.born, head.undo);
+        loop {
+            if snapshot.sees(version) {
+                return if state == State::Deleted { Lineage::Other } else { Lineage::Same };
+            }
+            // What is in progress may come to nothing.
+            if version.txn().is_none() && (born || state == State::Deleted) {
+                return Lineage::Other;
+            }
+            if undo == NONE {
+                return match head.base {
+                    Base::Absent => Lineage::Other,
+                    Base::InSegment => Lineage::Segment,
+                };
+            }
+            let record = &self.undo[undo as usize];
+            (version, state, born, undo) = (record.version, record.state, record.born, record.next);
         }
     }
 

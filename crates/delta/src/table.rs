@@ -55,6 +55,18 @@ pub enum Newest {
     },
 }
 
+/// Whether a key still has the row that a snapshot sees under it. A row goes on while it is updated and moved; with a deletion it
+/// ends, and what is put under its key later is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lineage {
+    /// It has, as far as commits go.
+    Same,
+    /// It has not, or the snapshot sees none.
+    Other,
+    /// It has the row that segments have under the key at the snapshot, if there is one.
+    Segment,
+}
+
 /// What a writer has found, and expects to be so still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -179,6 +191,11 @@ impl DeltaTable {
             }
         });
         newest.unwrap_or(Newest::NoSlot)
+    }
+
+    /// Whether the newest committed version under `key` is of the row that `snapshot` sees there.
+    pub fn lineage(&self, key: &[u8], snapshot: &Snapshot) -> Lineage {
+        self.with_slot(key, |slots, slot| slots.lineage(slot, snapshot)).unwrap_or(Lineage::Segment)
     }
 
     /// Changes a slab under its write lock, and the counters with it.

@@ -8,8 +8,8 @@
 //!
 //! 1. A change is in the delta at once, under this transaction's id, and in `redo`; nothing of it is in the log before commit.
 //! 2. Every change has a step that undoes it; statement atomicity is a savepoint before each statement.
-//! 3. READ COMMITTED waits for the holder of a row and looks again; REPEATABLE READ fails with 40001 if the row changed after
-//!    the snapshot.
+//! 3. READ COMMITTED waits for the holder of a row that the statement's snapshot sees and looks again: if the row has ended
+//!    meanwhile, it is gone, whatever has its key now. REPEATABLE READ fails with 40001 if the row changed after the snapshot.
 //!
 //! Source: PostgreSQL 15, chapter 13.2, and `heapam.c` for who waits for whom.
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{Catalog, Edit};
-use delta::{Base, Expect, Found, Newest, PutOutcome, SlotRef, Write};
+use delta::{Base, Expect, Found, Lineage, Newest, PutOutcome, SlotRef, Write};
 use roaring::RoaringBitmap;
 use segments::LiveSegment;
 use txn::{Cancel, Outcome, Snapshot, SnapshotGuard, TableLock, WaitLimits};
@@ -447,9 +447,9 @@ impl Transaction {
         }
     }
 
-    /// Lets `change` decide what becomes of the row with this key (both of the stored columns). READ COMMITTED gives it the newest
-    /// version, waiting for a transaction in flight that holds the row; `change` may be called again if the row changes meanwhile,
-    /// so it re-checks its condition each time. REPEATABLE READ: 40001 if the row changed after the snapshot.
+    /// Lets `change` decide what becomes of the row that the statement's snapshot sees under this key (both of the stored columns).
+    /// READ COMMITTED gives it the row's newest version, waiting for a transaction in flight that holds the row; `change` may be
+    /// called again if the row changes meanwhile, so it re-checks its condition each time. REPEATABLE READ: 40001 if the row changed after the snapshot.
     pub fn modify(
         &mut self,
         table: TableId,
@@ -462,6 +462,7 @@ impl Transaction {
         loop {
             let newest = store.delta.newest(&key, me);
             let (expect, row, base) = match newest {
+                _ if !self.is_same_row(at, &key, &newest)? => return Ok(Modified::NotFound),
                 Newest::Blocked(holder) => {
                     self.wait_for(me, holder)?;
                     continue;
@@ -488,7 +489,9 @@ impl Transaction {
                     }
                 },
             };
-            if base.is_some() && !self.sees_in_segment(at, &key, expect, &row)? {
+            if let Some((live, _)) = &base
+                && !self.sees_in_segment(at, &key, expect, live, &row)?
+            {
                 return Ok(Modified::NotFound);
             }
             let changed = change(store.layout.read(&row))?;
@@ -523,6 +526,27 @@ impl Transaction {
         }
     }
 
+    /// READ COMMITTED: whether what is newest under a key is, or is in progress over, a version of the row that the snapshot sees
+    /// there.
+    fn is_same_row(&self, at: usize, key: &Key, newest: &Newest) -> Result<bool, EngineError> {
+        if self.begin.isolation == Isolation::RepeatableRead {
+            return Ok(true);
+        }
+        let snapshot = self.snapshot();
+        match newest {
+            // Deleted: it is not found in any case. No slot: see `sees_in_segment`.
+            Newest::Deleted { .. } | Newest::NoSlot => return Ok(true),
+            Newest::Row { version, .. } | Newest::InSegment { version } if snapshot.sees(*version) => return Ok(true),
+            Newest::Row { .. } | Newest::InSegment { .. } | Newest::Blocked(_) => {}
+        }
+        let store = &self.tables[at].store;
+        match store.delta.lineage(key, &snapshot) {
+            Lineage::Same => Ok(true),
+            Lineage::Other => Ok(false),
+            Lineage::Segment => Ok(store.segments().find(key, snapshot.ts)?.is_some()),
+        }
+    }
+
     /// REPEATABLE READ: fails if the snapshot saw the row and `version`, its newest, is not that one.
     fn check_unchanged(
         &self,
@@ -540,14 +564,22 @@ impl Transaction {
         }
     }
 
-    /// Whether `newest`, a row whose newest version is in a segment, is there for this transaction. Under REPEATABLE READ a row
-    /// loaded after the snapshot is not, and one loaded in the place of another is a conflict (40001); freeze and compaction do not
+    /// Whether `newest`, a row whose newest version is in the segment `live`, is there for this transaction: one loaded after the
+    /// snapshot is not. Under REPEATABLE READ one loaded in the place of another is a conflict (40001). Freeze and compaction do not
     /// change what a snapshot sees.
-    fn sees_in_segment(&self, at: usize, key: &[u8], expect: Expect, newest: &Row) -> Result<bool, EngineError> {
-        if self.begin.isolation == Isolation::ReadCommitted {
-            return Ok(true);
-        }
+    fn sees_in_segment(
+        &self,
+        at: usize,
+        key: &[u8],
+        expect: Expect,
+        live: &LiveSegment,
+        newest: &Row,
+    ) -> Result<bool, EngineError> {
         let (touched, snapshot) = (&self.tables[at], self.snapshot());
+        if self.begin.isolation == Isolation::ReadCommitted {
+            let is_seen = matches!(expect, Expect::Version(_)) || live.is_live(snapshot.ts);
+            return Ok(is_seen || touched.store.get(key, Some(&[]), &snapshot, &touched.own)?.is_some());
+        }
         // Came to the segment after the snapshot: by freeze, the same row, or by a load.
         let may_differ = matches!(expect, Expect::Version(version) if !snapshot.sees(version));
         let wanted: Option<&[usize]> = if may_differ { None } else { Some(&[]) };

@@ -1,6 +1,6 @@
 //! What the database should hold: one map for each commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use types::{CommitTs, Key};
@@ -13,16 +13,21 @@ pub(crate) type State = BTreeMap<(usize, Key), Content>;
 /// A change of one row: None deletes it.
 pub(crate) type Changes = BTreeMap<(usize, Key), Option<Content>>;
 
+/// Rows that a transaction has deleted; what it has put under their keys since are other rows.
+pub(crate) type Ended = BTreeSet<(usize, Key)>;
+
 /// Every state there was, in commit order.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     states: Vec<(CommitTs, Arc<State>)>,
     acknowledged: usize,
+    /// When a row with that key ended last.
+    ended: BTreeMap<(usize, Key), CommitTs>,
 }
 
 impl Model {
     pub(crate) fn new(first: CommitTs) -> Model {
-        Model { states: vec![(first, Arc::default())], acknowledged: 1 }
+        Model { states: vec![(first, Arc::default())], acknowledged: 1, ended: BTreeMap::new() }
     }
 
     /// The database starts as this.
@@ -31,11 +36,12 @@ impl Model {
     }
 
     /// A transaction was committed at `ts`.
-    pub(crate) fn commit(&mut self, ts: CommitTs, changes: &Changes) {
+    pub(crate) fn commit(&mut self, ts: CommitTs, changes: &Changes, ended: &Ended) {
         let mut next = State::clone(&self.newest());
         apply(&mut next, changes);
         assert!(ts > self.states.last().unwrap().0, "commits are in timestamp order");
         self.states.push((ts, Arc::new(next)));
+        self.ended.extend(ended.iter().map(|key| (key.clone(), ts)));
     }
 
     /// Commits up to `ts` have been acknowledged.
@@ -51,6 +57,15 @@ impl Model {
     /// The state a snapshot at `ts` sees.
     pub(crate) fn at(&self, ts: CommitTs) -> Arc<State> {
         Arc::clone(&self.states[self.states.partition_point(|(at, _)| *at <= ts) - 1].1)
+    }
+
+    /// The newest version of the row that a snapshot at `ts` sees under a key; None if it sees none, or the row has ended since.
+    pub(crate) fn goes_on(&self, ts: CommitTs, key: &(usize, Key)) -> Option<Content> {
+        let has_ended = self.ended.get(key).is_some_and(|ended| *ended > ts);
+        if has_ended || !self.at(ts).contains_key(key) {
+            return None;
+        }
+        self.newest().get(key).cloned()
     }
 
     /// After a crash: `found` must be the state after some commit, not before the last acknowledged one. Later commits are forgotten.
@@ -76,6 +91,8 @@ impl Model {
         let survived = kept + 1 - self.acknowledged;
         self.states.truncate(kept + 1);
         self.acknowledged = kept + 1;
+        // The clients are gone, and so are their snapshots.
+        self.ended.clear();
         Ok((survived, lost))
     }
 

@@ -14,7 +14,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use types::{CommitTs, Datum, Key, arrow_form};
 
-use crate::model::{Changes, Model, State, apply, difference};
+use crate::model::{Changes, Ended, Model, State, apply, difference};
 use crate::ranges::{HeldRange, Wish};
 use crate::tables::{self, KINDS, Kind};
 
@@ -36,7 +36,8 @@ struct Client {
     transaction: Transaction,
     isolation: Isolation,
     changes: Changes,
-    savepoints: Vec<(Savepoint, Changes)>,
+    ended: Ended,
+    savepoints: Vec<(Savepoint, Changes, Ended)>,
 }
 
 /// A simulated machine and what should be on it.
@@ -175,7 +176,8 @@ impl World {
             let isolation = if self.random.random_bool(0.3) { Isolation::RepeatableRead } else { Isolation::ReadCommitted };
             let begin = Begin { isolation, lock_timeout: Some(std::time::Duration::ZERO), ..Begin::default() };
             let transaction = self.engine().begin(begin);
-            self.clients[client] = Some(Client { transaction, isolation, changes: Changes::new(), savepoints: Vec::new() });
+            let (changes, ended, savepoints) = (Changes::new(), Ended::new(), Vec::new());
+            self.clients[client] = Some(Client { transaction, isolation, changes, ended, savepoints });
             return Ok(());
         };
         match self.random.random_range(0..20) {
@@ -185,7 +187,7 @@ impl World {
                 let commit = if here { state.transaction.commit_here()? } else { state.transaction.commit()? };
                 match commit.ts() {
                     Some(ts) => {
-                        self.model.commit(ts, &changes);
+                        self.model.commit(ts, &changes, &state.ended);
                         self.committing.push(commit);
                     }
                     None if changes.is_empty() => {}
@@ -195,12 +197,13 @@ impl World {
             }
             2 => return Ok(()), // rolled back by being dropped
             3 => {
-                state.savepoints.push((state.transaction.savepoint(), state.changes.clone()));
+                state.savepoints.push((state.transaction.savepoint(), state.changes.clone(), state.ended.clone()));
             }
             4 => {
-                if let Some((savepoint, changes)) = state.savepoints.pop() {
+                if let Some((savepoint, changes, ended)) = state.savepoints.pop() {
                     state.transaction.rollback_to(&savepoint);
                     state.changes = changes;
+                    state.ended = ended;
                 }
             }
             5 => self.check_own(&mut state)?,
@@ -275,11 +278,17 @@ impl World {
             Ok(Change::Put(types::RowLayout::new(&table.stored_types()).encode(&next)))
         })?;
         let expected = match client.isolation {
-            Isolation::ReadCommitted => self.newest_for(client, number, &key),
+            Isolation::ReadCommitted if client.changes.contains_key(&(number, key.clone())) => {
+                self.newest_for(client, number, &key)
+            }
+            Isolation::ReadCommitted => self.model.goes_on(client.transaction.read_view().snapshot_ts(), &(number, key.clone())),
             Isolation::RepeatableRead => self.snapshot_for(client).get(&(number, key.clone())).cloned(),
         };
         match (modified, &expected) {
             (Modified::Changed, Some(there)) if seen.as_ref() == Some(there) => {
+                if delete {
+                    client.ended.insert((number, key.clone()));
+                }
                 client.changes.insert((number, key), (!delete).then_some(content));
             }
             (Modified::NotFound, None) => {}
@@ -398,7 +407,7 @@ impl World {
             Err(EngineError::LockTimeout) => return Ok(()),
             bulk => bulk?,
         };
-        let mut changes = Changes::new();
+        let (mut changes, mut ended) = (Changes::new(), Ended::new());
         let mut rows = Vec::new();
         let mut duplicate = false;
         for _ in 0..self.random.random_range(1..80) {
@@ -415,11 +424,15 @@ impl World {
                     }
                     // The row that is there makes room, in the same transaction.
                     if self.model.newest().contains_key(&key) && !changes.contains_key(&key) && !careless {
+                        if self.model.goes_on(transaction.read_view().snapshot_ts(), &key).is_none() {
+                            continue;
+                        }
                         let deleted = transaction.modify(table.id, &key.1, &mut |_| Ok(Change::Delete))?;
                         if deleted != Modified::Changed {
                             self.fail(&format!("delete of {key:?} before a bulk load: {deleted:?}"));
                         }
                         changes.insert(key.clone(), None);
+                        ended.insert(key.clone());
                     }
                     duplicate |= changes.get(&key).is_some_and(Option::is_some)
                         || !changes.contains_key(&key) && self.model.newest().contains_key(&key);
@@ -453,7 +466,8 @@ impl World {
             }
             self.rowids.extend(changes.keys().map(|(_, key)| key.clone()));
         }
-        let mut client = Client { transaction, isolation: Isolation::ReadCommitted, changes, savepoints: Vec::new() };
+        let isolation = Isolation::ReadCommitted;
+        let mut client = Client { transaction, isolation, changes, ended, savepoints: Vec::new() };
         if self.random.random_bool(0.5) {
             self.check_own(&mut client)?;
         }
@@ -461,7 +475,7 @@ impl World {
             return Ok(()); // rolled back by being dropped
         }
         let commit = client.transaction.commit()?;
-        self.model.commit(commit.ts().expect("rows were loaded"), &client.changes);
+        self.model.commit(commit.ts().expect("rows were loaded"), &client.changes, &client.ended);
         self.committing.push(commit);
         Ok(())
     }

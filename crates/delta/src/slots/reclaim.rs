@@ -99,10 +99,11 @@ impl Slots {
             let record = self.undo[undo as usize];
             if goes(newer, record.version) {
                 let mut merged = Merged::new(shape);
-                let mut going = undo;
+                let (mut going, mut born) = (undo, false);
                 while going != NONE && goes(newer, self.undo[going as usize].version) {
                     let record = self.undo[going as usize];
                     self.garbage += merged.absorb(shape, record.patch, &self.heap);
+                    born |= record.born;
                     self.drop_undo(going);
                     going = record.next;
                 }
@@ -114,8 +115,14 @@ impl Slots {
                     self.undo[going as usize].patch = merged.write(shape, &mut self.heap);
                 }
                 match link {
-                    NONE => self.heads[slot].undo = going,
-                    link => self.undo[link as usize].next = going,
+                    NONE => {
+                        self.heads[slot].undo = going;
+                        self.heads[slot].born |= born;
+                    }
+                    link => {
+                        self.undo[link as usize].next = going;
+                        self.undo[link as usize].born |= born;
+                    }
                 }
                 undo = going;
             }

@@ -34,7 +34,8 @@ impl Slots {
         }
         let generation = self.heads[slot].generation;
         let state = State::of(write);
-        self.heads[slot] = Head { version: Version::in_progress(me), undo: NONE, generation, key, written: clock, state, base };
+        let version = Version::in_progress(me);
+        self.heads[slot] = Head { version, undo: NONE, generation, key, written: clock, state, base, born: false };
         self.live.set(slot);
         self.live_count += 1;
         self.in_progress += 1;
@@ -57,6 +58,7 @@ impl Slots {
             written: 0,
             state: State::Deleted,
             base: Base::Absent,
+            born: false,
         });
         self.fixed.resize((slots + 1) * shape.fixed_len, 0);
     }
@@ -70,10 +72,12 @@ impl Slots {
             self.write_difference(shape, slot, row, patch);
         }
         let head = self.heads[slot];
-        let undo = self.push_undo(Undo { version: head.version, next: head.undo, patch, state: head.state });
+        let undo = self.push_undo(Undo { version: head.version, next: head.undo, patch, state: head.state, born: head.born });
         self.in_progress += usize::from(head.version.txn().is_none());
+        let before = head.state;
         self.set_state(slot, State::of(write));
         let head = &mut self.heads[slot];
+        head.born = before == State::Deleted && head.state != State::Deleted;
         head.version = Version::in_progress(me);
         head.undo = undo;
         head.written = clock;
@@ -165,6 +169,7 @@ impl Slots {
         self.set_state(slot, record.state);
         let head = &mut self.heads[slot];
         head.version = record.version;
+        head.born = record.born;
         head.undo = record.next;
         if record.version.txn().is_none() {
             self.in_progress -= 1;

@@ -164,3 +164,46 @@ fn what_a_transaction_has_written_over_is_given_back_when_it_commits() {
     table.stamp(slot, TxnId(1), CommitTs(1));
     assert!(table.bytes() < 10_000, "{:?}", table.counts());
 }
+
+#[test]
+fn a_row_goes_on_until_it_is_deleted_whatever_has_its_key_then() {
+    let put = |table: &DeltaTable, me: u64, expect: Version, write: Write<'_>| match table.put(
+        &key(1),
+        TxnId(me),
+        Expect::Version(expect),
+        write,
+    ) {
+        PutOutcome::Done(slot) => slot,
+        other => panic!("{other:?}"),
+    };
+    let committed = |ts: u64| Version::committed(CommitTs(ts));
+    let mine = |me: u64| Version::in_progress(TxnId(me));
+    let table = table();
+    let (a, b) = (row(&table, "a"), row(&table, "b"));
+    table.stamp(insert(&table, 1, 1, "first"), TxnId(1), CommitTs(10));
+    assert_eq!(table.lineage(&key(1), &at(9)), Lineage::Other, "there was none");
+    // Updated, and moved to a segment.
+    table.stamp(put(&table, 2, committed(10), Write::Row(&a)), TxnId(2), CommitTs(11));
+    table.stamp(put(&table, 3, committed(11), Write::InSegment), TxnId(3), CommitTs(12));
+    assert_eq!(table.lineage(&key(1), &at(10)), Lineage::Same);
+    // A replacement that is taken back, or not yet committed, ends nothing.
+    put(&table, 4, committed(12), Write::Deleted);
+    let slot = put(&table, 4, mine(4), Write::Row(&b));
+    assert_eq!(table.lineage(&key(1), &at(10)), Lineage::Same);
+    table.undo(slot, TxnId(4));
+    table.undo(slot, TxnId(4));
+    // Deleted, put anew and updated by one transaction: no version says "deleted" afterwards.
+    put(&table, 5, committed(12), Write::Deleted);
+    put(&table, 5, mine(5), Write::Row(&a));
+    table.stamp(put(&table, 5, mine(5), Write::Row(&b)), TxnId(5), CommitTs(13));
+    assert_eq!(table.lineage(&key(1), &at(12)), Lineage::Other);
+    assert_eq!(table.lineage(&key(1), &at(13)), Lineage::Same);
+    // A version in between that nobody needs takes its mark along.
+    table.stamp(put(&table, 6, committed(13), Write::Row(&a)), TxnId(6), CommitTs(14));
+    assert_eq!(table.reclaim_between(&[CommitTs(12), CommitTs(14)]), 3);
+    assert_eq!(table.get(&key(1), &at(12)), Found::InSegment);
+    assert_eq!(table.lineage(&key(1), &at(12)), Lineage::Other);
+    table.stamp(put(&table, 7, committed(14), Write::Deleted), TxnId(7), CommitTs(15));
+    assert_eq!(table.lineage(&key(1), &at(14)), Lineage::Other);
+    assert_eq!(table.lineage(&key(2), &at(14)), Lineage::Segment, "of a key without slot it knows nothing");
+}

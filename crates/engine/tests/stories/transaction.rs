@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use catalog::Edit;
-use engine::{EngineError, Inserted, Modified};
+use engine::{Change, EngineError, Inserted, Modified};
 use env::{Fault, Operation};
 
 use crate::support::{Machine, by_hand};
@@ -56,4 +56,58 @@ fn a_dropped_table_refuses_every_write() {
         assert!(matches!(machine.insert(&mut writer, 1, 10), Err(EngineError::NoTable(_))));
         writer.rollback_to(&before);
     }
+}
+
+/// READ COMMITTED changed whatever row had the key by then: one that another transaction had put there after it deleted the row that
+/// the statement had seen, or one that the statement had not seen at all.
+#[test]
+fn read_committed_changes_only_rows_that_its_snapshot_sees() {
+    // Where the row is when the statement begins, and what happens to it before the statement gets there.
+    for in_segment in [false, true] {
+        for (story, changed) in [("updated", true), ("frozen", true), ("replaced", false), ("loaded anew", false)] {
+            let machine = Machine::new(by_hand());
+            machine.commit(|t| {
+                if in_segment {
+                    machine.load(t, &[(1, 10)]).unwrap();
+                } else {
+                    machine.insert(t, 1, 10).unwrap();
+                }
+            });
+            let mut statement = machine.begin();
+            statement.begin_statement();
+            machine.commit(|t| match story {
+                "updated" => assert_eq!(machine.update(t, 1, 20).unwrap(), Modified::Changed),
+                "frozen" => {}
+                _ => {
+                    assert_eq!(machine.delete(t, 1).unwrap(), Modified::Changed);
+                    if story == "replaced" {
+                        assert_eq!(machine.insert(t, 1, 20).unwrap(), Inserted::Done);
+                        assert_eq!(machine.update(t, 1, 30).unwrap(), Modified::Changed, "its own row");
+                    } else {
+                        assert_eq!(machine.load(t, &[(1, 20)]).unwrap(), 1);
+                    }
+                }
+            });
+            machine.engine().merge(None).unwrap();
+            let told = statement.modify(machine.table(), &machine.key(1), &mut |_| Ok(Change::Delete)).unwrap();
+            let expected = if changed { Modified::Changed } else { Modified::NotFound };
+            assert_eq!(told, expected, "{story}, in a segment: {in_segment}");
+        }
+    }
+    // A row in flight, or committed since, is none that the statement waits for or changes.
+    let machine = Machine::new(by_hand());
+    let mut inserter = machine.begin();
+    let mut statement = machine.begin();
+    statement.begin_statement();
+    assert_eq!(machine.insert(&mut inserter, 1, 10).unwrap(), Inserted::Done);
+    let mut change = |_: types::RowRef<'_>| Ok(Change::Delete);
+    assert_eq!(statement.modify(machine.table(), &machine.key(1), &mut change).unwrap(), Modified::NotFound);
+    inserter.commit().unwrap().wait().unwrap();
+    assert_eq!(statement.modify(machine.table(), &machine.key(1), &mut change).unwrap(), Modified::NotFound);
+    drop(statement);
+    let mut statement = machine.begin();
+    statement.begin_statement();
+    machine.commit(|t| assert_eq!(machine.load(t, &[(2, 10)]).unwrap(), 1));
+    assert_eq!(statement.modify(machine.table(), &machine.key(2), &mut change).unwrap(), Modified::NotFound);
+    assert_eq!(machine.delete(&mut statement, 2).unwrap(), Modified::Changed, "the next statement sees it");
 }
