@@ -449,7 +449,8 @@ impl Transaction {
 
     /// Lets `change` decide what becomes of the row that the statement's snapshot sees under this key (both of the stored columns).
     /// READ COMMITTED gives it the row's newest version, waiting for a transaction in flight that holds the row; `change` may be
-    /// called again if the row changes meanwhile, so it re-checks its condition each time. REPEATABLE READ: 40001 if the row changed after the snapshot.
+    /// called again if the row changes meanwhile, so it re-checks its condition each time. REPEATABLE READ: 40001 if the row changed
+    /// after the snapshot.
     pub fn modify(
         &mut self,
         table: TableId,

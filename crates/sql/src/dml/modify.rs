@@ -1,4 +1,14 @@
 //! UPDATE and DELETE of whatever rows a query finds.
+//!
+//! ```text
+//! query --> rows --> write each, waiting for who holds it --> all are as the query saw them, or have ended: done
+//!             ^                                          |
+//!             +-- query anew, for these rows alone <-----+ some have changed (READ COMMITTED): undo, lock every row that was found
+//! ```
+//!
+//! 1. Rows that the first query did not find are not written, whatever they are by then.
+//! 2. The second query reads at a snapshot of its own. PostgreSQL's `EvalPlanQual` looks again at the changed row alone and keeps to
+//!    the statement's snapshot elsewhere; here joined tables and subqueries of the second query are as new as the rows.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,10 +35,6 @@ use crate::names::Name;
 use crate::parse::Statement;
 use crate::prepare::{Kind, Planned, Prepared};
 use crate::session::Session;
-
-/// How often a statement is run again because rows changed under it. Each time those rows are locked first, so that only rows it
-/// meets anew can make it run once more.
-const ATTEMPTS_MAX: usize = 100;
 
 /// How an UPDATE or DELETE is run.
 pub(crate) struct ModifyPlan {
@@ -171,17 +177,20 @@ impl Session {
     ) -> Result<Answer, SqlError> {
         let dates = self.dates();
         let mut planned = Arc::clone(planned);
-        for _ in 0..ATTEMPTS_MAX {
+        // From the second run on: the rows that may be written, which are locked.
+        let mut locked: Option<(HashSet<Vec<u8>>, Kept)> = None;
+        loop {
             let Kind::Modify(plan) = &planned.kind else { return Err(SqlError::bug("a plan of another kind")) };
             let mut kept = self.instance.analytic().keep("rows to write");
             let batches = self.collect(&plan.source, params, &mut kept).await?;
             let cancel = Arc::clone(&self.cancel);
             let transaction = self.open_transaction()?;
             let start = transaction.savepoint();
+            let only = locked.as_ref().map(|(keys, _)| keys);
             let mut work =
-                Work { plan, params, dates: &dates, kept, changed: vec![], inserts: vec![], returned: vec![], rows: 0 };
+                Work { plan, params, dates: &dates, kept, only, changed: false, inserts: vec![], returned: vec![], rows: 0 };
             work.run(transaction, &batches, &cancel)?;
-            if work.changed.is_empty() {
+            if !work.changed {
                 work.insert(transaction)?;
                 let Work { rows, returned, kept, .. } = work;
                 return Ok(match &plan.returning {
@@ -192,18 +201,42 @@ impl Session {
                     }
                 });
             }
-            let changed = std::mem::take(&mut work.changed);
-            transaction.rollback_to(&start);
-            // A write of the row as it is holds it until the transaction ends.
-            for key in &changed {
-                transaction.modify(plan.target.table.id, key, &mut |row| Ok(Change::Put(row.to_row())))?;
+            if locked.is_some() {
+                return Err(SqlError::bug("a locked row has changed"));
             }
-            transaction.begin_statement();
+            transaction.rollback_to(&start);
+            let mut kept = self.instance.analytic().keep("locked rows");
+            let keys = lock(self.open_transaction()?, plan, &batches, &cancel, &mut kept)?;
+            locked = Some((keys, kept));
+            self.open_transaction()?.begin_statement();
             planned = self.current_plan(prepared)?;
         }
-        Err(SqlError::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
-            .hint("The rows of this statement change faster than it finds them. Run it again."))
     }
+}
+
+/// Locks the rows that a query has found, unless they have ended: their keys.
+fn lock(
+    transaction: &mut Transaction,
+    plan: &ModifyPlan,
+    batches: &[RecordBatch],
+    cancel: &engine::Cancel,
+    kept: &mut Kept,
+) -> Result<HashSet<Vec<u8>>, SqlError> {
+    let mut keys = HashSet::new();
+    for batch in batches {
+        if cancel.is_set() {
+            return Err(crate::watch::canceled());
+        }
+        for row in 0..batch.num_rows() {
+            let key = key_at(batch.column(0), row)?;
+            // A write of the row as it is holds it until the transaction ends.
+            let locked = transaction.modify(plan.target.table.id, key, &mut |row| Ok(Change::Put(row.to_row())))?;
+            if locked == Modified::Changed && keys.insert(key.to_vec()) {
+                kept.add(size_of::<Vec<u8>>() + key.len())?;
+            }
+        }
+    }
+    Ok(keys)
 }
 
 /// Which columns an UPDATE sets to what. Errors: 42703; 42601 for one that is set twice.
@@ -258,8 +291,10 @@ struct Work<'a> {
     dates: &'a Dates,
     /// Room for all that is below, and for the query's result.
     kept: Kept,
-    /// Keys of rows that are not as the query saw them.
-    changed: Vec<Vec<u8>>,
+    /// If given, no other rows are written.
+    only: Option<&'a HashSet<Vec<u8>>>,
+    /// A row is not as the query saw it.
+    changed: bool,
     /// Rows that get another key: SQL columns.
     inserts: Vec<Vec<Datum>>,
     returned: Vec<Vec<Datum>>,
@@ -279,6 +314,9 @@ impl Work<'_> {
                 batch.columns().iter().zip(&types).skip(1).map(|(array, t)| ColumnReader::new(array, *t)).collect();
             for row in 0..batch.num_rows() {
                 let key = key_at(batch.column(0), row)?;
+                if self.only.is_some_and(|only| !only.contains(key)) {
+                    continue;
+                }
                 // A row that the query gives twice is changed once, by either.
                 if plan.joins {
                     if !met.insert(key.to_vec()) {
@@ -329,8 +367,7 @@ impl Work<'_> {
             Ok(Change::Delete)
         })?;
         if is_changed {
-            self.kept.add(size_of::<Vec<u8>>() + key.len())?;
-            self.changed.push(key.to_vec());
+            self.changed = true;
         } else if outcome == Modified::Changed {
             self.rows += 1;
             for values in moved.iter().chain(&returned) {
