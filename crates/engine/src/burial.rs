@@ -3,11 +3,13 @@
 //! ```text
 //! bury       at a commit, which cannot fail any more          found -> dead
 //!               \ the segment where it is now cannot be read -> left over
-//! bury_rest  before a view, a freeze, a load, a reclaim       left over -> dead, or an error for whoever asks
+//! bury_rest  before a view, a freeze, a load, a reclaim, a compaction   left over -> dead, or an error for whoever asks
 //! ```
 //!
-//! 1. Nothing reads a table's segments, or gives up the delta slots that hide their rows, while a burial is left over.
-//! 2. A row left over is the only one of its key in segments that is not dead: who would bring another into them asks first.
+//! 1. While a burial is left over nothing scans the table's segments, compacts them, or gives up the delta slots that hide their rows;
+//!    who reads by key meets the slot first.
+//! 2. The row is looked for as of the moment before its commit: what the commit itself loads under the key is another one.
+//! 3. There are at most as many burials as rows that commits in flight at a compaction have changed.
 
 use std::sync::Arc;
 
@@ -28,8 +30,11 @@ impl TableStore {
     /// Marks the row at a segment's position dead from `ts` on; if compaction has moved it since, where it is now.
     pub(crate) fn bury(&self, live: &Arc<LiveSegment>, position: u32, ts: CommitTs) {
         if let Err(error) = self.try_bury(live, position, ts) {
-            tracing::error!(%error, table = %self.id(), segment = %live.segment.id(), position, "cannot find a row that was moved");
-            self.burials.lock().push(Burial { live: Arc::clone(live), position, ts });
+            let mut burials = self.burials.lock();
+            if burials.is_empty() {
+                tracing::error!(%error, table = %self.id(), segment = %live.segment.id(), position, "cannot find a row that was moved");
+            }
+            burials.push(Burial { live: Arc::clone(live), position, ts });
         }
     }
 
@@ -50,7 +55,7 @@ impl TableStore {
             return Ok(());
         }
         let key = live.segment.key_at(position)?;
-        match segments.find(&key, CommitTs::MAX)? {
+        match segments.find(&key, CommitTs(ts.0.saturating_sub(1)))? {
             Some((successor, position)) => successor.dead.append(position, ts),
             // Unreachable: it was there when it was changed, and only compaction moves it.
             None => tracing::error!(segment = %live.segment.id(), position, "a moved row is in no segment"),

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! 1. A snapshot before P reads the inputs, one at P or later the outputs.
-//! 2. A transaction in flight that has replaced a row of an input finds it in the output when it is stamped (`burial`).
+//! 2. A transaction in flight that has replaced a row of an input finds it in the output when it is stamped (`burial`). While one of
+//!    these is left over nothing is published: at its timestamp the row must be found where it still is.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -40,6 +41,7 @@ pub(crate) fn run(engine: &Inner, store: &TableStore) -> Result<bool, EngineErro
     if store.dropped_at() != CommitTs::MAX {
         return Ok(false);
     }
+    store.bury_rest()?;
     let guard = engine.txns.snapshot(None);
     let inputs = choose(engine, &store.segments(), guard.ts);
     if inputs.is_empty() {
@@ -49,7 +51,7 @@ pub(crate) fn run(engine: &Inner, store: &TableStore) -> Result<bool, EngineErro
     let dead_at_f: Vec<Arc<RoaringBitmap>> = inputs.iter().map(|l| l.dead.as_of(guard.ts)).collect();
     let outputs = merge(engine, store, &inputs, &dead_at_f)?;
     drop(guard);
-    let outputs = engine.txns.quiesce(|at| publish(store, &inputs, &dead_at_f, outputs, at))?;
+    let Some(outputs) = engine.txns.quiesce(|at| publish(store, &inputs, &dead_at_f, outputs, at))? else { return Ok(false) };
     tracing::debug!(table = %store.id(), inputs = inputs.len(), outputs, "compacted segments");
     Ok(true)
 }
@@ -263,13 +265,19 @@ impl<'a> Output<'a, '_> {
     }
 }
 
+/// Puts the outputs in the place of the inputs; returns their number, or `None` if a burial is left over.
 fn publish(
     store: &TableStore,
     inputs: &[Arc<LiveSegment>],
     dead_at_f: &[Arc<RoaringBitmap>],
     mut unseen: Unseen<'_>,
     at: CommitTs,
-) -> Result<usize, EngineError> {
+) -> Result<Option<usize>, EngineError> {
+    // Commits are excluded; this keeps out those who bury what earlier ones have left.
+    let burials = store.burials.lock();
+    if !burials.is_empty() {
+        return Ok(None);
+    }
     let live = |segment| Arc::new(LiveSegment::new(Arc::clone(segment), at, DeletionLog::default()));
     let outputs: Vec<Arc<LiveSegment>> = unseen.segments.iter().map(live).collect();
     for (input, before) in inputs.iter().zip(dead_at_f) {
@@ -290,5 +298,5 @@ fn publish(
     for input in inputs {
         input.retire(at);
     }
-    Ok(count)
+    Ok(Some(count))
 }

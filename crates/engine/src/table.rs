@@ -27,7 +27,7 @@ pub(crate) struct TableStore {
     next_rowid: AtomicI64,
     /// Held by whoever moves rows between delta and segments or between segments.
     pub(crate) moving: Mutex<()>,
-    /// Rows that died and could not be found then.
+    /// Rows that died and could not be found then; locked by a compaction while it puts its outputs in place.
     pub(crate) burials: Mutex<Vec<Burial>>,
     /// The commit that dropped the table, or `CommitTs::MAX`.
     dropped_at: AtomicU64,

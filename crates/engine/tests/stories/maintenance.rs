@@ -82,10 +82,50 @@ fn a_row_whose_place_cannot_be_read_when_it_dies_is_not_read_twice() {
     commit.wait().unwrap();
     assert!(machine.begin().read_view().table(machine.table()).is_err());
     drop(machine.engine().merge(None)); // gives up no slot that hides a row
+    assert_eq!(machine.get(&mut machine.begin(), 3), Some(2));
+    assert_eq!(machine.get(&mut machine.begin(), 4), None);
     machine.env.clear_faults();
 
     assert_eq!(machine.rows(), [(1, 1), (2, 1), (3, 2), (5, 1), (6, 1)].into());
     machine.engine().merge(None).unwrap();
     assert_eq!(machine.rows(), [(1, 1), (2, 1), (3, 2), (5, 1), (6, 1)].into());
     assert_eq!(machine.engine().check().unwrap(), []);
+}
+
+/// Short of memory, the slot of a deleted row was given up although its row in a segment was still alive.
+#[test]
+fn a_row_that_could_not_be_buried_stays_hidden_when_memory_is_short() {
+    let options = Options { maintenance: true, compact_overlap: 2, delta_bytes_max: 1, freeze_rows_min: 1000, ..by_hand() };
+    let machine = Machine::new(Options { cache_bytes_max: 0, ..options });
+    machine.commit(|t| assert_eq!(machine.load(t, &[(1, 1), (3, 1), (5, 1)]).unwrap(), 3));
+    machine.commit(|t| assert_eq!(machine.load(t, &[(2, 1), (4, 1), (6, 1)]).unwrap(), 3));
+    let mut changes = machine.begin();
+    assert_eq!(machine.delete(&mut changes, 4).unwrap(), Modified::Changed);
+    machine.env.run_jobs(300);
+    machine.env.set_fault(Fault::Always { operation: Some(Operation::Read), call: 1 });
+    changes.commit().unwrap().wait().unwrap();
+    machine.env.run_jobs(300);
+    machine.env.clear_faults();
+    assert_eq!(machine.get(&mut machine.begin(), 4), None);
+    assert_eq!(machine.rows(), [(1, 1), (2, 1), (3, 1), (5, 1), (6, 1)].into());
+}
+
+/// The row that a load had put in the place of a deleted one could die for it.
+#[test]
+fn a_row_that_could_not_be_buried_is_not_taken_for_the_one_loaded_in_its_place() {
+    for key in [1, 4, 6] {
+        let machine = Machine::new(Options { cache_bytes_max: 0, compact_overlap: 2, ..by_hand() });
+        machine.commit(|t| assert_eq!(machine.load(t, &[(1, 1), (3, 1), (5, 1)]).unwrap(), 3));
+        machine.commit(|t| assert_eq!(machine.load(t, &[(2, 1), (4, 1), (6, 1)]).unwrap(), 3));
+        let mut changes = machine.begin();
+        assert_eq!(machine.delete(&mut changes, key).unwrap(), Modified::Changed);
+        machine.engine().merge(None).unwrap();
+        assert_eq!(machine.load(&mut changes, &[(key, 2)]).unwrap(), 1);
+        machine.env.set_fault(Fault::Always { operation: Some(Operation::Read), call: 1 });
+        changes.commit().unwrap().wait().unwrap();
+        machine.env.clear_faults();
+        let expected = (1..=6).map(|k| (k, if k == key { 2 } else { 1 })).collect();
+        assert_eq!(machine.rows(), expected);
+        assert_eq!(machine.engine().check().unwrap(), []);
+    }
 }
