@@ -71,6 +71,8 @@ struct ExpressionRewriter<'r> {
     hidden: HashMap<Column, Column>,
     /// What is true where the expression looked at is computed: each may only be computed where those before it are true.
     guards: Vec<Expr>,
+    /// Whether it is computed on some rows only, which the guards do not always tell.
+    conditional: bool,
 }
 
 impl Rewriter {
@@ -98,6 +100,7 @@ impl Rewriter {
             takes_scalars: matches!(node, LogicalPlan::Filter(_) | LogicalPlan::Projection(_)),
             hidden,
             guards: vec![],
+            conditional: false,
         };
         let mut changed = false;
         let mut exprs = Vec::new();
@@ -184,7 +187,7 @@ impl ExpressionRewriter<'_> {
             return self.alone(subquery, Expr::ScalarSubquery);
         }
         if self.takes_scalars
-            && shape::is_scalar(&subquery.subquery, self.guards.is_empty())?
+            && shape::is_scalar(&subquery.subquery, !self.conditional)?
             && let Some(inner) = self.joinable(&subquery)?
         {
             let inner = with_value_named(inner)?;

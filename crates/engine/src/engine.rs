@@ -67,11 +67,12 @@ pub(crate) struct Inner {
 }
 
 impl Engine {
-    /// Opens `dir` (created if absent): takes its lock, loads the newest manifest, redoes the log and starts background work.
+    /// Opens `dir` (made if [`Options::create`] says so): takes its lock, loads the newest manifest, redoes the log and starts background
+    /// work.
     ///
-    /// Errors: `Locked` if another engine has it, `Io`, and whatever shows that bytes on disk are not what was written; then
-    /// the database is what it was. Of its files at most a torn end of the log has been cut, and some that nothing names have been
-    /// written or removed.
+    /// Errors: `Locked` if another engine has it, `NotADataDirectory`, `Incomplete` if it has lost files, `Io`, and whatever shows that
+    /// bytes on disk are not what was written; then the database is what it was. Of its files at most a torn end of the log has been
+    /// cut, and some that nothing names have been written or removed.
     pub fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Arc<Engine>, EngineError> {
         let inner = recovery::open(env, dir, options)?;
         let engine = Arc::new(Engine { inner: Arc::clone(&inner), job: Mutex::new(None) });

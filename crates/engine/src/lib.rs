@@ -26,6 +26,7 @@ mod check;
 mod checkpoint;
 mod commit;
 mod compact;
+mod directory;
 mod engine;
 mod error;
 mod freeze;

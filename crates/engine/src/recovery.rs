@@ -11,8 +11,6 @@
 //! 2. Redo obeys the delta's limit: above it rows are frozen while the log is read.
 //! 3. Nothing here writes to the log, and files are removed only after everything is loaded and the manifest is durable. Crashing
 //!    at any point and opening again gives the same database.
-//! 4. `FORMAT` is the last file of a new directory, after a log with a commit and a manifest of that: a directory that has it, but no
-//!    manifest or no log, has lost them. Nothing is written into a directory with other things in it.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -27,7 +25,7 @@ use txn::Transactions;
 use types::{CommitTs, Key, Lsn, Row, SegmentId, TableId, TxnId};
 use wal::{ReplayStop, Wal};
 
-use crate::checkpoint;
+use crate::directory;
 use crate::engine::{Inner, Recovered, table_dir};
 use crate::error::EngineError;
 use crate::freeze::{self, Destination};
@@ -35,16 +33,9 @@ use crate::maintenance::Progress;
 use crate::options::Options;
 use crate::redo::{self, Op};
 use crate::table::TableStore;
-use crate::transaction::{Begin, Transaction};
 
 /// Under which redo writes; no transaction has it.
 pub(crate) const REDO: TxnId = TxnId(0);
-
-/// The format of a data directory, in the file `FORMAT`.
-const FORMAT: &str = "colonnade 1\n";
-
-/// What is in a data directory beside files.
-const DIRECTORIES: [&str; 3] = ["manifest", "wal", "data"];
 
 struct Loading {
     env: Arc<dyn Env>,
@@ -64,8 +55,7 @@ struct Loading {
 
 pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Arc<Inner>, EngineError> {
     let io = |action, error: std::io::Error| EngineError::io(action, dir, &error);
-    let new = is_new(env.as_ref(), dir)?;
-    if new && !options.create {
+    if directory::is_new(env.as_ref(), dir)? && !options.create {
         return Err(EngineError::NotADataDirectory(dir.to_owned()));
     }
     env.create_dir_all(dir).map_err(|e| io("create data directory", e))?;
@@ -73,12 +63,9 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         std::io::ErrorKind::WouldBlock => EngineError::Locked(dir.to_owned()),
         _ => io("lock data directory", e),
     })?;
-    if new {
-        env.restrict_to_owner(dir).map_err(|e| io("restrict access to", e))?;
-    }
-    for below in DIRECTORIES {
-        env.create_dir_all(&dir.join(below)).map_err(|e| io("create data directory", e))?;
-    }
+    // Another process may have made it meanwhile.
+    let new = directory::is_new(env.as_ref(), dir)?;
+    directory::prepare(env.as_ref(), dir, new)?;
 
     let cache = Cache::new(options.cache_bytes_max as usize);
     let manifest = Manifest::load_newest(env.as_ref(), &dir.join("manifest"))?;
@@ -126,6 +113,9 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         (Err(error), None) => return Err(error.into()),
         (Ok(wal), None) => wal,
     };
+    if new && !loading.tables.is_empty() {
+        return Err(directory::no_format(dir));
+    }
     loading.remove_garbage(manifest.as_ref())?;
 
     let txns = Transactions::new(Arc::clone(&env), CommitTs::ZERO);
@@ -155,48 +145,9 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         }
     }));
     if new {
-        complete(&inner)?;
+        directory::complete(&inner)?;
     }
     Ok(inner)
-}
-
-/// Rule 4.
-fn complete(engine: &Arc<Inner>) -> Result<(), EngineError> {
-    let mut transaction = Transaction::new(Arc::clone(engine), Begin::default());
-    transaction.begin_statement();
-    transaction.edit_catalog(catalog::Edit::ReserveOids(engine.next_oid()))?;
-    transaction.commit()?.wait()?;
-    checkpoint::run(engine)?;
-    let path = engine.dir.join("FORMAT");
-    env::write_file_atomically(engine.env.as_ref(), &path, FORMAT.as_bytes()).map_err(|e| EngineError::io("write", path, &e))
-}
-
-/// Whether the directory is still to be made, rule 4. Errors: it has something else in it, is of another format, or has lost files.
-fn is_new(env: &dyn Env, dir: &Path) -> Result<bool, EngineError> {
-    let path = dir.join("FORMAT");
-    let io = |action, error: std::io::Error| EngineError::io(action, &path, &error);
-    let list = |of: &Path| match env.exists(of)? {
-        true => env.list(of),
-        false => Ok(Vec::new()),
-    };
-    if env.exists(&path).map_err(|e| io("look for", e))? {
-        let found = env::read_file(env, &path).map_err(|e| io("read", e))?;
-        if found == FORMAT.as_bytes() {
-            return Ok(false);
-        }
-        return Err(EngineError::Record {
-            lsn: 0,
-            what: format!("{}: {:?} is not a format this version knows", path.display(), String::from_utf8_lossy(&found)),
-        });
-    }
-    let ours = |name: &String| DIRECTORIES.contains(&name.as_str()) || name == "LOCK" || name == "FORMAT.tmp";
-    if !list(dir).map_err(|e| io("look for", e))?.iter().all(ours) {
-        return Err(EngineError::NotADataDirectory(dir.to_owned()));
-    }
-    match list(&dir.join("data")).map_err(|e| io("look for", e))?.is_empty() {
-        true => Ok(true),
-        false => Err(EngineError::Incomplete { dir: dir.to_owned(), what: "its file FORMAT is missing" }),
-    }
 }
 
 impl Loading {

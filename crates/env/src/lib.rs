@@ -141,8 +141,8 @@ pub trait Env: Send + Sync + 'static {
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// True if a file or directory has this name.
     fn exists(&self, path: &Path) -> io::Result<bool>;
-    /// Lets only the owner of this process read and write a file, or enter a directory: while there is nothing in it yet. Nothing
-    /// to do where there are no other users.
+    /// Lets only the owner of this process read and write a file, or enter a directory. Nothing to do where
+    /// there are no other users.
     fn restrict_to_owner(&self, path: &Path) -> io::Result<()> {
         let _ = path;
         Ok(())

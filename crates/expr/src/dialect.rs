@@ -12,13 +12,14 @@
 //! Source: PostgreSQL 15, `gram.y`.
 
 use std::any::TypeId;
-use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, TrimWhereField, UnaryOperator, visit_expressions};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, TrimWhereField, UnaryOperator};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
+
+use crate::syntax::is_larger;
 
 /// What to parse with.
 pub static DIALECT: Grammar = Grammar;
@@ -139,12 +140,7 @@ fn advance(parser: &mut Parser, tokens: usize) {
 fn between_symmetric(parser: &mut Parser, expr: &Expr, negated: bool) -> Result<Expr, ParserError> {
     advance(parser, usize::from(negated) + 2);
     let one = parser.parse_between(expr.clone(), false)?;
-    let mut size = 0;
-    let count = |_: &Expr| {
-        size += 1;
-        if size > SYMMETRIC_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    if visit_expressions(&one, count).is_break() {
+    if is_larger(&one, SYMMETRIC_MAX) {
         return Err(ParserError::RecursionLimitExceeded);
     }
     let Expr::Between { expr, low, high, .. } = one.clone() else { return Ok(one) };
@@ -182,7 +178,7 @@ mod tests {
             if !matches!(expr, Expr::Identifier(_) | Expr::Nested(_) | Expr::Value(_)) {
                 *expr = Expr::Nested(Box::new(expr.clone()));
             }
-            ControlFlow::<()>::Continue(())
+            std::ops::ControlFlow::<()>::Continue(())
         });
         Ok(expr.to_string())
     }

@@ -434,7 +434,7 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Result<Expr, SqlError>
 const OPERAND_MAX: usize = 5000;
 
 /// Whether more expressions than that are in it.
-fn is_larger(expr: &Expr, max: usize) -> bool {
+pub(crate) fn is_larger(expr: &Expr, max: usize) -> bool {
     let mut found = 0;
     let count = |_: &Expr| {
         found += 1;

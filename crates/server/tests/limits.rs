@@ -171,8 +171,15 @@ async fn long_values_are_counted_as_memory() {
         let (state, message) = refused(&client, text).await;
         assert_eq!((state, message.as_str()), (SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large"), "{text}");
     }
-    // What was taken was given back.
-    assert_eq!(value(&client, "select length(repeat('x', 50000000))").await, "50000000");
+    // What was taken is given back, by threads that may not have seen yet that their query has failed.
+    let long = "select length(repeat('x', 50000000))";
+    for _ in 0..200 {
+        if client.simple_query(long).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(value(&client, long).await, "50000000");
     assert_eq!(
         value(&client, "select max(length(repeat('x', 200 + x % 1000))) from generate_series(1, 400000) g (x)").await,
         "1199"
@@ -374,12 +381,9 @@ async fn a_database_that_stays_can_be_entered() {
     pipeline.extend(message(b'S', &[]));
     raw.send(&pipeline).await;
     raw.until_ready().await;
-    let stays = value(&running.client().await, "select count(*) from pg_database where datname = 'd'").await;
+    let found = value(&running.client().await, "select count(*) from pg_database where datname = 'd'").await;
+    assert_eq!(found, "1");
     let mut config = running.config();
     config.dbname("d");
-    let entered = config.connect(NoTls).await.map(|_| ());
-    match stays.as_str() {
-        "1" => entered.unwrap(),
-        _ => assert_eq!(entered.unwrap_err().code(), Some(&SqlState::INVALID_CATALOG_NAME)),
-    }
+    config.connect(NoTls).await.map(drop).unwrap();
 }

@@ -101,8 +101,10 @@ impl HeldRange {
     /// Reads the next rows; false at the end. Errors: what differs from the model, if the engine has none.
     pub(crate) fn advance(&mut self, tables: &[Arc<Table>], rows_max: usize) -> Result<Result<bool, String>, EngineError> {
         if let Err(error) = self.cursor.next(&mut self.block, rows_max) {
-            let again = self.cursor.next(&mut self.block, rows_max);
-            return if again.is_err() { Err(error) } else { Ok(Err(format!("a range goes on after: {error}"))) };
+            return match self.cursor.next(&mut self.block, rows_max) {
+                Err(again) if again.to_string() == error.to_string() => Err(error),
+                again => Ok(Err(format!("after \"{error}\" a range answers {again:?}"))),
+            };
         }
         for at in 0..self.block.len() {
             let stored = self.block.row(at).to_datums();

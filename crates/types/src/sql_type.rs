@@ -178,7 +178,7 @@ impl SqlType {
         if name == ANY_LENGTH { Some(SqlType::Char(0)) } else { SqlType::from_name(name) }
     }
 
-    /// The error for the name of a string type with a length that there is not; `None` if it is another name.
+    /// The error for a name that [`SqlType::from_name`] refuses, if it is that of a string type with a length that there is not.
     pub fn length_error(name: &str) -> Option<SqlError> {
         let lower = name.trim().to_ascii_lowercase();
         let (head, length) = lower.strip_suffix(')')?.split_once('(')?;

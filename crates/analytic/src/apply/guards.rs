@@ -69,16 +69,26 @@ impl ExpressionRewriter<'_> {
 
     /// Does `work` where `guard` is true.
     fn guarded<T>(&mut self, guard: Expr, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let before = self.guards.len();
+        let before = self.guards();
         self.guard(guard)?;
         let done = work(self);
-        self.guards.truncate(before);
+        self.back_to(before);
         done
+    }
+
+    fn guards(&self) -> (usize, bool) {
+        (self.guards.len(), self.conditional)
+    }
+
+    fn back_to(&mut self, (guards, conditional): (usize, bool)) {
+        self.guards.truncate(guards);
+        self.conditional = conditional;
     }
 
     /// What follows is computed where `guard` is true. One that is to become a join is none, since it is not known yet what it will be;
     /// nor one that would have another value here than where the query has it.
     fn guard(&mut self, guard: Expr) -> Result<()> {
+        self.conditional = true;
         if !references::has_subqueries(&guard)? && !guard.is_volatile() {
             self.guards.push(guard);
         }
@@ -86,7 +96,7 @@ impl ExpressionRewriter<'_> {
     }
 
     fn case(&mut self, Case { expr, when_then_expr, else_expr }: Case) -> Result<Transformed<Expr>> {
-        let before = self.guards.len();
+        let before = self.guards();
         let mut changed = false;
         let operand = expr.map(|expr| self.expr(*expr)).transpose()?.map(|done| {
             changed |= done.transformed;
@@ -94,7 +104,11 @@ impl ExpressionRewriter<'_> {
         });
         let mut branches = Vec::with_capacity(when_then_expr.len());
         for (when, then) in when_then_expr {
-            let when = self.expr(*when)?;
+            // As a join it could not be a guard.
+            let takes_scalars = std::mem::replace(&mut self.takes_scalars, false);
+            let when = self.expr(*when);
+            self.takes_scalars = takes_scalars;
+            let when = when?;
             let test = match &operand {
                 Some(operand) => operand.as_ref().clone().eq(when.data.clone()),
                 None => when.data.clone(),
@@ -105,7 +119,7 @@ impl ExpressionRewriter<'_> {
             self.guard(Expr::IsNotTrue(Box::new(test)))?;
         }
         let last = else_expr.map(|last| self.expr(*last)).transpose();
-        self.guards.truncate(before);
+        self.back_to(before);
         let last = last?.map(|done| {
             changed |= done.transformed;
             Box::new(done.data)
@@ -115,7 +129,7 @@ impl ExpressionRewriter<'_> {
 
     /// COALESCE: an argument is computed where all before it are NULL.
     fn first_known(&mut self, mut call: ScalarFunction) -> Result<Transformed<Expr>> {
-        let before = self.guards.len();
+        let before = self.guards();
         let mut changed = false;
         for arg in &mut call.args {
             let done = self.expr(std::mem::take(arg))?;
@@ -123,7 +137,7 @@ impl ExpressionRewriter<'_> {
             *arg = done.data;
             self.guard(Expr::IsNull(Box::new(arg.clone())))?;
         }
-        self.guards.truncate(before);
+        self.back_to(before);
         Ok(Transformed::new_transformed(Expr::ScalarFunction(call), changed))
     }
 }

@@ -109,6 +109,10 @@ impl Memo {
     }
 
     fn insert(&mut self, key: &[u8], value: ScalarValue) {
+        // Another partition may have computed it at the same time.
+        if self.values.contains_key(key) {
+            return;
+        }
         let bytes = ENTRY_BYTES + key.len() + value.size();
         if self.memory.size() + bytes > MEMO_BYTES_MAX || self.memory.try_grow(bytes).is_err() {
             self.values = HashMap::new();

@@ -8,8 +8,8 @@
 //!
 //! 1. A merged column is the left one's of an inner or LEFT join, the right one's of a RIGHT one, of a FULL one whichever is not NULL.
 //! 2. `*` has the columns that the last join merges first, then those of its left side in the same way, then those of its right side.
-//! 3. What cannot be told stays as it is (NATURAL of what `natural` does not know the columns of, and a column that any of several tables may have),
-//!    and is refused where it would answer wrongly.
+//! 3. What cannot be told stays as it is (NATURAL of what `natural` does not know the columns of, and a column that any of several
+//!    tables may have), and is refused where it would answer wrongly.
 //!
 //! DataFusion by itself merges two tables' columns only, and takes the same side's for every kind of join.
 

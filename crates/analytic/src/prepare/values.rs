@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! (1), (2.5), (NULL)         numeric(2,1), all of them
+//! (1.5), ('2.75')            numeric(3,2)
 //! (1::bigint), (2), ('3')    bigint
 //! ```
 //!
@@ -25,6 +26,10 @@ pub(super) fn unify(values: &mut Values) -> Result<(), SqlError> {
         let mut items: Vec<&mut Expr> = values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)).collect();
         let Some(kinds) = items.iter().map(|item| kind(item)).collect::<Option<Vec<Kind>>>() else { continue };
         let numbers = number_type(&items);
+        if numbers.is_none() && kinds.iter().any(|kind| matches!(kind, Kind::Number)) {
+            // More digits than there are: said by whoever plans them.
+            continue;
+        }
         let types: Vec<Option<SqlType>> = (kinds.iter())
             .map(|kind| match kind {
                 Kind::Open => None,
@@ -93,10 +98,15 @@ fn kind(expr: &Expr) -> Option<Kind> {
     }
 }
 
-/// The type that all numbers among these fit, if there are any, and one that has room for them.
+/// The type that all numbers among these fit, if there are any, and one that has room for them. Beside one with a point, constants in
+/// quotes are numbers too.
 fn number_type(items: &[&mut Expr]) -> Option<DataType> {
     let numbers = || items.iter().filter_map(|item| number(item));
-    let (before, behind) = numbers().map(digits).reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)))?;
+    let widest = |a: Digits, b: Digits| (a.0.max(b.0), a.1.max(b.1));
+    let (mut before, mut behind) = numbers().map(digits).reduce(widest)?;
+    if behind > 0 {
+        (before, behind) = items.iter().filter_map(|item| quoted_number(item)).map(digits).fold((before, behind), widest);
+    }
     let all_fit = |max: i64| numbers().all(|text| text.parse::<i64>().is_ok_and(|number| number <= max));
     Some(match behind {
         0 if all_fit(i32::MAX.into()) => DataType::Int4(None),
@@ -113,6 +123,18 @@ fn number(expr: &Expr) -> Option<&str> {
             text.bytes().all(|b| b.is_ascii_digit() || b == b'.').then_some(text)
         }
         Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => number(expr),
+        _ => None,
+    }
+}
+
+/// As [`number`], in quotes.
+fn quoted_number(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Nested(inner) => quoted_number(inner),
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => {
+            let text = text.trim().trim_start_matches(['+', '-']);
+            text.bytes().all(|b| b.is_ascii_digit() || b == b'.').then_some(text)
+        }
         _ => None,
     }
 }

@@ -1,8 +1,8 @@
 //! What the planner could not settle while it built expressions, settled on the finished plan.
 //!
 //! `settle_constants`, before DataFusion's type coercion: string constants in IN lists, CASE, LIKE, `IS DISTINCT FROM`, UNION take the
-//! type they are compared or united with; intervals and `char` of several lengths are ordered and grouped as they compare (`equality`), and what grouping sets
-//! group by is made columns. `Casts`, after it: every cast, written or implied, gets PostgreSQL's meaning.
+//! type they are compared or united with; intervals and `char` of several lengths are ordered and grouped as they compare (`equality`),
+//! and what grouping sets group by is made columns. `Casts`, after it: every cast, written or implied, gets PostgreSQL's meaning.
 
 use std::sync::Arc;
 

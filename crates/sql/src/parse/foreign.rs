@@ -252,29 +252,25 @@ fn join(join: &Join) -> Flow {
 
 fn call(function: &Function) -> Flow {
     let Function { name: _, uses_odbc_syntax, parameters, args, filter: _, null_treatment, over: _, within_group: _ } = function;
-    let nulls = match args {
-        FunctionArguments::List(list) => {
-            for clause in &list.clauses {
-                match clause {
-                    FunctionArgumentClause::OrderBy(_) => {}
-                    FunctionArgumentClause::JsonNullClause(_) | FunctionArgumentClause::JsonReturningClause(_) => {
-                        return not_done("JSON is");
-                    }
-                    FunctionArgumentClause::IgnoreOrRespectNulls(_)
-                    | FunctionArgumentClause::Limit(_)
-                    | FunctionArgumentClause::OnOverflow(_)
-                    | FunctionArgumentClause::Having(_)
-                    | FunctionArgumentClause::Separator(_) => return foreign("this clause of a call"),
+    if let FunctionArguments::List(list) = args {
+        for clause in &list.clauses {
+            match clause {
+                FunctionArgumentClause::OrderBy(_) => {}
+                FunctionArgumentClause::JsonNullClause(_) | FunctionArgumentClause::JsonReturningClause(_) => {
+                    return not_done("JSON is");
                 }
+                FunctionArgumentClause::IgnoreOrRespectNulls(_)
+                | FunctionArgumentClause::Limit(_)
+                | FunctionArgumentClause::OnOverflow(_)
+                | FunctionArgumentClause::Having(_)
+                | FunctionArgumentClause::Separator(_) => return foreign("this clause of a call"),
             }
-            null_treatment.is_some()
         }
-        FunctionArguments::None | FunctionArguments::Subquery(_) => null_treatment.is_some(),
-    };
+    }
     none_of(&[
         (*uses_odbc_syntax, "{fn ..}"),
         (!matches!(parameters, FunctionArguments::None), "a second list of arguments"),
-        (nulls, "IGNORE NULLS or RESPECT NULLS"),
+        (null_treatment.is_some(), "IGNORE NULLS or RESPECT NULLS"),
     ])
 }
 
