@@ -117,6 +117,16 @@ pub(super) fn rewrite(plan: LogicalPlan, f: impl Fn(Expr, &DFSchema) -> Result<T
     Ok(rewritten.data)
 }
 
+/// The constant that a column of a plan is.
+fn constant_at(plan: &LogicalPlan, at: usize) -> Option<&Expr> {
+    let LogicalPlan::Projection(projection) = plan else { return None };
+    let mut expr = projection.expr.get(at)?;
+    while let Expr::Alias(alias) = expr {
+        expr = &alias.expr;
+    }
+    matches!(expr, Expr::Literal(..)).then_some(expr)
+}
+
 /// The branches of a UNION: a column that is a string constant in one is what it is in the others.
 fn unite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Union(union) = plan else { return Ok(Transformed::no(plan)) };
@@ -132,7 +142,13 @@ fn unite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         // A type that is none of SQL's is DataFusion's business.
         let known: Option<Vec<Arg>> = types(at).collect();
         wanted.push(match known {
-            Some(known) if known.iter().any(Option::is_some) => {
+            Some(mut known) if known.iter().any(Option::is_some) => {
+                if known.iter().any(|known| matches!(known, Some(SqlType::Numeric { .. }))) {
+                    // A constant in quotes keeps its digits.
+                    for (known, input) in known.iter_mut().zip(&union.inputs).filter(|(known, _)| known.is_none()) {
+                        *known = constant_at(input, at).and_then(|constant| own_digits(constant.clone(), None).1);
+                    }
+                }
                 let t = rules::common(known.iter().copied()).ok_or_else(|| raise(mixed("UNION", &known)))?;
                 known.iter().any(|known| *known != Some(t)).then_some(t)
             }
