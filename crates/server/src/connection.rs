@@ -14,7 +14,7 @@
 //! Not here: what the messages do (`simple`, `extended`, `copy`), frames (`frame`), logging in (`startup`).
 //! Source: PostgreSQL 15, `PostgresMain`.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use sql::{Session, TransactionStatus};
@@ -82,9 +82,12 @@ impl Io<'_> {
         }
     }
 
-    /// Waits for something that must come to its end; it watches the session's cancel flag itself.
-    pub(crate) async fn to_its_end<T>(&self, work: impl Future<Output = Result<T, SqlError>>) -> Result<T, Failure> {
-        let mut work = pin!(work);
+    /// Waits for something that must come to its end; it watches the session's cancel flag itself. It is pinned by the caller: a
+    /// statement's future is some KB that would be copied.
+    pub(crate) async fn to_its_end<T>(
+        &self,
+        mut work: Pin<&mut impl Future<Output = Result<T, SqlError>>>,
+    ) -> Result<T, Failure> {
         let failure = tokio::select! {
             biased;
             done = &mut work => return Ok(done?),
@@ -234,7 +237,7 @@ impl Connection {
 
     /// Ends the implicit transaction. What was acknowledged before is durable when this returns.
     pub(crate) async fn finish(&mut self, io: &mut Io<'_>) -> Result<(), Failure> {
-        io.to_its_end(self.session.finish_implicit()).await?;
+        io.to_its_end(pin!(self.session.finish_implicit())).await?;
         if self.session.transaction_status() == TransactionStatus::Idle {
             self.portals.clear();
         }

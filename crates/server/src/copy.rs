@@ -14,6 +14,8 @@
 //! Not here: what the data looks like (`sql`).
 //! Source: PostgreSQL 15, `CopyGetData` and the COPY part of "Message Flow".
 
+use std::pin::pin;
+
 use sql::{CopyInInfo, CopyOut};
 
 use crate::connection::{Connection, Io};
@@ -41,7 +43,7 @@ impl Connection {
             };
             match message {
                 Message::CopyData(data) => self.session.copy_in_data(data)?,
-                Message::CopyDone => return io.to_its_end(self.session.copy_in_finish()).await,
+                Message::CopyDone => return io.to_its_end(pin!(self.session.copy_in_finish())).await,
                 Message::CopyFail(reason) => return Err(self.session.copy_in_fail(reason).into()),
                 Message::Flush | Message::Sync => {}
                 Message::Terminate => {

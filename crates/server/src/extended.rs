@@ -16,6 +16,7 @@
 //! Source: PostgreSQL 15, `exec_parse_message`, `exec_bind_message`, `exec_execute_message`, `PortalRun`.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 
 use sql::{Answer, Prepared, TransactionStatus};
@@ -212,11 +213,13 @@ impl Connection {
                 out.parameter_description(&statement.oids)?;
                 (statement, &[][..])
             }
-            Target::Portal(name) => match (self.portals.get(name), self.session.cursor_columns(name)) {
-                (Some(portal), _) => (Arc::clone(&portal.statement), &*portal.formats),
+            Target::Portal(name) => match self.portals.get(name) {
+                Some(portal) => (Arc::clone(&portal.statement), &*portal.formats),
                 // To PostgreSQL, a cursor is a portal.
-                (None, Some(columns)) => return Ok(out.row_description(&columns, &[])?),
-                (None, None) => return Err(no_portal(name).into()),
+                None => match self.session.cursor_columns(name) {
+                    Some(columns) => return Ok(out.row_description(&columns, &[])?),
+                    None => return Err(no_portal(name).into()),
+                },
             },
         };
         match statement.prepared.as_ref().and_then(|prepared| prepared.columns.as_ref()) {
@@ -248,7 +251,7 @@ impl Connection {
             let values = std::mem::take(values);
             portal.state = State::Finished;
             let was = self.session.transaction_status();
-            let answer = io.to_its_end(self.session.execute(prepared, values)).await?;
+            let answer = io.to_its_end(pin!(self.session.execute(prepared, values))).await?;
             let tag = match answer {
                 Answer::Rows(rows) => {
                     if rows.columns().len() != portal.formats.len() {

@@ -10,6 +10,8 @@
 //!
 //! Source: PostgreSQL 15, `exec_simple_query`.
 
+use std::pin::pin;
+
 use sql::Answer;
 
 use crate::connection::{Connection, Io};
@@ -32,7 +34,7 @@ impl Connection {
             if !prepared.params.is_empty() {
                 return Err(statement.parameter_error().into());
             }
-            let answer = io.to_its_end(self.session.execute(&prepared, vec![])).await?;
+            let answer = io.to_its_end(pin!(self.session.execute(&prepared, vec![]))).await?;
             let tag = match answer {
                 Answer::Rows(rows) => {
                     let formats = if rows.is_binary() { vec![Format::Binary; rows.columns().len()] } else { vec![] };

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -33,6 +33,18 @@ impl Socket {
         rustix::net::sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_INTERVAL)?;
         rustix::net::sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_PROBES)?;
         Ok(Socket(Arc::new(stream)))
+    }
+
+    /// Appends what has arrived. Less than there is room for was all of it: the socket is taken for empty then, without another call
+    /// that would say so, as tokio's own `poll_read` does.
+    fn try_read(&self, input: &mut BytesMut) -> io::Result<usize> {
+        let room = input.capacity() - input.len();
+        let mut read = 0;
+        let done = self.0.try_io(Interest::READABLE, || {
+            read = self.0.try_read_buf(input)?;
+            if 0 < read && read < room { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        if read > 0 { Ok(read) } else { done.map(|()| 0) }
     }
 
     /// The first byte the client sent, left where it is; `None` at the end of the stream.
@@ -96,7 +108,7 @@ impl Stream {
         match self {
             Stream::Plain(socket) => loop {
                 socket.0.readable().await?;
-                match socket.0.try_read_buf(input) {
+                match socket.try_read(input) {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                     done => return done,
                 }

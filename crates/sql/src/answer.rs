@@ -233,8 +233,8 @@ impl Rows {
 /// PostgreSQL's tag of a command that handled `rows` rows.
 pub(crate) fn tag(command: &str, rows: u64) -> String {
     match command {
-        "INSERT" => format!("INSERT 0 {rows}"),
-        "SELECT" | "UPDATE" | "DELETE" | "COPY" | "FETCH" => format!("{command} {rows}"),
+        "INSERT" => ["INSERT 0 ", &rows.to_string()].concat(),
+        "SELECT" | "UPDATE" | "DELETE" | "COPY" | "FETCH" => [command, " ", &rows.to_string()].concat(),
         command => command.to_owned(),
     }
 }

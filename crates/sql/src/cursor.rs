@@ -225,7 +225,7 @@ impl Session {
 
     /// The columns of a cursor, if there is one of this name.
     pub fn cursor_columns(&self, name: &str) -> Option<Arc<[OutputColumn]>> {
-        self.cursors.get(name).ok().map(|cursor| Arc::clone(&cursor.columns))
+        self.cursors.0.get(name).map(|cursor| Arc::clone(&cursor.columns))
     }
 
     /// Closes a cursor, if there is one of this name.
