@@ -30,6 +30,7 @@ mod records;
 mod rejects;
 mod sink;
 mod source;
+mod values;
 
 use rejects::Rejects;
 use source::{CsvForm, Source};

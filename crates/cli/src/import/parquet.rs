@@ -19,6 +19,7 @@ use crate::import::Column;
 use crate::import::batch::{Faults, ROWS_PER_BATCH, good_rows, null_refused, schema};
 use crate::import::infer::{Guess, Kind};
 use crate::import::rejects::{Rejects, line_of};
+use crate::import::values;
 
 /// An open Parquet file.
 pub(super) struct ParquetSource {
@@ -151,6 +152,7 @@ fn convert(array: &ArrayRef, from: SqlType, column: &Column, faults: &mut Faults
         for row in 0..array.len() {
             match strings.get(row) {
                 None => builder.append(DatumRef::Null),
+                Some(value) if value.contains('\0') => refuse(row, values::NUL_BYTE.to_owned(), &mut builder),
                 Some(value) if pad(value, to, &mut padded) => builder.append(DatumRef::Text(&padded)),
                 Some(value) => match text::fit_string(to, value) {
                     Ok(fitted) => builder.append(DatumRef::Text(&fitted)),
@@ -161,7 +163,12 @@ fn convert(array: &ArrayRef, from: SqlType, column: &Column, faults: &mut Faults
         return builder.finish();
     }
     for row in 0..array.len() {
-        match coerce::assign(arrow_form::datum_at(array, row, from), to) {
+        let value = arrow_form::datum_at(array, row, from);
+        if let Some(reason) = values::refusal(array, row, &value) {
+            refuse(row, reason, &mut builder);
+            continue;
+        }
+        match coerce::assign(value, to) {
             Ok(value) => builder.append(value.as_ref()),
             Err(error) => refuse(row, error.message, &mut builder),
         }
@@ -173,6 +180,9 @@ fn convert(array: &ArrayRef, from: SqlType, column: &Column, faults: &mut Faults
 fn without_values(array: &ArrayRef, from: SqlType, to: SqlType) -> Option<ArrayRef> {
     let form = arrow_form::data_type(to);
     if *array.data_type() == form {
+        if !values::are_all_of(array, from) {
+            return None;
+        }
         let fits = match (from, to) {
             _ if from == to => true,
             (_, SqlType::Text) => from.is_string(),
