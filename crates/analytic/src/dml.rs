@@ -57,7 +57,7 @@ impl Analytic {
 }
 
 /// `SELECT alias.__key, values FROM target AS alias, from WHERE selection`
-fn query(source: &DmlSource) -> Result<Query, SqlError> {
+pub(crate) fn query(source: &DmlSource) -> Result<Query, SqlError> {
     // The parser knows how to fill in a query's many fields.
     let mut query = Parser::new(&DIALECT)
         .try_with_sql("SELECT 1 FROM t")

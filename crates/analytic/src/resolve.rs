@@ -132,7 +132,7 @@ impl<'a> Names<'a> {
                     let view = catalog.view_by_id(id).ok_or_else(|| dangling(id))?;
                     return self.view(view).map(Some);
                 }
-                Some(Relation::PrimaryKey(_)) => {
+                Some(Relation::PrimaryKey(_) | Relation::Index(_)) => {
                     let message = format!("cannot open relation \"{name}\"");
                     let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
                     return Err(errors::raise(error.detail("This operation is not supported for indexes.")));

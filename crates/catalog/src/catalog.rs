@@ -16,6 +16,8 @@ pub struct Catalog {
     databases: BTreeMap<DatabaseId, Arc<Database>>,
     schemas: BTreeMap<SchemaId, Arc<Schema>>,
     tables: BTreeMap<TableId, Arc<Table>>,
+    /// The hidden tables of their indexes.
+    hidden: BTreeMap<TableId, Arc<Table>>,
     views: BTreeMap<TableId, Arc<View>>,
     names: BTreeMap<(SchemaId, String), Relation>,
 }
@@ -29,6 +31,8 @@ pub enum Relation {
     View(TableId),
     /// The index of a table's primary key.
     PrimaryKey(TableId),
+    /// A secondary index, by its own id.
+    Index(TableId),
 }
 
 /// The stored form.
@@ -58,6 +62,7 @@ impl Catalog {
             databases: BTreeMap::new(),
             schemas: BTreeMap::new(),
             tables: BTreeMap::new(),
+            hidden: BTreeMap::new(),
             views: BTreeMap::new(),
             names: BTreeMap::new(),
         };
@@ -113,7 +118,7 @@ impl Catalog {
     pub fn table(&self, schema: SchemaId, name: &str) -> Option<&Arc<Table>> {
         match self.relation(schema, name)? {
             Relation::Table(id) => self.tables.get(&id),
-            Relation::View(_) | Relation::PrimaryKey(_) => None,
+            Relation::View(_) | Relation::PrimaryKey(_) | Relation::Index(_) => None,
         }
     }
 
@@ -127,6 +132,26 @@ impl Catalog {
         self.tables.values()
     }
 
+    /// Everything that has rows of its own: tables, and the hidden tables of indexes.
+    pub fn stored_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.values().chain(self.hidden.values())
+    }
+
+    /// The table, or the hidden table of an index, with this id.
+    pub fn stored_table(&self, id: TableId) -> Option<&Arc<Table>> {
+        self.tables.get(&id).or_else(|| self.hidden.get(&id))
+    }
+
+    /// The table an index is of. O(number of tables).
+    pub fn table_of_index(&self, index: TableId) -> Option<&Arc<Table>> {
+        self.tables.values().find(|table| table.index(index).is_some())
+    }
+
+    /// The tables with a foreign key that references this one, itself perhaps among them. O(number of tables).
+    pub fn references_to(&self, table: TableId) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.values().filter(move |t| t.foreign_keys.iter().any(|key| key.target == table))
+    }
+
     /// The tables of a schema.
     pub fn tables_of(&self, schema: SchemaId) -> impl Iterator<Item = &Arc<Table>> {
         self.tables.values().filter(move |t| t.schema == schema)
@@ -136,7 +161,7 @@ impl Catalog {
     pub fn view(&self, schema: SchemaId, name: &str) -> Option<&Arc<View>> {
         match self.relation(schema, name)? {
             Relation::View(id) => self.views.get(&id),
-            Relation::Table(_) | Relation::PrimaryKey(_) => None,
+            Relation::Table(_) | Relation::PrimaryKey(_) | Relation::Index(_) => None,
         }
     }
 
@@ -195,22 +220,19 @@ impl Catalog {
                 }
             }
             Edit::CreateTable(table) => {
-                next.name(table.schema, &table.name, Relation::Table(table.id))?;
-                next.reserve(table.id.0);
-                if let Some(key) = &table.primary_key {
-                    next.name(table.schema, &key.name, Relation::PrimaryKey(table.id))?;
-                    next.reserve(key.id.0);
-                }
-                next.tables.insert(table.id, Arc::new(table.clone()));
+                next.add_table(table)?;
+            }
+            Edit::AlterTable(table) => {
+                next.remove_table(table.id)?;
+                next.add_table(table)?;
             }
             Edit::DropTable(id) => {
-                let table = next.tables.remove(&TableId(*id)).ok_or(CatalogError::Missing("table", *id))?;
+                let table = next.remove_table(TableId(*id))?;
                 if let Some(view) = self.dependents_of(table.id).next() {
                     return Err(in_use("table", &table.name, "view", &view.name));
                 }
-                next.names.remove(&(table.schema, table.name.clone()));
-                if let Some(key) = &table.primary_key {
-                    next.names.remove(&(table.schema, key.name.clone()));
+                if let Some(other) = self.references_to(table.id).find(|other| other.id != table.id) {
+                    return Err(in_use("table", &table.name, "table", &other.name));
                 }
             }
             Edit::CreateView(view) => {
@@ -239,6 +261,38 @@ impl Catalog {
 
     fn reserve(&mut self, oid: u32) {
         self.next_oid = self.next_oid.max(oid.saturating_add(1));
+    }
+
+    /// Adds a table with its key, indexes and constraints.
+    fn add_table(&mut self, table: &Table) -> Result<(), CatalogError> {
+        self.name(table.schema, &table.name, Relation::Table(table.id))?;
+        self.reserve(table.id.0);
+        if let Some(key) = &table.primary_key {
+            self.name(table.schema, &key.name, Relation::PrimaryKey(table.id))?;
+            self.reserve(key.id.0);
+        }
+        for index in &table.indexes {
+            self.name(table.schema, &index.name, Relation::Index(index.id))?;
+            self.reserve(index.id.0);
+            self.hidden.insert(index.id, Arc::new(index.storage(table)));
+        }
+        let constraints = table.indexes.iter().filter_map(|index| index.constraint.as_ref()).map(|c| c.id);
+        let others = table.checks.iter().map(|c| c.id).chain(table.foreign_keys.iter().map(|c| c.id));
+        constraints.chain(others).for_each(|id| self.reserve(id.0));
+        self.tables.insert(table.id, Arc::new(table.clone()));
+        Ok(())
+    }
+
+    fn remove_table(&mut self, id: TableId) -> Result<Arc<Table>, CatalogError> {
+        let table = self.tables.remove(&id).ok_or(CatalogError::Missing("table", id.0))?;
+        let keys = table.primary_key.iter().map(|key| &key.name);
+        for name in [&table.name].into_iter().chain(keys).chain(table.indexes.iter().map(|index| &index.name)) {
+            self.names.remove(&(table.schema, name.clone()));
+        }
+        for index in &table.indexes {
+            self.hidden.remove(&index.id);
+        }
+        Ok(table)
     }
 
     fn name(&mut self, schema: SchemaId, name: &str, relation: Relation) -> Result<(), CatalogError> {
@@ -281,6 +335,7 @@ impl Catalog {
             databases: BTreeMap::new(),
             schemas: BTreeMap::new(),
             tables: BTreeMap::new(),
+            hidden: BTreeMap::new(),
             views: BTreeMap::new(),
             names: BTreeMap::new(),
         };
@@ -300,7 +355,9 @@ mod tests {
     use types::{ColumnId, SqlType};
 
     use super::*;
+    use crate::constraint::{Action, Deferral, ForeignKey};
     use crate::definition::{Column, PrimaryKey};
+    use crate::index::{Index, IndexColumn, IndexSource, UniqueConstraint};
 
     fn table(id: u32, name: &str, key: Option<&str>) -> Table {
         let column = |id, name: &str, data_type| Column {
@@ -320,7 +377,86 @@ mod tests {
                 column(3, "c", SqlType::Numeric { precision: 15, scale: 2 }),
             ],
             primary_key: key.map(|name| PrimaryKey { id: Oid(id + 1), name: name.into(), columns: vec![0] }),
+            ..Table::default()
         }
+    }
+
+    fn index(id: u32, name: &str, nullable: bool) -> Index {
+        let source = IndexSource::Column(ColumnId(2));
+        let data_type = SqlType::Varchar(10);
+        let column = IndexColumn { source, data_type, nullable, descending: true, nulls_first: true };
+        let constraint = Some(UniqueConstraint { id: Oid(id + 1), deferral: Deferral::Immediate });
+        Index {
+            id: TableId(id),
+            name: name.into(),
+            columns: vec![column],
+            unique: true,
+            nulls_not_distinct: false,
+            predicate: Some("a > 0".into()),
+            constraint,
+        }
+    }
+
+    #[test]
+    fn indexes_have_names_and_hidden_tables_and_go_with_their_table() {
+        let mut with = table(20000, "t", Some("t_pkey"));
+        let catalog = Catalog::new().apply(&Edit::CreateTable(with.clone())).unwrap();
+        with.indexes.push(index(20010, "t_b_key", true));
+        let catalog = catalog.apply(&Edit::AlterTable(with.clone())).unwrap();
+        assert_eq!(catalog.relation(SchemaId(2200), "t_b_key"), Some(Relation::Index(TableId(20010))));
+        assert_eq!(catalog.stored_tables().count(), 2);
+        assert_eq!(catalog.stored_table(TableId(20010)).unwrap().key_order.len(), 1);
+        assert_eq!(catalog.next_oid(), 20012);
+        let taken = Edit::CreateTable(table(20020, "t_b_key", None));
+        assert_eq!(catalog.apply(&taken), Err(CatalogError::DuplicateRelation("t_b_key".into())));
+        assert_eq!(Catalog::decode(&catalog.encode()).unwrap(), catalog);
+        with.indexes.clear();
+        let without = catalog.apply(&Edit::AlterTable(with)).unwrap();
+        assert!(without.apply(&taken).is_ok());
+        assert_eq!(without.stored_tables().count(), 1);
+        let dropped = catalog.apply(&Edit::DropTable(20000)).unwrap();
+        assert_eq!(dropped.stored_tables().count(), 0);
+        assert!(dropped.apply(&taken).is_ok());
+    }
+
+    #[test]
+    fn a_referenced_table_cannot_be_dropped_before_its_references() {
+        let mut child = table(20010, "child", None);
+        let parent = table(20000, "parent", Some("parent_pkey"));
+        let key = |target| ForeignKey {
+            id: Oid(20011),
+            name: "child_a_fkey".into(),
+            columns: vec![ColumnId(1)],
+            target: TableId(target),
+            target_columns: vec![ColumnId(1)],
+            match_full: false,
+            on_delete: Action::Cascade,
+            delete_sets: vec![],
+            on_update: Action::Nothing,
+            deferral: Deferral::Deferred,
+            validated: true,
+        };
+        child.foreign_keys.push(key(20000));
+        let catalog = Catalog::new().apply(&Edit::CreateTable(parent)).unwrap();
+        let catalog = catalog.apply(&Edit::CreateTable(child.clone())).unwrap();
+        assert_eq!(Catalog::decode(&catalog.encode()).unwrap(), catalog);
+        assert!(matches!(catalog.apply(&Edit::DropTable(20000)), Err(CatalogError::InUse(..))));
+        child.foreign_keys = vec![key(20010)];
+        let catalog = catalog.apply(&Edit::AlterTable(child)).unwrap();
+        let catalog = catalog.apply(&Edit::DropTable(20000)).unwrap();
+        assert!(catalog.apply(&Edit::DropTable(20010)).is_ok(), "a reference to itself does not count");
+    }
+
+    #[test]
+    fn a_definition_from_before_indexes_is_read() {
+        let old = r#"{"CreateTable":{"id":20000,"schema":2200,"name":"t","columns":[{"id":1,"name":"a","data_type":"integer",
+            "not_null":true,"default":null}],"primary_key":{"id":20001,"name":"t_pkey","columns":[0]}}}"#;
+        let edit: Edit = serde_json::from_str(old).unwrap();
+        let catalog = Catalog::new().apply(&edit).unwrap();
+        let read = catalog.table_by_id(TableId(20000)).unwrap();
+        assert!(read.indexes.is_empty() && read.checks.is_empty() && read.foreign_keys.is_empty());
+        let written: serde_json::Value = serde_json::to_value(&edit).unwrap();
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(old).unwrap(), "and written as it was");
     }
 
     #[test]

@@ -8,7 +8,11 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
-use types::{ColumnId, DatabaseId, Key, Oid, RowRef, SchemaId, SqlType, TableId, key};
+use types::key::{self, KeyOrder};
+use types::{ColumnId, DatabaseId, Key, Oid, RowRef, SchemaId, SqlType, TableId};
+
+use crate::constraint::{Check, ForeignKey};
+use crate::index::Index;
 
 /// The name of the hidden row id among the stored columns.
 pub const ROWID: &str = "__rowid";
@@ -66,7 +70,7 @@ pub struct PrimaryKey {
 }
 
 /// A table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Its id, also its oid; names its files.
     #[serde(with = "ids::table")]
@@ -80,6 +84,19 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// None: rows are kept under a hidden row id.
     pub primary_key: Option<PrimaryKey>,
+    /// Secondary indexes, UNIQUE constraints among them, in the order of their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<Index>,
+    /// CHECK constraints in the order they are checked in: by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+    /// FOREIGN KEY constraints in the order of their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_keys: Vec<ForeignKey>,
+    /// Of an index's hidden table: how the first columns of its key are sorted. Such tables are not stored: they follow from
+    /// their indexes.
+    #[serde(skip)]
+    pub key_order: Vec<KeyOrder>,
 }
 
 /// A view.
@@ -106,6 +123,11 @@ impl Table {
     /// Stored columns before the SQL columns: 1 (the row id) without a primary key, else 0.
     pub fn hidden(&self) -> usize {
         usize::from(self.primary_key.is_none())
+    }
+
+    /// Whether it is the hidden table of an index.
+    pub fn is_of_index(&self) -> bool {
+        !self.key_order.is_empty()
     }
 
     /// The types of the stored columns.
@@ -140,8 +162,9 @@ impl Table {
         let mut out = Vec::with_capacity(16);
         match &self.primary_key {
             Some(primary) => {
-                for &column in &primary.columns {
-                    key::encode(row.get(column), self.columns[column].data_type, &mut out);
+                for (at, &column) in primary.columns.iter().enumerate() {
+                    let (c, order) = (&self.columns[column], self.key_order_at(at));
+                    key::encode_ordered(row.get(column), c.data_type, !c.not_null, order, &mut out);
                 }
             }
             None => key::encode(row.get(0), SqlType::Int8, &mut out),
@@ -149,13 +172,42 @@ impl Table {
         out.into()
     }
 
-    /// The key with these values, in key order, coerced and not NULL.
+    /// The key with these values, in key order and coerced. With fewer values than the key has columns: what every key that begins
+    /// with them begins with.
     pub fn key_from(&self, values: &[types::Datum]) -> Key {
         let mut out = Vec::with_capacity(16);
-        for (&column, value) in self.key_columns().iter().zip(values) {
-            key::encode(value.as_ref(), self.stored_type(column), &mut out);
+        for (at, (&column, value)) in self.key_columns().iter().zip(values).enumerate() {
+            let nullable = column.checked_sub(self.hidden()).is_some_and(|column| !self.columns[column].not_null);
+            key::encode_ordered(value.as_ref(), self.stored_type(column), nullable, self.key_order_at(at), &mut out);
         }
         out.into()
+    }
+
+    fn key_order_at(&self, at: usize) -> KeyOrder {
+        self.key_order.get(at).copied().unwrap_or_default()
+    }
+
+    /// The index with this id.
+    pub fn index(&self, id: TableId) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.id == id)
+    }
+
+    /// The SQL column with this id.
+    pub fn column_by_id(&self, id: ColumnId) -> Option<&Column> {
+        self.columns.iter().find(|c| c.id == id)
+    }
+
+    /// The position (from 0) of the SQL column with this id.
+    pub fn position_of(&self, id: ColumnId) -> Option<usize> {
+        self.columns.iter().position(|c| c.id == id)
+    }
+
+    /// Whether a constraint of the table has this name.
+    pub fn has_constraint(&self, name: &str) -> bool {
+        self.primary_key.iter().any(|key| key.name == name)
+            || self.indexes.iter().any(|index| index.constraint.is_some() && index.name == name)
+            || self.checks.iter().any(|check| check.name == name)
+            || self.foreign_keys.iter().any(|key| key.name == name)
     }
 
     /// The position (from 0) of the SQL column with this name.
@@ -165,18 +217,18 @@ impl Table {
 }
 
 /// How ids and types are written: ids as numbers, types by their SQL names.
-mod ids {
+pub(crate) mod ids {
     macro_rules! number {
         ($module:ident, $id:ident, $inner:ty) => {
-            pub(super) mod $module {
+            pub(crate) mod $module {
                 use serde::{Deserialize, Deserializer, Serialize, Serializer};
                 use types::$id;
 
-                pub(in super::super) fn serialize<S: Serializer>(id: &$id, s: S) -> Result<S::Ok, S::Error> {
+                pub(crate) fn serialize<S: Serializer>(id: &$id, s: S) -> Result<S::Ok, S::Error> {
                     id.0.serialize(s)
                 }
 
-                pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<$id, D::Error> {
+                pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<$id, D::Error> {
                     <$inner>::deserialize(d).map($id)
                 }
             }
@@ -189,28 +241,41 @@ mod ids {
     number!(column, ColumnId, u16);
     number!(oid, Oid, u32);
 
-    pub(super) mod tables {
+    pub(crate) mod tables {
         use serde::{Deserialize, Deserializer, Serialize, Serializer};
         use types::TableId;
 
-        pub(in super::super) fn serialize<S: Serializer>(ids: &[TableId], s: S) -> Result<S::Ok, S::Error> {
+        pub(crate) fn serialize<S: Serializer>(ids: &[TableId], s: S) -> Result<S::Ok, S::Error> {
             ids.iter().map(|id| id.0).collect::<Vec<_>>().serialize(s)
         }
 
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<TableId>, D::Error> {
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<TableId>, D::Error> {
             Ok(Vec::<u32>::deserialize(d)?.into_iter().map(TableId).collect())
         }
     }
 
-    pub(super) mod sql_type {
+    pub(crate) mod columns {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+        use types::ColumnId;
+
+        pub(crate) fn serialize<S: Serializer>(ids: &[ColumnId], s: S) -> Result<S::Ok, S::Error> {
+            ids.iter().map(|id| id.0).collect::<Vec<_>>().serialize(s)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<ColumnId>, D::Error> {
+            Ok(Vec::<u16>::deserialize(d)?.into_iter().map(ColumnId).collect())
+        }
+    }
+
+    pub(crate) mod sql_type {
         use serde::{Deserialize, Deserializer, Serializer, de};
         use types::SqlType;
 
-        pub(in super::super) fn serialize<S: Serializer>(t: &SqlType, s: S) -> Result<S::Ok, S::Error> {
+        pub(crate) fn serialize<S: Serializer>(t: &SqlType, s: S) -> Result<S::Ok, S::Error> {
             s.collect_str(t)
         }
 
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<SqlType, D::Error> {
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<SqlType, D::Error> {
             let name = String::deserialize(d)?;
             SqlType::from_shown(&name).ok_or_else(|| de::Error::custom(format!("unknown type \"{name}\"")))
         }

@@ -13,6 +13,9 @@ pub enum Edit {
     CreateSchema(Schema),
     DropSchema(u32),
     CreateTable(Table),
+    /// Replaces a table's definition, same id and same stored columns: its name, indexes, constraints, defaults. The hidden tables
+    /// of indexes come and go with it.
+    AlterTable(Table),
     DropTable(u32),
     CreateView(View),
     /// Replaces a view's definition (CREATE OR REPLACE VIEW), same id.

@@ -14,9 +14,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod catalog;
+mod constraint;
 mod definition;
 mod edit;
+mod index;
 
 pub use catalog::{Catalog, Relation};
+pub use constraint::{Action, Check, Deferral, ForeignKey};
 pub use definition::{Column, Database, PrimaryKey, ROWID, Schema, Table, View};
 pub use edit::{CatalogError, Edit};
+pub use index::{Index, IndexColumn, IndexSource, UniqueConstraint};

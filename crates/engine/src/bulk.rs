@@ -94,8 +94,8 @@ impl Bulk {
 
     /// Adds rows: all SQL columns in order, each of exactly its [`arrow_form::data_type`], values already coerced. Keeps a few row
     /// groups in memory, or one segment's rows where they have to be sorted. Errors: `NotNull`, `DuplicateKey`, and those of
-    /// writing files, of earlier rows too.
-    pub fn append(&mut self, batch: &RecordBatch) -> Result<(), EngineError> {
+    /// writing files, of earlier rows too. Returns the row id of the first row of a table without a primary key; the others follow it.
+    pub fn append(&mut self, batch: &RecordBatch) -> Result<Option<i64>, EngineError> {
         let definition = &self.store.definition;
         if batch.num_columns() != definition.columns.len() {
             return Err(EngineError::Bug(format!(
@@ -110,8 +110,8 @@ impl Bulk {
             }
         }
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.store.schema.columns().len());
-        if definition.hidden() == 1 {
-            let first = self.store.take_rowids(batch.num_rows());
+        let first = (definition.hidden() == 1).then(|| self.store.take_rowids(batch.num_rows()));
+        if let Some(first) = first {
             columns.push(Arc::new(Int64Array::from_iter_values(first..first + batch.num_rows() as i64)));
         }
         columns.extend(batch.columns().iter().cloned());
@@ -131,7 +131,7 @@ impl Bulk {
                 self.write_buffer()?;
             }
         }
-        Ok(())
+        Ok(first)
     }
 
     /// Rows that still go into the buffer.
@@ -303,7 +303,7 @@ pub(crate) fn duplicate_key(definition: &Table, values: &[Datum]) -> EngineError
         text::format(value.as_ref(), &mut shown);
     }
     let key = format!("({names})=({})", String::from_utf8_lossy(&shown));
-    EngineError::DuplicateKey { table: definition.name.clone(), constraint, key }
+    EngineError::DuplicateKey { id: definition.id, table: definition.name.clone(), constraint, key, values: values.to_vec() }
 }
 
 fn keys_of(store: &TableStore, batch: &RecordBatch) -> Result<KeyList, EngineError> {

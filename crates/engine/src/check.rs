@@ -32,7 +32,7 @@ pub(crate) fn run(engine: &Arc<Inner>) -> Result<Vec<Finding>, EngineError> {
     transaction.begin_statement();
     let view: Arc<ReadView> = transaction.read_view();
     let mut findings = Vec::new();
-    for table in view.catalog().tables() {
+    for table in view.catalog().stored_tables() {
         let table_view = view.table(table.id)?;
         check_table(table.id, &table_view, &mut findings);
     }

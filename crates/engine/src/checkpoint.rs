@@ -40,7 +40,7 @@ pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
     let catalog = engine.catalog_at(ts);
     let snapshot = Snapshot { ts, own: None };
     let mut tables = Vec::new();
-    for definition in catalog.tables() {
+    for definition in catalog.stored_tables() {
         let store = engine.store(definition.id)?;
         let view = TableView::new(Arc::clone(&store), Arc::<Own>::default(), snapshot, Arc::clone(&guard))?;
         tables.push(describe(engine, &store, &view, ts, last.version + 1)?);

@@ -114,13 +114,17 @@ pub(crate) fn log(engine: &Inner, redo: &[u8], writer: Writer) -> Result<CommitT
 /// Makes everything the transaction did carry `ts`. Nobody sees it before [`txn::Transactions::stamped`].
 pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts: CommitTs) {
     if let Some(catalog) = transaction.edited.take() {
+        let before = engine.catalog_newest();
         let mut tables = engine.tables.write();
         for touched in &transaction.tables {
             let id = touched.store.id();
-            if catalog.table_by_id(id).is_some() {
-                tables.entry(id).or_insert_with(|| Arc::clone(&touched.store));
-            } else {
-                touched.store.set_dropped(ts);
+            match (catalog.stored_table(id), before.stored_table(id)) {
+                (None, _) => touched.store.set_dropped(ts),
+                (Some(_), None) => {
+                    tables.entry(id).or_insert_with(|| Arc::clone(&touched.store));
+                }
+                (Some(new), Some(old)) if !Arc::ptr_eq(new, old) => touched.store.set_changed(ts),
+                (Some(_), Some(_)) => {}
             }
         }
         drop(tables);

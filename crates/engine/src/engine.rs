@@ -122,8 +122,8 @@ impl Engine {
         crate::checkpoint::run(&self.inner)
     }
 
-    /// Moves every row that everybody sees and nobody holds from the delta of `table` (or of every table) into segments and merges
-    /// segments that are due, now.
+    /// Moves every row that everybody sees and nobody holds from the delta of `table` and its indexes (or of every table) into segments
+    /// and merges segments that are due, now.
     pub fn merge(&self, table: Option<TableId>) -> Result<(), EngineError> {
         self.inner.check_open()?;
         maintenance::merge_now(&self.inner, table)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use catalog::CatalogError;
-use types::{Kind, SqlError, SqlState, TableId};
+use types::{Datum, Kind, SqlError, SqlState, TableId};
 
 /// An error of the engine.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -38,8 +38,10 @@ pub enum EngineError {
     ReadOnly,
     #[error("table {0} does not exist")]
     NoTable(TableId),
+    #[error("table {0} has been altered since the statement was planned")]
+    TableChanged(TableId),
     #[error("duplicate key in bulk load")]
-    DuplicateKey { table: String, constraint: String, key: String },
+    DuplicateKey { id: TableId, table: String, constraint: String, key: String, values: Vec<Datum> },
     #[error("null value in column \"{column}\" of relation \"{table}\" violates not-null constraint")]
     NotNull { table: String, column: String },
     #[error("transaction is larger than {limit} bytes of changes")]
@@ -133,7 +135,11 @@ impl From<EngineError> for SqlError {
             EngineError::Canceled => SqlState::QUERY_CANCELED,
             EngineError::ReadOnly => SqlState::READ_ONLY_SQL_TRANSACTION,
             EngineError::NoTable(_) => SqlState::UNDEFINED_TABLE,
-            EngineError::DuplicateKey { table, constraint, key } => {
+            EngineError::TableChanged(_) => {
+                let message = "could not serialize access due to a concurrent change of a table's definition";
+                return SqlError::new(SqlState::SERIALIZATION_FAILURE, message).hint("Run the transaction again.");
+            }
+            EngineError::DuplicateKey { table, constraint, key, .. } => {
                 return SqlError::new(
                     SqlState::UNIQUE_VIOLATION,
                     format!("duplicate key value violates unique constraint \"{constraint}\""),

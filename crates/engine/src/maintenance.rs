@@ -140,8 +140,10 @@ fn reclaim(engine: &Inner, store: &TableStore) {
 
 /// See [`crate::Engine::merge`].
 pub(crate) fn merge_now(engine: &Inner, table: Option<TableId>) -> Result<(), EngineError> {
+    let catalog = engine.catalog_at(engine.txns.visible());
+    let of = |index| catalog.table_of_index(index).map(|t| t.id);
     for store in engine.stores() {
-        if table.is_none_or(|t| t == store.id()) {
+        if table.is_none_or(|t| t == store.id() || of(store.id()) == Some(t)) {
             reclaim(engine, &store);
             while freeze::run(engine, &store, 1, 0)? > 0 {
                 reclaim(engine, &store);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use catalog::{Catalog, Table};
 use delta::DeltaScan;
@@ -15,6 +16,9 @@ use crate::error::EngineError;
 use crate::range::{RangeCursor, RangeOf};
 use crate::table::TableStore;
 use crate::transaction::{Own, own_dead};
+
+/// Rows per batch of the delta.
+const ROWS_PER_BATCH: usize = 8192;
 
 /// One moment of the whole database, with the changes of the transaction it was taken in. It stays the same while everything else
 /// goes on; versions it needs are kept until it is dropped.
@@ -119,6 +123,35 @@ impl TableView {
     /// a first column `__key` (binary) if `with_key`.
     pub fn delta(&self, columns: &[usize], with_key: bool, rows_per_batch: usize) -> DeltaScan {
         self.store.delta.scan(self.snapshot, columns.to_vec(), with_key, rows_per_batch)
+    }
+
+    /// Every row, once, in no order: batches of the stored columns `columns`. Reads one row group at a time.
+    pub fn rows<'a>(&'a self, columns: &'a [usize]) -> impl Iterator<Item = Result<RecordBatch, EngineError>> + 'a {
+        let in_delta = self.delta(columns, false, ROWS_PER_BATCH).map(Ok);
+        let groups = self.segments.iter().flat_map(|view| view.segment.groups().enumerate().map(move |group| (view, group)));
+        let in_group = |(view, (at, group)): (&SegmentView, (usize, segments::Group<'_>))| {
+            self.live_rows(view, at, group.start()..group.start() + group.rows(), columns)
+        };
+        in_delta.chain(groups.map(in_group))
+    }
+
+    fn live_rows(
+        &self,
+        view: &SegmentView,
+        group: usize,
+        positions: std::ops::Range<u32>,
+        columns: &[usize],
+    ) -> Result<RecordBatch, EngineError> {
+        let bug = |e: arrow::error::ArrowError| EngineError::Bug(format!("rows of a segment: {e}"));
+        let arrays = columns.iter().map(|&column| view.segment.read_column(group, column)).collect::<Result<Vec<_>, _>>()?;
+        let schema = Arc::new(self.stored_schema().project(columns).map_err(bug)?);
+        let options = RecordBatchOptions::new().with_row_count(Some(positions.len()));
+        let batch = RecordBatch::try_new_with_options(schema, arrays, &options).map_err(bug)?;
+        if view.dead.range_cardinality(positions.clone()) == 0 {
+            return Ok(batch);
+        }
+        let live: BooleanArray = positions.map(|position| Some(!view.dead.contains(position))).collect();
+        arrow::compute::filter_record_batch(&batch, &live).map_err(bug)
     }
 
     /// The row with this key.

@@ -156,7 +156,7 @@ impl Loading {
         self.catalog = Arc::new(Catalog::decode(&manifest.catalog)?.apply(&catalog::Edit::ReserveOids(manifest.next_oid.0))?);
         self.ts = manifest.ts;
         self.next_segment = manifest.next_segment.0;
-        for definition in self.catalog.tables() {
+        for definition in self.catalog.stored_tables() {
             self.tables.insert(definition.id, Arc::new(TableStore::new(Arc::clone(definition))));
         }
         for listed in &manifest.tables {
@@ -239,15 +239,13 @@ impl Loading {
                 }
                 Op::Catalog(edit) => {
                     self.catalog = Arc::new(self.catalog.apply(&edit)?);
-                    match &edit {
-                        catalog::Edit::CreateTable(table) => {
-                            let definition = self.catalog.table_by_id(table.id).ok_or(EngineError::NoTable(table.id))?;
-                            self.tables.insert(table.id, Arc::new(TableStore::new(Arc::clone(definition))));
+                    use catalog::Edit::{AlterTable, CreateTable, DropTable};
+                    if matches!(edit, CreateTable(_) | AlterTable(_) | DropTable(_)) {
+                        self.tables.retain(|id, _| self.catalog.stored_table(*id).is_some());
+                        for definition in self.catalog.stored_tables() {
+                            let new = || Arc::new(TableStore::new(Arc::clone(definition)));
+                            self.tables.entry(definition.id).or_insert_with(new);
                         }
-                        catalog::Edit::DropTable(id) => {
-                            self.tables.remove(&TableId(*id));
-                        }
-                        _ => {}
                     }
                 }
             }

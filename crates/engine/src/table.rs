@@ -31,6 +31,8 @@ pub(crate) struct TableStore {
     pub(crate) burials: Mutex<Vec<Burial>>,
     /// The commit that dropped the table, or `CommitTs::MAX`.
     dropped_at: AtomicU64,
+    /// The commit that last changed what has to be done when a row is written: the table's indexes and constraints.
+    changed_at: AtomicU64,
     /// Set once the table's folder is known to be there.
     has_dir: AtomicBool,
 }
@@ -41,7 +43,7 @@ impl TableStore {
         let rowid = definition.primary_key.is_none().then(SegmentColumn::row_id);
         let sql = definition.columns.iter().map(|c| SegmentColumn::new(c.id, c.name.as_str(), c.data_type, !c.not_null));
         let columns = rowid.into_iter().chain(sql).collect();
-        let schema = Arc::new(SegmentSchema::new(columns, definition.key_columns()));
+        let schema = Arc::new(SegmentSchema::new(columns, definition.key_columns()).ordered(&definition.key_order));
         TableStore {
             delta: DeltaTable::new(Arc::clone(&layout)),
             layout,
@@ -52,6 +54,7 @@ impl TableStore {
             moving: Mutex::new(()),
             burials: Mutex::default(),
             dropped_at: AtomicU64::new(CommitTs::MAX.0),
+            changed_at: AtomicU64::new(CommitTs::ZERO.0),
             has_dir: AtomicBool::new(false),
         }
     }
@@ -128,6 +131,14 @@ impl TableStore {
 
     pub(crate) fn dropped_at(&self) -> CommitTs {
         CommitTs(self.dropped_at.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn changed_at(&self) -> CommitTs {
+        CommitTs(self.changed_at.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_changed(&self, at: CommitTs) {
+        self.changed_at.store(at.0, Ordering::Release);
     }
 
     pub(crate) fn set_dropped(&self, at: CommitTs) {

@@ -99,8 +99,8 @@ pub enum Modified {
     NotFound,
 }
 
-/// A moment within a transaction to go back to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A moment within a transaction to go back to; the default is its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Savepoint {
     steps: usize,
 }
@@ -379,12 +379,41 @@ impl Transaction {
         let have = self.tables[at].locked;
         if have != Some(TableLock::Exclusive) && have != Some(mode) {
             self.lock(me, table, mode)?;
-            if self.tables[at].store.dropped_at() != CommitTs::MAX {
+            let store = &self.tables[at].store;
+            if store.dropped_at() != CommitTs::MAX {
                 return Err(EngineError::NoTable(table));
+            }
+            // Who changed the definition held the table alone: it stays as it is now. Locked before, it has not changed since.
+            if have.is_none() && self.snapshot.as_ref().is_some_and(|guard| store.changed_at() > guard.ts) {
+                return Err(EngineError::TableChanged(table));
             }
             self.tables[at].locked = Some(mode);
         }
         Ok((at, me))
+    }
+
+    /// Keeps a table's definition as the statement's snapshot has it until the transaction ends; others may write rows meanwhile.
+    /// Errors: `TableChanged` or `NoTable` if it is another one by now; the statement is to be planned again on a new snapshot,
+    /// after [`Transaction::settle`].
+    pub fn hold_definition(&mut self, table: TableId) -> Result<(), EngineError> {
+        self.writable(table, TableLock::Shared).map(drop)
+    }
+
+    /// As [`Transaction::hold_definition`], to change the definition: others neither write rows nor change the catalog meanwhile.
+    pub fn hold_table(&mut self, table: TableId) -> Result<(), EngineError> {
+        let me = self.write_id()?;
+        self.lock(me, CATALOG_LOCK, TableLock::Exclusive)?;
+        self.writable(table, TableLock::Exclusive).map(drop)
+    }
+
+    /// Everything committed by now, with this transaction's own changes, whatever its isolation: for building what must be true of all
+    /// rows of a table that is held.
+    pub fn newest_view(&mut self) -> Result<Arc<ReadView>, EngineError> {
+        self.settle()?;
+        let guard = Arc::new(self.engine.txns.snapshot(None));
+        let own = self.tables.iter().map(|t| (Arc::clone(&t.store), Arc::clone(&t.own))).collect();
+        let snapshot = Snapshot { ts: guard.ts, own: self.id };
+        Ok(Arc::new(ReadView::new(Arc::clone(&self.engine), guard, snapshot, self.catalog(), own)))
     }
 
     fn room_for(&self, bytes: usize) -> Result<(), EngineError> {
@@ -528,9 +557,10 @@ impl Transaction {
     }
 
     /// READ COMMITTED: whether what is newest under a key is, or is in progress over, a version of the row that the snapshot sees
-    /// there.
+    /// there. An index's entry is whoever's row it names, and who changes it holds that row.
     fn is_same_row(&self, at: usize, key: &Key, newest: &Newest) -> Result<bool, EngineError> {
-        if self.begin.isolation == Isolation::RepeatableRead {
+        let store = &self.tables[at].store;
+        if self.begin.isolation == Isolation::RepeatableRead || store.definition.is_of_index() {
             return Ok(true);
         }
         let snapshot = self.snapshot();
@@ -540,7 +570,6 @@ impl Transaction {
             Newest::Row { version, .. } | Newest::InSegment { version } if snapshot.sees(*version) => return Ok(true),
             Newest::Row { .. } | Newest::InSegment { .. } | Newest::Blocked(_) => {}
         }
-        let store = &self.tables[at].store;
         match store.delta.lineage(key, &snapshot) {
             Lineage::Same => Ok(true),
             Lineage::Other => Ok(false),
@@ -578,7 +607,8 @@ impl Transaction {
     ) -> Result<bool, EngineError> {
         let (touched, snapshot) = (&self.tables[at], self.snapshot());
         if self.begin.isolation == Isolation::ReadCommitted {
-            let is_seen = matches!(expect, Expect::Version(_)) || live.is_live(snapshot.ts);
+            let is_of_index = touched.store.definition.is_of_index();
+            let is_seen = is_of_index || matches!(expect, Expect::Version(_)) || live.is_live(snapshot.ts);
             return Ok(is_seen || touched.store.get(key, Some(&[]), &snapshot, &touched.own)?.is_some());
         }
         // Came to the segment after the snapshot: by freeze, the same row, or by a load.
@@ -649,22 +679,38 @@ impl Transaction {
         self.engine.new_oid()
     }
 
-    /// Changes the catalog. Waits for another transaction that is changing it, and for writers of a table that is dropped.
+    /// Changes the catalog. Waits for another transaction that is changing it, and for writers of a table that is dropped or altered.
+    /// Errors: `TableChanged` for a table that the statement's snapshot sees otherwise.
     pub fn edit_catalog(&mut self, edit: Edit) -> Result<(), EngineError> {
         let me = self.write_id()?;
         self.lock(me, CATALOG_LOCK, TableLock::Exclusive)?;
-        if let Edit::DropTable(id) = &edit {
-            self.writable(TableId(*id), TableLock::Exclusive)?;
+        let changed = match &edit {
+            Edit::CreateTable(table) | Edit::AlterTable(table) => Some(table.id),
+            Edit::DropTable(id) => Some(TableId(*id)),
+            _ => None,
+        };
+        if matches!(edit, Edit::AlterTable(_) | Edit::DropTable(_))
+            && let Some(table) = changed
+        {
+            self.writable(table, TableLock::Exclusive)?;
         }
         let current = match &self.edited {
             Some(edited) => Arc::clone(edited),
             None => self.engine.catalog_newest(),
         };
         let next = Arc::new(current.apply(&edit)?);
+        let with_rows = |catalog: &Catalog| -> Vec<TableId> {
+            let table = changed.and_then(|id| catalog.table_by_id(id));
+            table.iter().flat_map(|t| std::iter::once(t.id).chain(t.indexes.iter().map(|index| index.id))).collect()
+        };
+        let (before, after) = (with_rows(&current), with_rows(&next));
+        for gone in before.iter().filter(|id| !after.contains(id)) {
+            self.writable(*gone, TableLock::Exclusive)?;
+        }
         let redo_len = self.redo.len();
         redo::catalog(&mut self.redo, &edit);
-        if let Edit::CreateTable(table) = &edit {
-            let definition = next.table_by_id(table.id).expect("apply has just added it");
+        for new in after.iter().filter(|id| !before.contains(id)) {
+            let definition = next.stored_table(*new).expect("apply has just added it");
             let store = Arc::new(TableStore::new(Arc::clone(definition)));
             self.tables.push(TouchedTable { store, own: Arc::default(), locked: Some(TableLock::Exclusive) });
         }

@@ -1,14 +1,13 @@
 //! `INSERT INTO table (columns) VALUES (...), ...`: each row's values, then the row.
 
-use std::sync::Arc;
-
 use catalog::Table;
-use engine::{EngineError, Inserted, Transaction};
+use engine::Transaction;
 use expr::row::{Binder, RowExpr};
 use sqlparser::ast::{Expr, Insert, SetExpr, TableObject};
-use types::{Datum, DatumRef, RowLayout, SqlError, SqlType, coerce};
+use types::{Datum, RowLayout, SqlError, SqlType, coerce};
 
 use crate::compile::{Scope, assignable, is_default};
+use crate::write::{Inserted, TableWriter};
 use crate::{Access, Outcome, Program, Verb};
 
 /// Compiles an INSERT of VALUES without RETURNING. `None`: not of this form, or something in it is wrong.
@@ -100,64 +99,22 @@ fn row_values(
 }
 
 impl Program {
-    /// Adds the rows one by one, up to the first whose key exists.
+    /// Adds the rows one by one, up to the first that is in conflict with another.
     pub(crate) fn insert(
         &self,
-        access: &Access,
         transaction: &mut Transaction,
         params: &[Datum],
-        check: &dyn Fn(&[Datum]) -> Result<(), SqlError>,
+        writer: &TableWriter,
     ) -> Result<Outcome, SqlError> {
-        let table = &access.table;
         for row in &self.rows {
             let mut values = Vec::with_capacity(row.len());
-            for (value, column) in row.iter().zip(&table.columns) {
+            for (value, column) in row.iter().zip(&writer.table().columns) {
                 values.push(coerce::assign_column(value.evaluate(None, params)?, column.data_type, &column.name)?);
             }
-            check(&values)?;
-            match insert_row(transaction, table, &access.layout, &values)? {
-                Inserted::Done => {}
-                Inserted::Duplicate => return Ok(Outcome::Duplicate(values)),
+            if let Inserted::Conflict(conflict) = writer.insert(transaction, &values)? {
+                return Err(writer.conflict(&conflict, &values));
             }
         }
         Ok(Outcome::Changed(self.rows.len() as u64))
     }
 }
-
-/// Adds a row given by its SQL columns, which are of their types and checked; a table without a key gives it a row id.
-/// Errors: the engine's.
-pub fn insert_row(
-    transaction: &mut Transaction,
-    table: &Arc<Table>,
-    layout: &RowLayout,
-    values: &[Datum],
-) -> Result<Inserted, EngineError> {
-    let row = if table.hidden() == 1 {
-        let rowid = transaction.new_rowid(table.id)?;
-        layout.encode_refs(StoredColumns { rowid: Some(DatumRef::Int8(rowid)), values: values.iter() })
-    } else {
-        layout.encode_refs(values.iter().map(Datum::as_ref))
-    };
-    transaction.insert(table.id, &row)
-}
-
-/// The stored columns of a row: maybe a row id, then the SQL columns.
-struct StoredColumns<'a> {
-    rowid: Option<DatumRef<'a>>,
-    values: std::slice::Iter<'a, Datum>,
-}
-
-impl<'a> Iterator for StoredColumns<'a> {
-    type Item = DatumRef<'a>;
-
-    fn next(&mut self) -> Option<DatumRef<'a>> {
-        self.rowid.take().or_else(|| self.values.next().map(Datum::as_ref))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let len = self.values.len() + usize::from(self.rowid.is_some());
-        (len, Some(len))
-    }
-}
-
-impl ExactSizeIterator for StoredColumns<'_> {}

@@ -24,10 +24,12 @@ mod compile;
 mod insert;
 mod key;
 mod run;
+pub mod write;
 
 pub use compile::{Scope, compile_delete, compile_query, compile_update};
-pub use insert::{compile_insert, insert_row};
+pub use insert::compile_insert;
 pub use run::Outcome;
+pub use write::TableWriter;
 
 use std::sync::Arc;
 

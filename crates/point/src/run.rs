@@ -1,8 +1,9 @@
 //! Running a program.
 
-use engine::{Change, EngineError, Modified, Place, Transaction};
+use engine::{Change, Modified, Place, Transaction};
 use types::{Datum, Key, SqlError, coerce};
 
+use crate::write::TableWriter;
 use crate::{Access, Program, Verb};
 
 /// What a program gave.
@@ -12,32 +13,35 @@ pub enum Outcome {
     Row(Option<Vec<Datum>>),
     /// How many rows were changed, removed or added.
     Changed(u64),
-    /// An INSERT met a key that exists: the row's SQL columns. The statement has failed.
-    Duplicate(Vec<Datum>),
 }
 
 impl Program {
-    /// Runs the program in a transaction whose statement has begun. `params` are of the types the program says; `check` is asked
-    /// about the SQL columns of a row before it is written (NOT NULL, CHECK).
+    /// Runs the program in a transaction whose statement has begun. `params` are of the types the program says; `writer` is of its
+    /// table, as the program knows it; a SELECT needs none.
     ///
-    /// Errors: those of the expressions, of `check`, and the engine's: 40001, 40P01, 55P03, 57014.
+    /// Errors: those of the expressions and of the writer (23502, 23505, 23514), and the engine's: 40001, 40P01, 55P03, 57014.
     pub fn run(
         &self,
         transaction: &mut Transaction,
         params: &[Datum],
-        check: &dyn Fn(&[Datum]) -> Result<(), SqlError>,
+        writer: Option<&TableWriter>,
     ) -> Result<Outcome, SqlError> {
         let Some(access) = &self.access else {
             return Ok(Outcome::Row(Some(self.outputs.iter().map(|e| e.evaluate(None, params)).collect::<Result<_, _>>()?)));
         };
-        if self.verb == Verb::Insert {
-            return self.insert(access, transaction, params, check);
+        if self.verb == Verb::Select {
+            return match access.key(params)? {
+                None => Ok(Outcome::Row(None)),
+                Some(key) => self.select(access, transaction, &key, params),
+            };
         }
-        match (self.verb, access.key(params)?) {
-            (Verb::Select, None) => Ok(Outcome::Row(None)),
-            (Verb::Select, Some(key)) => self.select(access, transaction, &key, params),
-            (_, None) => Ok(Outcome::Changed(0)),
-            (_, Some(key)) => self.modify(access, transaction, &key, params, check),
+        let Some(writer) = writer else { return Err(SqlError::bug("a program that writes has no writer")) };
+        if self.verb == Verb::Insert {
+            return self.insert(transaction, params, writer);
+        }
+        match access.key(params)? {
+            None => Ok(Outcome::Changed(0)),
+            Some(key) => self.modify(access, transaction, &key, params, writer),
         }
     }
 
@@ -68,10 +72,10 @@ impl Program {
         transaction: &mut Transaction,
         key: &Key,
         params: &[Datum],
-        check: &dyn Fn(&[Datum]) -> Result<(), SqlError>,
+        writer: &TableWriter,
     ) -> Result<Outcome, SqlError> {
         let hidden = access.table.hidden();
-        let outcome = transaction.modify(access.table.id, key, &mut |row| {
+        let outcome = writer.modify(transaction, key, &mut |row| {
             if let Some(condition) = &access.condition
                 && !condition.holds(Some(row), params)?
             {
@@ -86,15 +90,9 @@ impl Program {
                 let new = value.evaluate(Some(row), params)?;
                 values[hidden + column] = coerce::assign_column(new, definition.data_type, &definition.name)?;
             }
-            check(&values[hidden..])?;
             Ok(Change::Put(access.layout.encode(&values)))
         });
-        match outcome {
-            Ok(Modified::Changed) => Ok(Outcome::Changed(1)),
-            Ok(Modified::Kept | Modified::NotFound) => Ok(Outcome::Changed(0)),
-            Err(EngineError::Statement(error)) => Err(error),
-            Err(error) => Err(error.into()),
-        }
+        Ok(Outcome::Changed(u64::from(outcome? == Modified::Changed)))
     }
 }
 

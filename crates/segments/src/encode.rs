@@ -234,8 +234,13 @@ fn sorting(schema: &SegmentSchema) -> Option<Vec<SortingColumn>> {
     let sorting: Vec<_> = schema
         .key()
         .iter()
-        .take_while(|k| !matches!(schema.columns()[**k].sql_type, SqlType::Interval | SqlType::Float4 | SqlType::Float8))
-        .map(|k| SortingColumn { column_idx: schema.first_leaf(*k) as i32, descending: false, nulls_first: false })
+        .zip(schema.order())
+        .take_while(|(k, _)| !matches!(schema.columns()[**k].sql_type, SqlType::Interval | SqlType::Float4 | SqlType::Float8))
+        .map(|(k, order)| SortingColumn {
+            column_idx: schema.first_leaf(*k) as i32,
+            descending: order.descending,
+            nulls_first: order.nulls_first,
+        })
         .collect();
     (!sorting.is_empty()).then_some(sorting)
 }

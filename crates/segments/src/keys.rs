@@ -1,7 +1,7 @@
 //! Keys of many rows, side by side: made from a segment's key columns, searched by `memcmp`.
 //!
 //! ```text
-//! fixed width (no text, nothing nullable)    | key 0 | key 1 | ...                      key i at i * width
+//! fixed width (ascending, no text, no NULL)   | key 0 | key 1 | ...                      key i at i * width
 //! otherwise                                  | key 0 | key 1 | ...   ends: u32 each     key i from the end of key i-1 to its own
 //! ```
 //!
@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef};
-use types::key::{encode, encode_nullable};
+use types::key::{KeyOrder, encode, encode_ordered};
 use types::{Datum, Decimal, SqlType};
 
 use crate::codec::{Decoder, Encoder};
@@ -55,12 +55,8 @@ impl KeyList {
         }
         list.bytes.reserve(rows.len() * 16);
         for row in rows {
-            for (view, column) in &columns {
-                if column.nullable {
-                    encode_nullable(view.get(row), column.sql_type, &mut list.bytes);
-                } else {
-                    encode(view.value(row), column.sql_type, &mut list.bytes);
-                }
+            for ((view, column), order) in columns.iter().zip(schema.order()) {
+                encode_ordered(view.get(row), column.sql_type, column.nullable, *order, &mut list.bytes);
             }
             list.end()?;
         }
@@ -202,7 +198,8 @@ fn search_words<const N: usize>(
 
 /// Bytes of every key of this schema, if they are all equally long.
 fn fixed_width(schema: &SegmentSchema) -> Option<usize> {
-    schema.key_columns().map(|c| if c.nullable { None } else { width(c.sql_type) }).sum()
+    let plain = schema.order().iter().all(|order| *order == KeyOrder::default());
+    schema.key_columns().map(|c| if c.nullable || !plain { None } else { width(c.sql_type) }).sum()
 }
 
 /// Bytes of every encoded value of this type, if they are all equally long.
@@ -284,6 +281,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{Int32Array, Int64Array, StringViewArray};
+    use types::key::encode_nullable;
     use types::{ColumnId, DatumRef};
 
     use super::*;
@@ -317,6 +315,24 @@ mod tests {
         let mut out = Encoder::default();
         list.encode(&mut out);
         assert_eq!(KeyList::decode(&schema, &mut Decoder::new(Path::new("x"), &out.bytes)).unwrap(), list);
+    }
+
+    #[test]
+    fn keys_of_descending_columns_are_found_and_keep_their_order_in_the_sidecar() {
+        let order = [KeyOrder { descending: true, nulls_first: true }, KeyOrder { descending: false, nulls_first: true }];
+        let schema = schema(&[(SqlType::Int8, false), (SqlType::Int4, true)]).ordered(&order);
+        let columns: [ArrayRef; 2] =
+            [Arc::new(Int64Array::from(vec![5, 5, 4, -1])), Arc::new(Int32Array::from(vec![None, Some(1), Some(0), None]))];
+        let list = KeyList::of_columns(&schema, &columns, 0..4).unwrap();
+        assert!(list.ascends());
+        let mut key = Vec::new();
+        encode_ordered(DatumRef::Int8(4), SqlType::Int8, false, order[0], &mut key);
+        encode_ordered(DatumRef::Int4(0), SqlType::Int4, true, order[1], &mut key);
+        assert_eq!(list.search(0..4, &key), Ok(2));
+
+        let mut out = Encoder::default();
+        schema.encode(&mut out);
+        assert_eq!(SegmentSchema::decode(&mut Decoder::new(Path::new("x"), &out.bytes)).unwrap(), schema);
     }
 
     #[test]

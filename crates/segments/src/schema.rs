@@ -22,6 +22,7 @@ use parquet::arrow::{ArrowSchemaConverter, PARQUET_FIELD_ID_META_KEY};
 use parquet::basic::{LogicalType, Repetition, Type as PhysicalType};
 use parquet::errors::ParquetError;
 use parquet::schema::types::{SchemaDescPtr, SchemaDescriptor, Type};
+use types::key::KeyOrder;
 use types::{ColumnId, SqlType, arrow_form};
 
 use crate::codec::{Decoder, Encoder};
@@ -57,29 +58,42 @@ impl SegmentColumn {
 pub struct SegmentSchema {
     columns: Vec<SegmentColumn>,
     key: Vec<usize>,
+    order: Vec<KeyOrder>,
     arrow: SchemaRef,
 }
 
 impl PartialEq for SegmentSchema {
     fn eq(&self, other: &SegmentSchema) -> bool {
-        self.columns == other.columns && self.key == other.key
+        self.columns == other.columns && self.key == other.key && self.order == other.order
     }
 }
+
+/// Bits beside a key column's position in the sidecar.
+const DESCENDING: u32 = 1 << 31;
+const NULLS_FIRST: u32 = 1 << 30;
 
 impl SegmentSchema {
     /// A schema of at least one column whose key is the columns at positions `key`, at least one and none twice. Panics
     /// otherwise: tables without a primary key have their hidden row id ([`SegmentColumn::row_id`]).
     pub fn new(columns: Vec<SegmentColumn>, key: Vec<usize>) -> SegmentSchema {
-        Self::checked(columns, key).expect("a segment has columns, and a key made of some of them")
+        let order = vec![KeyOrder::default(); key.len()];
+        Self::checked(columns, key, order).expect("a segment has columns, and a key made of some of them")
     }
 
-    fn checked(columns: Vec<SegmentColumn>, key: Vec<usize>) -> Option<SegmentSchema> {
+    /// The same with the key's columns in these orders, one for each; those left out are in the default one.
+    #[must_use]
+    pub fn ordered(mut self, order: &[KeyOrder]) -> SegmentSchema {
+        self.order.iter_mut().zip(order).for_each(|(mine, order)| *mine = *order);
+        self
+    }
+
+    fn checked(columns: Vec<SegmentColumn>, key: Vec<usize>, order: Vec<KeyOrder>) -> Option<SegmentSchema> {
         let distinct = key.iter().enumerate().all(|(i, k)| *k < columns.len() && !key[..i].contains(k));
         if key.is_empty() || !distinct {
             return None;
         }
         let fields: Vec<Field> = columns.iter().map(|c| arrow_form::field(&c.name, c.sql_type, c.nullable)).collect();
-        Some(SegmentSchema { columns, key, arrow: Arc::new(Schema::new(fields)) })
+        Some(SegmentSchema { columns, key, order, arrow: Arc::new(Schema::new(fields)) })
     }
 
     /// The columns, in stored order.
@@ -90,6 +104,11 @@ impl SegmentSchema {
     /// Positions of the key's columns, in key order.
     pub fn key(&self) -> &[usize] {
         &self.key
+    }
+
+    /// How each of the key's columns is sorted, in key order.
+    pub fn order(&self) -> &[KeyOrder] {
+        &self.order
     }
 
     /// The Arrow schema of batches written and read, with the SQL types in the fields' metadata.
@@ -163,8 +182,10 @@ impl SegmentSchema {
             out.u8(u8::from(column.nullable));
         }
         out.count(self.key.len());
-        for position in &self.key {
-            out.count(*position);
+        for (position, order) in self.key.iter().zip(&self.order) {
+            let descending = if order.descending { DESCENDING } else { 0 };
+            let nulls_first = if order.nulls_first { NULLS_FIRST } else { 0 };
+            out.u32(*position as u32 | descending | nulls_first);
         }
     }
 
@@ -183,8 +204,13 @@ impl SegmentSchema {
             })
             .collect::<Result<Vec<_>>>()?;
         let n = from.count(4)?;
-        let key = (0..n).map(|_| from.u32().map(|k| k as usize)).collect::<Result<Vec<_>>>()?;
-        SegmentSchema::checked(columns, key).ok_or_else(|| from.refuse("the key is not a list of distinct columns"))
+        let (mut key, mut order) = (Vec::with_capacity(n), Vec::with_capacity(n));
+        for _ in 0..n {
+            let column = from.u32()?;
+            key.push((column & !(DESCENDING | NULLS_FIRST)) as usize);
+            order.push(KeyOrder { descending: column & DESCENDING != 0, nulls_first: column & NULLS_FIRST != 0 });
+        }
+        SegmentSchema::checked(columns, key, order).ok_or_else(|| from.refuse("the key is not a list of distinct columns"))
     }
 }
 

@@ -68,13 +68,13 @@ impl Session {
         name: &Name,
         columns: &[String],
     ) -> Result<(Target, Vec<usize>, Vec<(usize, Default)>, text::Session), SqlError> {
-        let catalog = self.begin_statement().catalog();
-        let table = Arc::clone(self.scope(&catalog).table(name)?);
+        let target = self.target_to_load(name)?;
+        let table = Arc::clone(&target.table);
         let columns = copied_columns(columns, &table)?;
         let dates = self.dates();
         let others = table.columns.iter().enumerate().filter(|(at, _)| !columns.contains(at));
         let defaults = others.map(|(at, column)| Ok((at, default_of(column, &dates)?))).collect::<Result<_, SqlError>>()?;
-        Ok((Target::new(&table, &catalog), columns, defaults, dates))
+        Ok((target, columns, defaults, dates))
     }
 }
 

@@ -134,7 +134,7 @@ impl<'a> Scope<'a> {
             Some(Relation::View(_)) => {
                 Err(SqlError::unsupported(format!("cannot change view \"{}\": only tables can be written", name.name)))
             }
-            Some(Relation::PrimaryKey(_)) => {
+            Some(Relation::PrimaryKey(_) | Relation::Index(_)) => {
                 Err(name.at(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("cannot open relation \"{}\"", name.name))
                     .detail("This operation is not supported for indexes.")))
             }

@@ -42,7 +42,9 @@ impl Session {
             Command::Insert(insert) => point::compile_insert(insert, &scope, params)?,
             _ => return None,
         };
-        let target = program.table().map(|table| Target::new(table, &catalog));
+        let written = program.table().filter(|_| program.verb != Verb::Select);
+        // An error about it comes from the general way.
+        let target = written.map(|table| self.target(table)).transpose().ok()?;
         let column = |c: &point::Column| match c.source.zip(program.table()) {
             Some((at, table)) => OutputColumn {
                 name: c.name.clone(),
@@ -67,17 +69,13 @@ impl Session {
 
     pub(crate) fn run_point(&mut self, planned: &Planned, plan: &PointPlan, params: &[Datum]) -> Result<Answer, SqlError> {
         let transaction = self.open_transaction()?;
-        let check = |values: &[Datum]| plan.target.as_ref().map_or(Ok(()), |target| target.check_not_null(values));
-        Ok(match plan.program.run(transaction, params, &check)? {
+        let writer = plan.target.as_ref().map(|target| target.writer.as_ref());
+        Ok(match plan.program.run(transaction, params, writer)? {
             Outcome::Row(row) => {
                 let columns = planned.columns.clone().unwrap_or_default();
                 Answer::Rows(Rows::ready(columns, "SELECT", row.into_iter().collect()))
             }
             Outcome::Changed(rows) => Answer::Done(tag(plan.command(), rows)),
-            Outcome::Duplicate(values) => {
-                let unknown = || SqlError::bug("a statement without a table met a key that exists");
-                return Err(plan.target.as_ref().map_or_else(unknown, |target| target.duplicate(&values)));
-            }
         })
     }
 
@@ -117,6 +115,11 @@ impl Session {
 }
 
 impl PointPlan {
+    /// The table it writes.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
     fn command(&self) -> &'static str {
         match self.program.verb {
             Verb::Select => "SELECT",

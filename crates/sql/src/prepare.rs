@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use catalog::Catalog;
 use parking_lot::Mutex;
-use types::{SqlError, SqlState, SqlType};
+use types::{SqlError, SqlState, SqlType, TableId};
 
 use crate::dml::{InsertPlan, ModifyPlan};
 use crate::parse::{Command, Statement};
@@ -115,6 +115,19 @@ pub(crate) enum Kind {
     Declare(Arc<Prepared>),
     /// Nothing is planned: the command says it all.
     Command,
+}
+
+impl Planned {
+    /// The table it writes.
+    pub(crate) fn written(&self) -> Option<TableId> {
+        let target = match &self.kind {
+            Kind::Insert(plan) => Some(plan.target()),
+            Kind::Modify(plan) => Some(plan.target()),
+            Kind::Point(plan) => plan.target(),
+            _ => None,
+        };
+        target.map(|target| target.table.id)
+    }
 }
 
 impl Session {

@@ -203,7 +203,7 @@ impl Session {
                 } else {
                     self.begin_statement();
                 }
-                let planned = self.current_plan(prepared)?;
+                let planned = self.plan_to_run(prepared)?;
                 match &planned.kind {
                     Kind::Query(plan) => self.run_query(&planned, plan, params, watch).await,
                     Kind::System(plan) => self.run_system(&planned, plan, params),

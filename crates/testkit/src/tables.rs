@@ -48,6 +48,7 @@ pub(crate) fn definition(number: usize, id: u32) -> Table {
         name: format!("t{number}"),
         columns: columns.collect(),
         primary_key: key.map(|columns| PrimaryKey { id: Oid(id + 1), name: format!("t{number}_pkey"), columns }),
+        ..Table::default()
     }
 }
 

@@ -441,7 +441,7 @@ impl World {
                 }
             }
         }
-        let appended = rows.chunks(33).try_for_each(|part| bulk.append(&tables::batch(&table, part)));
+        let appended = rows.chunks(33).try_for_each(|part| bulk.append(&tables::batch(&table, part)).map(drop));
         match appended.and_then(|()| bulk.finish(&mut transaction)) {
             Err(EngineError::DuplicateKey { .. }) if duplicate => return Ok(()),
             Err(EngineError::DuplicateKey { key, .. }) => self.fail(&format!("bulk load refused for key {key}")),

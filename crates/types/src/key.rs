@@ -4,6 +4,7 @@
 //! integers, dates, times   big-endian, sign bit flipped          numeric    the same of its unscaled value (8 or 16 bytes)
 //! floats                   bits, all flipped if negative         text       bytes, 0x00 as 0x00 0xFF, ended by 0x00 0x00
 //! NULL                     0x02; every other value has 0x01 before it, in a nullable column only
+//! DESC, NULLS FIRST        the bytes of the value, not of its marker, flipped; NULL is 0x00
 //! ```
 //!
 //! 1. Equal values give equal bytes (-0.0 is 0.0; every NaN is the greatest; 1 month is 30 days), so a key decides uniqueness.
@@ -64,6 +65,30 @@ impl From<&[u8]> for Key {
 impl From<Vec<u8>> for Key {
     fn from(bytes: Vec<u8>) -> Key {
         Key(bytes.into_boxed_slice())
+    }
+}
+
+/// How an index sorts one of its columns. A primary key's are all of the default: ascending, NULL last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyOrder {
+    /// DESC.
+    pub descending: bool,
+    /// NULL sorts before every value, whatever the direction.
+    pub nulls_first: bool,
+}
+
+/// Appends a value of a column in this order; `nullable` says whether the column can be NULL.
+pub fn encode_ordered(value: DatumRef<'_>, column: SqlType, nullable: bool, order: KeyOrder, out: &mut Vec<u8>) {
+    if nullable {
+        if value.is_null() {
+            return out.push(if order.nulls_first { 0 } else { 2 });
+        }
+        out.push(1);
+    }
+    let start = out.len();
+    encode(value, column, out);
+    if order.descending {
+        out[start..].iter_mut().for_each(|byte| *byte = !*byte);
     }
 }
 
@@ -160,6 +185,26 @@ mod tests {
         for (t, values) in ascending {
             for pair in values.windows(2) {
                 assert!(key(pair[0], t) < key(pair[1], t), "{:?} < {:?}", pair[0], pair[1]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_descending_column_is_in_the_opposite_order_and_null_where_it_is_asked_for() {
+        let values = [DatumRef::Text("b"), DatumRef::Text("ab"), DatumRef::Text("a\0"), DatumRef::Text("a"), DatumRef::Text("")];
+        for nulls_first in [false, true] {
+            let key = |value| {
+                let mut out = Vec::new();
+                encode_ordered(value, SqlType::Text, true, KeyOrder { descending: true, nulls_first }, &mut out);
+                // What follows in the key must not matter.
+                out.push(7);
+                out
+            };
+            for pair in values.windows(2) {
+                assert!(key(pair[0]) < key(pair[1]), "{:?} before {:?}", pair[0], pair[1]);
+            }
+            for value in values {
+                assert_eq!(key(DatumRef::Null) < key(value), nulls_first);
             }
         }
     }

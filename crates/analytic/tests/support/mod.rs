@@ -353,7 +353,7 @@ fn table_of(create: &datafusion::sql::sqlparser::ast::CreateTable, id: u32) -> T
     positions.iter().for_each(|at| columns[*at].not_null = true);
     let primary_key =
         (!positions.is_empty()).then(|| PrimaryKey { id: Oid(id + 1), name: format!("{name}_pkey"), columns: positions });
-    Table { id: TableId(id), schema: SchemaId(2200), name, columns, primary_key }
+    Table { id: TableId(id), schema: SchemaId(2200), name, columns, primary_key, ..Table::default() }
 }
 
 /// A batch of SQL columns as stored columns.

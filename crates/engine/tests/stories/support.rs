@@ -98,6 +98,7 @@ pub(crate) fn definition(id: u32) -> Table {
         name: format!("t{id}"),
         columns: vec![column(1, "k"), column(2, "v")],
         primary_key: Some(PrimaryKey { id: Oid(id + 1), name: format!("t{id}_pkey"), columns: vec![0] }),
+        ..Table::default()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::copy::encode::Encoder;
 use crate::copy::from::CopyFrom;
 use crate::copy::options::{Columns, Format, Options};
 use crate::copy::to::CopyOut;
-use crate::dml::{Default, Target, default_of};
+use crate::dml::{Default, default_of};
 use crate::instance::blocking;
 use crate::names::{Name, always_quoted};
 use crate::parse::{Copy, CopyDirection, CopyWhat, Statement, parse_query};
@@ -47,9 +47,8 @@ impl Session {
         options: Options,
         watch: &mut Option<Watch>,
     ) -> Result<Answer, SqlError> {
-        let catalog = self.begin_statement().catalog();
-        let table = Arc::clone(self.scope(&catalog).table(name)?);
-        let target = Target::new(&table, &catalog);
+        let target = self.target_to_load(name)?;
+        let table = Arc::clone(&target.table);
         let columns = copied_columns(columns, &table)?;
         check_forced(&options, &table, &columns)?;
         let dates = self.dates();

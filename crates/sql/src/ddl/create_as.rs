@@ -8,7 +8,7 @@ use types::{SqlError, SqlState, SqlType};
 use crate::answer::{Answer, tag};
 use crate::ddl::names::check_columns;
 use crate::ddl::table::table_like;
-use crate::dml::{Loader, Target};
+use crate::dml::Loader;
 use crate::parse::{CreateTableAs, Statement};
 use crate::session::Session;
 
@@ -38,7 +38,7 @@ impl Session {
         let table = table_like(self.new_oid()?, schema, &create.name.name, named);
         check_columns(table.columns.iter().map(|c| c.name.as_str()))?;
         let table = Arc::new(table);
-        let target = Target::new(&table, &catalog);
+        let target = self.target(&table)?;
         // The query reads what was there before the table was.
         let execution = self.execution(&[], Arc::default())?;
         self.edit(Edit::CreateTable(table.as_ref().clone()))?;

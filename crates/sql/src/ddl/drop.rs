@@ -254,7 +254,7 @@ fn wrong_kind(kind: ObjectKind, name: &Name, found: Relation) -> SqlError {
     let other = match found {
         Relation::Table(_) => "TABLE",
         Relation::View(_) => "VIEW",
-        Relation::PrimaryKey(_) => "INDEX",
+        Relation::PrimaryKey(_) | Relation::Index(_) => "INDEX",
     };
     let article = if other == "INDEX" { "an" } else { "a" };
     let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);

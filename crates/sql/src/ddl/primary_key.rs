@@ -5,7 +5,7 @@ use std::sync::Arc;
 use types::{SqlError, SqlState};
 
 use crate::answer::Answer;
-use crate::dml::{Loader, Target};
+use crate::dml::Loader;
 use crate::names::{Name, always_quoted};
 use crate::notice::Notice;
 use crate::parse::{KeyConstraint, parse_query};
@@ -41,7 +41,7 @@ impl Session {
         transaction.settle()?;
         transaction.begin_statement();
         let new = Arc::new(new);
-        let target = Target::new(&new, &catalog);
+        let target = self.target(&new)?;
         let mut loader = Loader::new(target.clone());
         let from: Vec<_> = plan.columns().iter().map(|c| c.data_type).collect();
         let all: Vec<usize> = (0..from.len()).collect();

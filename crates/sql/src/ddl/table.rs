@@ -38,7 +38,7 @@ impl Session {
             columns.push(column);
         }
         let mut table =
-            Table { id: TableId(self.new_oid()?), schema, name: create.name.name.clone(), columns, primary_key: None };
+            Table { id: TableId(self.new_oid()?), schema, name: create.name.name.clone(), columns, ..Table::default() };
         if let Some(key) = &create.primary_key {
             self.add_key(&mut table, key)?;
         }
@@ -139,5 +139,5 @@ pub(crate) fn table_like(
         not_null: false,
         default: None,
     });
-    Table { id: TableId(id), schema, name: name.to_owned(), columns: columns.collect(), primary_key: None }
+    Table { id: TableId(id), schema, name: name.to_owned(), columns: columns.collect(), ..Table::default() }
 }

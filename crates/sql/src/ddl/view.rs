@@ -23,7 +23,7 @@ impl Session {
         let old = match catalog.relation(schema, &create.name.name) {
             None => None,
             Some(Relation::View(id)) if create.or_replace => Some(self.scope(&catalog).view(id)?.clone()),
-            Some(Relation::Table(_) | Relation::PrimaryKey(_)) if create.or_replace => {
+            Some(Relation::Table(_) | Relation::PrimaryKey(_) | Relation::Index(_)) if create.or_replace => {
                 let message = format!("\"{}\" is not a view", create.name.name);
                 return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
             }
@@ -190,6 +190,7 @@ impl<'a> Qualifier<'a> {
 fn schema_of<'a>(scope: &Scope<'a>, relation: Relation) -> Option<&'a str> {
     let schema = match relation {
         Relation::Table(id) | Relation::PrimaryKey(id) => scope.catalog.table_by_id(id)?.schema,
+        Relation::Index(id) => scope.catalog.table_of_index(id)?.schema,
         Relation::View(id) => scope.catalog.view_by_id(id)?.schema,
     };
     scope.catalog.schema_by_id(schema).map(|s| s.name.as_str())

@@ -3,12 +3,14 @@
 //! ```text
 //! batches --> kept, up to 65,536 rows or 32 MB --end--> row by row: others may write the table at the same time
 //!                     |
-//!                     +--more--> bulk load: the table is locked against other writers until the transaction ends
+//!                     +--more--> bulk load, of the table and of each of its indexes: the table is locked against other writers
+//!                                until the transaction ends
 //! ```
 
 use analytic::Kept;
 use arrow::array::RecordBatch;
 use engine::{Bulk, Transaction};
+use point::write::StoredBatch;
 use types::{Datum, SqlError};
 
 use crate::column::ColumnReader;
@@ -28,7 +30,7 @@ pub(crate) struct Loader {
     waiting: Vec<(RecordBatch, Vec<u64>)>,
     waiting_rows: usize,
     waiting_bytes: usize,
-    bulk: Option<Bulk>,
+    bulk: Option<TableBulk>,
     rows: u64,
     kept: Option<(Vec<Vec<Datum>>, Kept)>,
 }
@@ -46,6 +48,7 @@ impl Loader {
     /// Adds rows, coerced. `lines`: where each came from, for errors; may be empty. Errors: 23502, and those of writing.
     pub(crate) fn add(&mut self, transaction: &mut Transaction, batch: RecordBatch, lines: &[u64]) -> Result<(), SqlError> {
         self.check_not_null(&batch, lines)?;
+        self.check(&batch, lines)?;
         self.rows += batch.num_rows() as u64;
         if let Some((kept, room)) = &mut self.kept {
             let readers = readers(&self.target, &batch);
@@ -56,7 +59,7 @@ impl Loader {
             }
         }
         if let Some(bulk) = &mut self.bulk {
-            return blocking(|| bulk.append(&batch)).map_err(|e| self.target.explain(e));
+            return blocking(|| bulk.append(&batch));
         }
         self.waiting_rows += batch.num_rows();
         self.waiting_bytes += batch.get_array_memory_size();
@@ -64,9 +67,9 @@ impl Loader {
         if self.waiting_rows < BULK_ROWS && self.waiting_bytes < BULK_BYTES {
             return Ok(());
         }
-        let mut bulk = transaction.bulk(self.target.table.id)?;
+        let mut bulk = TableBulk::new(&self.target, transaction)?;
         let waiting = std::mem::take(&mut self.waiting);
-        blocking(|| waiting.iter().try_for_each(|(batch, _)| bulk.append(batch))).map_err(|e| self.target.explain(e))?;
+        blocking(|| waiting.iter().try_for_each(|(batch, _)| bulk.append(batch)))?;
         self.bulk = Some(bulk);
         Ok(())
     }
@@ -74,8 +77,7 @@ impl Loader {
     /// Writes what is left. Returns how many rows there were, and those to be kept with their room. Errors: 23505 and the engine's.
     pub(crate) fn finish(mut self, transaction: &mut Transaction) -> Result<(u64, Option<(Vec<Vec<Datum>>, Kept)>), SqlError> {
         if let Some(bulk) = self.bulk.take() {
-            let target = self.target.clone();
-            blocking(|| bulk.finish(transaction)).map_err(|e| target.explain(e))?;
+            blocking(|| bulk.finish(transaction))?;
             return Ok((self.rows, self.kept));
         }
         let mut values = Vec::with_capacity(self.target.table.columns.len());
@@ -84,10 +86,7 @@ impl Loader {
             for row in 0..batch.num_rows() {
                 values.clear();
                 values.extend(readers.iter().map(|reader| reader.get(row).to_owned()));
-                self.target.insert(transaction, &values).map_err(|error| match lines.get(row) {
-                    Some(line) => error.context(format!("COPY {}, line {line}", self.target.table.name)),
-                    None => error,
-                })?;
+                self.target.insert(transaction, &values).map_err(|error| self.located(error, lines.get(row)))?;
             }
         }
         Ok((self.rows, self.kept))
@@ -103,10 +102,67 @@ impl Loader {
         };
         let Some(row) = columns.iter().zip(batch.columns()).filter_map(at_fault).min() else { return Ok(()) };
         let values: Vec<Datum> = readers(&self.target, batch).iter().map(|r| r.get(row).to_owned()).collect();
-        self.target.check_not_null(&values).map_err(|error| match lines.get(row) {
+        self.target.writer.check_not_null(&values).map_err(|error| self.located(error, lines.get(row)))
+    }
+
+    /// CHECK constraints, row by row.
+    fn check(&self, batch: &RecordBatch, lines: &[u64]) -> Result<(), SqlError> {
+        let writer = &self.target.writer;
+        if !writer.has_checks() {
+            return Ok(());
+        }
+        // A row id is given out later; no condition can ask for it.
+        let first_rowid = (self.target.table.hidden() == 1).then_some(0);
+        let rows = StoredBatch::of_sql_columns(writer.layout(), batch, first_rowid);
+        for at in 0..rows.len() {
+            let row = rows.row(at);
+            writer.check(writer.layout().read(&row)).map_err(|error| self.located(error, lines.get(at)))?;
+        }
+        Ok(())
+    }
+
+    fn located(&self, error: SqlError, line: Option<&u64>) -> SqlError {
+        match line {
             Some(line) => error.context(format!("COPY {}, line {line}", self.target.table.name)),
             None => error,
-        })
+        }
+    }
+}
+
+/// Bulk loads of a table and its indexes.
+struct TableBulk {
+    target: Target,
+    rows: Bulk,
+    /// In the order of the indexes.
+    entries: Vec<Bulk>,
+}
+
+impl TableBulk {
+    fn new(target: &Target, transaction: &mut Transaction) -> Result<TableBulk, SqlError> {
+        let rows = transaction.bulk(target.table.id)?;
+        let indexes = target.writer.indexes().iter();
+        let entries = indexes.map(|index| transaction.bulk(index.id())).collect::<Result<_, _>>()?;
+        Ok(TableBulk { target: target.clone(), rows, entries })
+    }
+
+    fn append(&mut self, batch: &RecordBatch) -> Result<(), SqlError> {
+        let TableBulk { target, rows, entries } = self;
+        let writer = &target.writer;
+        let first_rowid = rows.append(batch).map_err(|e| writer.explain(e))?;
+        let stored = StoredBatch::of_sql_columns(writer.layout(), batch, first_rowid);
+        for (index, bulk) in writer.indexes().iter().zip(entries) {
+            bulk.append(&index.entries(&stored)?).map_err(|e| writer.explain(e))?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, transaction: &mut Transaction) -> Result<(), SqlError> {
+        let writer = &self.target.writer;
+        self.rows.finish(transaction).map_err(|e| writer.explain(e))?;
+        for bulk in self.entries {
+            bulk.finish(transaction).map_err(|e| writer.explain(e))?;
+        }
+        Ok(())
     }
 }
 

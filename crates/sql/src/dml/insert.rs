@@ -39,6 +39,10 @@ pub(crate) struct InsertPlan {
 }
 
 impl InsertPlan {
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
     pub(crate) fn table_name(&self) -> &str {
         &self.target.table.name
     }
@@ -74,7 +78,7 @@ impl Session {
         let name = Name::of(name, statement.source())?;
         let catalog = self.catalog();
         let table = Arc::clone(self.scope(&catalog).table(&name)?);
-        let target = Target::new(&table, &catalog);
+        let target = self.target(&table)?;
         let columns = target_columns(insert, &table)?;
         let alias = insert.table_alias.as_ref().map(|a| a.alias.value.as_str());
         let returning = Returning::of(insert.returning.as_deref(), &table, alias)?;
@@ -152,7 +156,6 @@ impl Session {
                         let computed = |at: usize| computed.get(at).cloned().unwrap_or(Datum::Null);
                         values.push(cell.value(column, params, computed, &dates)?);
                     }
-                    plan.target.check_not_null(&values)?;
                     plan.target.insert(transaction, &values)?;
                     returned.extend(plan.returning.as_ref().map(|r| r.row(&values)));
                 }

@@ -52,6 +52,10 @@ impl ModifyPlan {
         if self.assignments.is_some() { "UPDATE" } else { "DELETE" }
     }
 
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
     pub(crate) fn table_name(&self) -> &str {
         &self.target.table.name
     }
@@ -130,7 +134,7 @@ impl Session {
         let name = Name::of(name, statement.source())?;
         let catalog = self.catalog();
         let table = Arc::clone(self.scope(&catalog).table(&name)?);
-        let target = Target::new(&table, &catalog);
+        let target = self.target(&table)?;
         let known = alias.as_ref().map_or_else(|| Ident::with_quote('"', &name.name), |a| a.name.clone());
         let returning = Returning::of(request.returning, &table, Some(&known.value))?;
         let dates = self.dates();
@@ -189,7 +193,11 @@ impl Session {
             let only = locked.as_ref().map(|(keys, _)| keys);
             let mut work =
                 Work { plan, params, dates: &dates, kept, only, changed: false, inserts: vec![], returned: vec![], rows: 0 };
-            work.run(transaction, &batches, &cancel)?;
+            match work.run(transaction, &batches, &cancel) {
+                // The row it is in conflict with may be one that is not as the query saw it.
+                Err(error) if error.state == SqlState::UNIQUE_VIOLATION && work.changed => {}
+                outcome => outcome?,
+            }
             if !work.changed {
                 work.insert(transaction)?;
                 let Work { rows, returned, kept, .. } = work;
@@ -343,7 +351,7 @@ impl Work<'_> {
         let mut is_changed = false;
         let mut moved = None;
         let mut returned = None;
-        let outcome = transaction.modify(target.table.id, key, &mut |row| {
+        let outcome = target.writer.modify(transaction, key, &mut |row| {
             if looks && seen.as_ref() != Some(&row.to_row()) {
                 is_changed = true;
                 return Ok(Change::Keep);
@@ -357,7 +365,8 @@ impl Work<'_> {
             for (at, value) in &new {
                 values[hidden + at].clone_from(value);
             }
-            target.check_not_null(&values[hidden..])?;
+            // Before the key, which has no NULL.
+            target.writer.check_not_null(&values[hidden..])?;
             returned = plan.returning.as_ref().map(|r| r.row(&values[hidden..]));
             let image = target.layout.encode(&values);
             if *target.table.key_of(&target.layout.read(&image)) == *key {

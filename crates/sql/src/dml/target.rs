@@ -1,104 +1,153 @@
-//! The table that is written: its rows' form and the errors about them.
+//! The table that is written: its rows' form, and the writer that keeps its indexes and constraints.
 
 use std::sync::Arc;
 
+use analytic::RowFunctions;
+use arrow::array::{ArrayRef, RecordBatch};
 use catalog::{Catalog, Table};
-use engine::{Inserted, Transaction};
-use types::{Datum, RowLayout, SqlError, SqlState, SqlType, text};
+use engine::{EngineError, Isolation, Transaction};
+use expr::row::{Binder, Bound};
+use point::TableWriter;
+use point::write::{Expression, Inserted, RowFunction};
+use sqlparser::ast::Expr;
+use types::{Datum, RowLayout, RowRef, SqlError, SqlType, TableId};
 
-/// Bytes of a value shown in an error, as in PostgreSQL.
-const SHOWN_BYTES_MAX: usize = 64;
+use crate::names::Name;
+use crate::parse::{parse_expr, sql_type};
+use crate::prepare::{Planned, Prepared};
+use crate::session::Session;
 
 /// A table and what is needed to write it.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) table: Arc<Table>,
     pub(crate) layout: Arc<RowLayout>,
-    schema_name: String,
+    pub(crate) writer: Arc<TableWriter>,
 }
 
 impl Target {
-    pub(crate) fn new(table: &Arc<Table>, catalog: &Catalog) -> Target {
-        Target {
-            layout: Arc::new(RowLayout::new(&table.stored_types())),
-            schema_name: catalog.schema_by_id(table.schema).map_or_else(String::new, |s| s.name.clone()),
-            table: Arc::clone(table),
-        }
-    }
-
     /// The type of a SQL column.
     pub(crate) fn type_of(&self, column: usize) -> SqlType {
         self.table.columns[column].data_type
     }
 
-    /// Errors with 23502 if a column that must not be NULL is. `values`: the SQL columns.
-    pub(crate) fn check_not_null(&self, values: &[Datum]) -> Result<(), SqlError> {
-        for (column, value) in self.table.columns.iter().zip(values) {
-            if column.not_null && value.is_null() {
-                let message = format!(
-                    "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
-                    column.name, self.table.name
-                );
-                let error = SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
-                    .detail(format!("Failing row contains ({}).", shown(values, true)));
-                return Err(self.located(error).column(&column.name));
-            }
-        }
-        Ok(())
-    }
-
-    /// The error for a key that exists. `values`: the SQL columns.
-    pub(crate) fn duplicate(&self, values: &[Datum]) -> SqlError {
-        let Some(key) = &self.table.primary_key else {
-            return SqlError::bug(format!("a row id of table \"{}\" was given out twice", self.table.name));
-        };
-        let names: Vec<&str> = key.columns.iter().map(|&c| self.table.columns[c].name.as_str()).collect();
-        let of_key: Vec<Datum> = key.columns.iter().map(|&c| values[c].clone()).collect();
-        let message = format!("duplicate key value violates unique constraint \"{}\"", key.name);
-        let error = SqlError::new(SqlState::UNIQUE_VIOLATION, message).detail(format!(
-            "Key ({})=({}) already exists.",
-            names.join(", "),
-            shown(&of_key, false)
-        ));
-        self.located(error).constraint(&key.name)
-    }
-
-    /// With the table's names in the error's fields.
-    pub(crate) fn located(&self, mut error: SqlError) -> SqlError {
-        error.fields.schema = Some(self.schema_name.clone());
-        error.table(&self.table.name)
-    }
-
-    /// An engine's error about a row of this table, completed.
-    pub(crate) fn explain(&self, error: engine::EngineError) -> SqlError {
-        let error = SqlError::from(error);
-        match error.state {
-            SqlState::UNIQUE_VIOLATION | SqlState::NOT_NULL_VIOLATION => self.located(error),
-            _ => error,
-        }
-    }
-
-    /// Adds a row given by its SQL columns, which are of their types and checked. Errors: 23505, and the engine's.
+    /// Adds a row given by its SQL columns, which are of their types. Errors: 23502, 23505, 23514, and the engine's.
     pub(crate) fn insert(&self, transaction: &mut Transaction, values: &[Datum]) -> Result<(), SqlError> {
-        match point::insert_row(transaction, &self.table, &self.layout, values)? {
-            Inserted::Done => Ok(()),
-            Inserted::Duplicate => Err(self.duplicate(values)),
+        match self.writer.insert(transaction, values)? {
+            Inserted::Done(_) => Ok(()),
+            Inserted::Conflict(conflict) => Err(self.writer.conflict(&conflict, values)),
         }
     }
 }
 
-/// Values as an error shows them, separated by commas; `cut` long ones.
-fn shown(values: &[Datum], cut: bool) -> String {
-    let one = |value: &Datum| {
-        if value.is_null() {
-            return "null".to_owned();
+impl Session {
+    /// What is needed to write `table`, as the statement's catalog has it.
+    pub(crate) fn target(&mut self, table: &Arc<Table>) -> Result<Target, SqlError> {
+        let catalog = self.catalog();
+        let schema = catalog.schema_by_id(table.schema).map_or("", |s| s.name.as_str());
+        let mut compile = |text: &str| self.compile(table, &catalog, &parse_expr(text)?);
+        let writer = TableWriter::new(table, schema, &mut compile)?;
+        Ok(Target { table: Arc::clone(table), layout: Arc::clone(writer.layout()), writer: Arc::new(writer) })
+    }
+
+    /// An expression over the rows of a table that `catalog` has.
+    pub(crate) fn compile(&mut self, table: &Table, catalog: &Arc<Catalog>, expr: &Expr) -> Result<Expression, SqlError> {
+        let column = |parts: &[&str]| {
+            let name = match parts {
+                [name] => name,
+                [qualifier, name] if *qualifier == table.name => name,
+                _ => return None,
+            };
+            let at = table.column(name)?;
+            Some((at + table.hidden(), table.columns[at].data_type))
+        };
+        let data_type = |parsed: &sqlparser::ast::DataType| sql_type(parsed).ok();
+        let mut binder = Binder { column: &column, data_type: &data_type, params: vec![] };
+        match binder.bind(expr) {
+            Some(Bound::Typed(bound)) if binder.params.is_empty() => Ok(Expression::Row(bound)),
+            _ => {
+                let functions = self.row_functions(table, catalog, std::slice::from_ref(expr))?;
+                Ok(Expression::Other(Box::new(General { functions, hidden: table.hidden() })))
+            }
         }
-        let mut text = text::to_string(value.as_ref());
-        if cut && text.len() > SHOWN_BYTES_MAX {
-            text.truncate(text.floor_char_boundary(SHOWN_BYTES_MAX));
-            text.push_str("...");
+    }
+
+    /// Expressions over the rows of a table that `catalog` has, planned as a query's. Errors: everything wrong with them.
+    pub(crate) fn row_functions(
+        &mut self,
+        table: &Table,
+        catalog: &Arc<Catalog>,
+        exprs: &[Expr],
+    ) -> Result<RowFunctions, SqlError> {
+        let (mut context, _) = self.plan_context(None);
+        context.catalog = Arc::clone(catalog);
+        self.instance.analytic().row_functions(&context, table, exprs)
+    }
+
+    /// The plan to run a prepared statement by, now; the definition of the table it writes stays as the plan has it.
+    pub(crate) fn plan_to_run(&mut self, prepared: &Prepared) -> Result<Arc<Planned>, SqlError> {
+        loop {
+            let planned = self.current_plan(prepared)?;
+            let Some(table) = planned.written() else { return Ok(planned) };
+            if self.hold_definition(table)? {
+                return Ok(planned);
+            }
         }
-        text
-    };
-    values.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Begins a statement that loads rows into a table.
+    pub(crate) fn target_to_load(&mut self, name: &Name) -> Result<Target, SqlError> {
+        self.begin_statement();
+        loop {
+            let catalog = self.catalog();
+            let table = Arc::clone(self.scope(&catalog).table(name)?);
+            if self.hold_definition(table.id)? {
+                return self.target(&table);
+            }
+        }
+    }
+
+    /// Keeps a table's definition as the statement's snapshot has it. False: it was another one, and the statement has a new
+    /// snapshot to be planned on. Errors: 40001 where the snapshot stays.
+    pub(crate) fn hold_definition(&mut self, table: TableId) -> Result<bool, SqlError> {
+        let transaction = self.open_transaction()?;
+        let held = transaction.hold_definition(table);
+        renewed(transaction, held)
+    }
+}
+
+fn renewed(transaction: &mut Transaction, held: Result<(), EngineError>) -> Result<bool, SqlError> {
+    match held {
+        Ok(()) => Ok(true),
+        Err(EngineError::TableChanged(_) | EngineError::NoTable(_)) if transaction.isolation() == Isolation::ReadCommitted => {
+            // Whoever changed it has committed, but not everybody may see that yet.
+            transaction.settle()?;
+            transaction.begin_statement();
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An expression that only the Arrow driver knows.
+#[derive(Debug)]
+struct General {
+    functions: RowFunctions,
+    hidden: usize,
+}
+
+impl RowFunction for General {
+    fn evaluate(&self, row: RowRef<'_>) -> Result<Datum, SqlError> {
+        let values = self.functions.evaluate_row(row, self.hidden)?;
+        values.into_iter().next().ok_or_else(|| SqlError::bug("an expression gave no value"))
+    }
+
+    fn evaluate_batch(&self, batch: &RecordBatch) -> Result<ArrayRef, SqlError> {
+        let arrays = self.functions.evaluate(batch)?;
+        arrays.into_iter().next().ok_or_else(|| SqlError::bug("an expression gave no column"))
+    }
+
+    fn columns(&self) -> Vec<usize> {
+        self.functions.reads().iter().map(|column| column + self.hidden).collect()
+    }
 }

@@ -77,6 +77,7 @@ pub(crate) fn relation_oid(store: &Store, schema: &str, name: &str) -> Option<u3
     let schema = moment.catalog.schema(moment.database, schema)?;
     match moment.catalog.relation(schema.id, name)? {
         catalog::Relation::Table(id) | catalog::Relation::View(id) => Some(id.0),
+        catalog::Relation::Index(id) => Some(id.0),
         catalog::Relation::PrimaryKey(id) => Some(moment.catalog.table_by_id(id)?.primary_key.as_ref()?.id.0),
     }
 }

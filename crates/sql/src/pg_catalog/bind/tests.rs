@@ -11,7 +11,8 @@ fn catalog() -> Catalog {
     let catalog = Catalog::new();
     let schema = catalog.schema(catalog.database("postgres").unwrap().id, "public").unwrap().id;
     let column = catalog::Column { id: ColumnId(1), name: "id".into(), data_type: SqlType::Int4, not_null: false, default: None };
-    let table = catalog::Table { id: TableId(20000), schema, name: "t".into(), columns: vec![column], primary_key: None };
+    let table =
+        catalog::Table { id: TableId(20000), schema, name: "t".into(), columns: vec![column], ..catalog::Table::default() };
     catalog.apply(&Edit::CreateTable(table)).unwrap()
 }
 

@@ -1,0 +1,219 @@
+//! How rows of a table are written: the one path of everything that adds, changes or removes rows.
+//!
+//! ```text
+//! insert    NOT NULL, CHECK --> row --> an entry in each index          a key that exists: conflict, nothing of the row remains
+//! modify    row locked, changed by the caller --> NOT NULL, CHECK --> new row --> entries of indexes whose columns changed
+//! ```
+//!
+//! 1. A row and its index entries are changes of one transaction: they are seen, undone, logged and recovered together.
+//! 2. An index's entries are exactly one for each row its predicate holds for (`check` compares them).
+//! 3. A change that leaves an index's columns alone does not touch the index.
+//! 4. A writer is made for one definition of the table; [`engine::Transaction::hold_definition`] keeps that definition in force.
+//!
+//! Not here: where new values come from, defaults, and what foreign keys need after a statement (`sql`).
+//! Source: PostgreSQL 15 `execIndexing.c` and `ExecConstraints`, for order and messages.
+
+mod batch;
+mod entries;
+mod errors;
+mod expression;
+
+use std::sync::Arc;
+
+use catalog::Table;
+use engine::{Change, EngineError, Modified, Transaction};
+use types::{Datum, DatumRef, Key, Row, RowLayout, RowRef, SqlError, TableId};
+
+pub use batch::StoredBatch;
+pub use entries::IndexRule;
+pub use expression::{Expression, RowFunction};
+
+/// Writes rows of one table, see the module's head.
+#[derive(Debug)]
+pub struct TableWriter {
+    table: Arc<Table>,
+    layout: Arc<RowLayout>,
+    schema_name: String,
+    checks: Vec<CheckRule>,
+    indexes: Vec<IndexRule>,
+}
+
+#[derive(Debug)]
+struct CheckRule {
+    name: String,
+    condition: Expression,
+}
+
+/// What [`TableWriter::insert`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// The row is there; its key.
+    Done(Key),
+    /// It is not, because of a row that is.
+    Conflict(Conflict),
+}
+
+/// A key that a new row would have and that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The unique index; `None`: the primary key.
+    pub index: Option<TableId>,
+    key: Key,
+}
+
+impl TableWriter {
+    /// A writer of `table`, which is in a schema of this name. `compile` makes an expression of its text.
+    pub fn new(
+        table: &Arc<Table>,
+        schema_name: &str,
+        compile: &mut dyn FnMut(&str) -> Result<Expression, SqlError>,
+    ) -> Result<TableWriter, SqlError> {
+        let checks =
+            table.checks.iter().map(|check| Ok(CheckRule { name: check.name.clone(), condition: compile(&check.expression)? }));
+        let checks = checks.collect::<Result<_, SqlError>>()?;
+        let indexes = table.indexes.iter().map(|index| IndexRule::new(table, index, compile));
+        Ok(TableWriter {
+            table: Arc::clone(table),
+            layout: Arc::new(RowLayout::new(&table.stored_types())),
+            schema_name: schema_name.to_owned(),
+            checks,
+            indexes: indexes.collect::<Result<_, SqlError>>()?,
+        })
+    }
+
+    /// The table.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// The layout of its rows.
+    pub fn layout(&self) -> &Arc<RowLayout> {
+        &self.layout
+    }
+
+    /// Its indexes.
+    pub fn indexes(&self) -> &[IndexRule] {
+        &self.indexes
+    }
+
+    /// Whether rows have to be looked at one by one before they are written.
+    pub fn has_checks(&self) -> bool {
+        !self.checks.is_empty()
+    }
+
+    /// Adds a row given by its SQL columns, which are of their types. A conflict leaves nothing of it.
+    /// Errors: 23502, 23514, and the engine's.
+    pub fn insert(&self, transaction: &mut Transaction, values: &[Datum]) -> Result<Inserted, SqlError> {
+        self.check_not_null(values)?;
+        let row = self.row_of(transaction, values)?;
+        let read = self.layout.read(&row);
+        self.check(read)?;
+        let start = (!self.indexes.is_empty()).then(|| transaction.savepoint());
+        let key = self.table.key_of(&read);
+        match transaction.insert(self.table.id, &row)? {
+            engine::Inserted::Done => {}
+            engine::Inserted::Duplicate => return Ok(Inserted::Conflict(Conflict { index: None, key })),
+        }
+        for index in &self.indexes {
+            let Some(entry) = index.entry(read)? else { continue };
+            if let Some(key) = index.add(transaction, &entry)? {
+                if let Some(start) = &start {
+                    transaction.rollback_to(start);
+                }
+                return Ok(Inserted::Conflict(Conflict { index: Some(index.id()), key }));
+            }
+        }
+        Ok(Inserted::Done(key))
+    }
+
+    /// The stored row with these SQL columns, with a new row id if it needs one.
+    fn row_of(&self, transaction: &mut Transaction, values: &[Datum]) -> Result<Row, SqlError> {
+        if self.table.hidden() == 0 {
+            return Ok(self.layout.encode_refs(values.iter().map(Datum::as_ref)));
+        }
+        let rowid = Some(DatumRef::Int8(transaction.new_rowid(self.table.id)?));
+        Ok(self.layout.encode_refs(StoredColumns { rowid, values: values.iter() }))
+    }
+
+    /// Lets `change` decide what becomes of the row with this key, as [`Transaction::modify`], and brings the indexes up to date.
+    /// Errors: 23502, 23514, 23505, those of `change`, and the engine's.
+    pub fn modify(
+        &self,
+        transaction: &mut Transaction,
+        key: &[u8],
+        change: &mut dyn FnMut(RowRef<'_>) -> Result<Change, SqlError>,
+    ) -> Result<Modified, SqlError> {
+        // By index: the entry that goes and the one that comes.
+        let mut entries: Vec<(Option<Row>, Option<Row>)> = Vec::new();
+        let outcome = transaction.modify(self.table.id, key, &mut |old| {
+            entries.clear();
+            let changed = change(old)?;
+            let new = match &changed {
+                Change::Keep => return Ok(changed),
+                Change::Delete => None,
+                Change::Put(row) => {
+                    let new = self.layout.read(row);
+                    self.check_row_not_null(new)?;
+                    self.check(new)?;
+                    Some(new)
+                }
+            };
+            for index in &self.indexes {
+                entries.push(match new {
+                    Some(new) if !index.is_affected(old, new) => (None, None),
+                    Some(new) => (index.entry(old)?, index.entry(new)?),
+                    None => (index.entry(old)?, None),
+                });
+            }
+            Ok(changed)
+        });
+        let outcome = match outcome {
+            Err(EngineError::Statement(error)) => return Err(error),
+            outcome => outcome?,
+        };
+        if outcome == Modified::Changed {
+            for (index, (old, new)) in self.indexes.iter().zip(&entries) {
+                if let Some(key) = index.replace(transaction, old.as_ref(), new.as_ref())? {
+                    let conflict = Conflict { index: Some(index.id()), key };
+                    return Err(self.conflict_error(&conflict, new.as_ref()));
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The key of the row that a new one is in conflict with: its newest version's, own changes included, waiting for who holds the
+    /// entry. `None` if it is gone by now. Errors: 40001 if the snapshot of REPEATABLE READ does not see it.
+    pub fn conflicting(&self, transaction: &mut Transaction, conflict: &Conflict) -> Result<Option<Key>, SqlError> {
+        let Some(index) = conflict.index.and_then(|id| self.indexes.iter().find(|index| index.id() == id)) else {
+            return Ok(Some(conflict.key.clone()));
+        };
+        let mut found = None;
+        transaction.modify(index.id(), &conflict.key, &mut |entry| {
+            found = Some(index.row_key(&self.table, entry));
+            Ok(Change::Keep)
+        })?;
+        Ok(found)
+    }
+}
+
+/// The stored columns of a row: maybe a row id, then the SQL columns.
+struct StoredColumns<'a> {
+    rowid: Option<DatumRef<'a>>,
+    values: std::slice::Iter<'a, Datum>,
+}
+
+impl<'a> Iterator for StoredColumns<'a> {
+    type Item = DatumRef<'a>;
+
+    fn next(&mut self) -> Option<DatumRef<'a>> {
+        self.rowid.take().or_else(|| self.values.next().map(Datum::as_ref))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = self.values.len() + usize::from(self.rowid.is_some());
+        (len, Some(len))
+    }
+}
+
+impl ExactSizeIterator for StoredColumns<'_> {}
