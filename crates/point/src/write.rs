@@ -20,13 +20,13 @@ mod expression;
 
 use std::sync::Arc;
 
-use catalog::Table;
+use catalog::{Check, Table};
 use engine::{Change, EngineError, Modified, Transaction};
 use types::{Datum, DatumRef, Key, Row, RowLayout, RowRef, SqlError, TableId};
 
 pub use batch::StoredBatch;
 pub use entries::IndexRule;
-pub use expression::{Expression, RowFunction};
+pub use expression::{Compile, Expression, RowFunction};
 
 /// Writes rows of one table, see the module's head.
 #[derive(Debug)]
@@ -62,15 +62,11 @@ pub struct Conflict {
 }
 
 impl TableWriter {
-    /// A writer of `table`, which is in a schema of this name. `compile` makes an expression of its text.
-    pub fn new(
-        table: &Arc<Table>,
-        schema_name: &str,
-        compile: &mut dyn FnMut(&str) -> Result<Expression, SqlError>,
-    ) -> Result<TableWriter, SqlError> {
-        let checks =
-            table.checks.iter().map(|check| Ok(CheckRule { name: check.name.clone(), condition: compile(&check.expression)? }));
-        let checks = checks.collect::<Result<_, SqlError>>()?;
+    /// A writer of `table`, which is in a schema of this name.
+    pub fn new(table: &Arc<Table>, schema_name: &str, compile: &mut dyn Compile) -> Result<TableWriter, SqlError> {
+        let mut rule =
+            |check: &Check| Ok(CheckRule { name: check.name.clone(), condition: compile.expression(&check.expression)? });
+        let checks = table.checks.iter().map(&mut rule).collect::<Result<_, SqlError>>()?;
         let indexes = table.indexes.iter().map(|index| IndexRule::new(table, index, compile));
         Ok(TableWriter {
             table: Arc::clone(table),

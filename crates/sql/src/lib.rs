@@ -26,6 +26,7 @@ mod control;
 mod copy;
 mod cursor;
 mod ddl;
+mod deparse;
 mod dml;
 mod evaluate;
 mod explain;

@@ -15,8 +15,10 @@
 
 mod bind;
 mod cast;
+mod constraints;
 mod data;
 mod functions;
+mod indexes;
 mod kind;
 mod objects;
 mod offer;
@@ -45,6 +47,11 @@ pub(crate) use kind::wire_len;
 pub(crate) use offer::System;
 pub use rows::{SystemRows, is_type, system_parameter};
 pub(crate) use system_plan::SystemPlan;
+
+/// The name of a type as `format_type` writes it.
+pub(crate) fn type_name(data_type: types::SqlType) -> String {
+    kind::format(data_type.oid(), Some(data_type.typmod().into()))
+}
 
 /// What the system relations are made of.
 pub(crate) struct Moment {

@@ -7,7 +7,7 @@ use engine::{Change, EngineError, Modified, Transaction};
 use types::{Datum, Key, Row, RowLayout, RowRef, SqlError, SqlType, TableId, coerce};
 
 use super::errors::index_corrupted;
-use super::expression::Expression;
+use super::expression::{Compile, Expression};
 
 /// How the rows of an index's hidden table are made.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct IndexRule {
     pub(super) tiebreak: bool,
     /// The stored columns of the row that its entry depends on, but for its key.
     reads: BTreeSet<usize>,
+    /// Its columns in messages.
+    pub(super) shown: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -33,20 +35,16 @@ pub(super) enum Value {
 }
 
 impl IndexRule {
-    pub(super) fn new(
-        table: &Table,
-        index: &Index,
-        compile: &mut dyn FnMut(&str) -> Result<Expression, SqlError>,
-    ) -> Result<IndexRule, SqlError> {
+    pub(super) fn new(table: &Table, index: &Index, compile: &mut dyn Compile) -> Result<IndexRule, SqlError> {
         let values = index.columns.iter().map(|column| match &column.source {
             IndexSource::Column(id) => match table.position_of(*id) {
                 Some(at) => Ok(Value::Column(at + table.hidden())),
                 None => Err(SqlError::bug(format!("index \"{}\" is of a column that is not there", index.name))),
             },
-            IndexSource::Expression { text, .. } => Ok(Value::Computed(compile(text)?, column.data_type)),
+            IndexSource::Expression { text, .. } => Ok(Value::Computed(compile.expression(text)?, column.data_type)),
         });
         let values: Vec<Value> = values.collect::<Result<_, SqlError>>()?;
-        let predicate = index.predicate.as_deref().map(compile).transpose()?;
+        let predicate = index.predicate.as_deref().map(|text| compile.expression(text)).transpose()?;
         let mut reads: BTreeSet<usize> = predicate.iter().flat_map(Expression::columns).collect();
         for value in &values {
             match value {
@@ -54,6 +52,11 @@ impl IndexRule {
                 Value::Computed(expression, _) => reads.extend(expression.columns()),
             }
         }
+        let shown = index.columns.iter().map(|column| match &column.source {
+            IndexSource::Column(_) => column.name(table).to_owned(),
+            IndexSource::Expression { text, .. } => compile.shown(text),
+        });
+        let shown = shown.collect();
         let storage = index.storage(table);
         Ok(IndexRule {
             layout: RowLayout::new(&storage.stored_types()),
@@ -63,6 +66,7 @@ impl IndexRule {
             row_key: index.row_key_columns(table),
             tiebreak: index.has_tiebreak(),
             reads,
+            shown,
             storage,
             index: index.clone(),
         })
@@ -127,8 +131,15 @@ impl IndexRule {
         table.key_from(&values)
     }
 
+    /// The key of the row that an entry is of, for messages.
+    pub fn shown_row(&self, entry: &Row) -> String {
+        let read = self.layout.read(entry);
+        let values: Vec<Datum> = self.row_key.iter().map(|column| read.get(*column).to_owned()).collect();
+        format!("({})", super::errors::shown(&values, true))
+    }
+
     /// The values of an entry that are the index's own.
-    pub(super) fn values_of(&self, entry: &Row) -> Vec<Datum> {
+    pub fn values_of(&self, entry: &Row) -> Vec<Datum> {
         let read = self.layout.read(entry);
         (0..self.values.len()).map(|column| read.get(column).to_owned()).collect()
     }

@@ -73,16 +73,8 @@ impl TableWriter {
     /// 23505 of an index, for its columns' values.
     pub fn unique_error(&self, index: &super::IndexRule, values: &[Datum]) -> SqlError {
         let definition = index.definition();
-        let names: Vec<String> = definition
-            .columns
-            .iter()
-            .map(|column| match &column.source {
-                catalog::IndexSource::Column(_) => column.name(&self.table).to_owned(),
-                catalog::IndexSource::Expression { text, .. } => text.clone(),
-            })
-            .collect();
         let message = format!("duplicate key value violates unique constraint \"{}\"", definition.name);
-        let detail = format!("Key ({})=({}) already exists.", names.join(", "), shown(values, false));
+        let detail = format!("Key ({})=({}) already exists.", index.shown.join(", "), shown(values, false));
         self.located(SqlError::new(SqlState::UNIQUE_VIOLATION, message).detail(detail)).constraint(&definition.name)
     }
 

@@ -18,6 +18,15 @@ pub trait RowFunction: fmt::Debug + Send + Sync {
     fn columns(&self) -> Vec<usize>;
 }
 
+/// Makes expressions over one table of their text.
+pub trait Compile {
+    /// The expression. Errors: everything wrong with it.
+    fn expression(&mut self, text: &str) -> Result<Expression, SqlError>;
+
+    /// How an index of it is shown: as PostgreSQL writes it back.
+    fn shown(&self, text: &str) -> String;
+}
+
 /// See the module's head.
 #[derive(Debug)]
 pub enum Expression {

@@ -8,10 +8,11 @@ use catalog::{Catalog, Table};
 use engine::{EngineError, Isolation, Transaction};
 use expr::row::{Binder, Bound};
 use point::TableWriter;
-use point::write::{Expression, Inserted, RowFunction};
+use point::write::{Compile, Expression, Inserted, RowFunction};
 use sqlparser::ast::Expr;
 use types::{Datum, RowLayout, RowRef, SqlError, SqlType, TableId};
 
+use crate::deparse::{self, Deparsed, Style};
 use crate::names::Name;
 use crate::parse::{parse_expr, sql_type};
 use crate::prepare::{Planned, Prepared};
@@ -45,8 +46,8 @@ impl Session {
     pub(crate) fn target(&mut self, table: &Arc<Table>) -> Result<Target, SqlError> {
         let catalog = self.catalog();
         let schema = catalog.schema_by_id(table.schema).map_or("", |s| s.name.as_str());
-        let mut compile = |text: &str| self.compile(table, &catalog, &parse_expr(text)?);
-        let writer = TableWriter::new(table, schema, &mut compile)?;
+        let mut compiler = Compiler { session: self, table, catalog: &catalog };
+        let writer = TableWriter::new(table, schema, &mut compiler)?;
         Ok(Target { table: Arc::clone(table), layout: Arc::clone(writer.layout()), writer: Arc::new(writer) })
     }
 
@@ -113,6 +114,24 @@ impl Session {
         let transaction = self.open_transaction()?;
         let held = transaction.hold_definition(table);
         renewed(transaction, held)
+    }
+}
+
+/// Compiles what a table's definition has as text.
+struct Compiler<'a> {
+    session: &'a mut Session,
+    table: &'a Table,
+    catalog: &'a Arc<Catalog>,
+}
+
+impl Compile for Compiler<'_> {
+    fn expression(&mut self, text: &str) -> Result<Expression, SqlError> {
+        self.session.compile(self.table, self.catalog, &parse_expr(text)?)
+    }
+
+    fn shown(&self, text: &str) -> String {
+        let Deparsed { text, is_call } = deparse::expression(text, self.table, Style::Pretty);
+        if is_call { text } else { format!("({text})") }
     }
 }
 

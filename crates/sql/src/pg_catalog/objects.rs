@@ -6,11 +6,12 @@ use std::sync::{Arc, LazyLock};
 use catalog::{Catalog, Schema, Table, View};
 use types::SqlType;
 
+use super::constraints;
 use super::data;
+use super::indexes::{self, AnIndex};
 use super::kind;
 use super::store::{Rows, Store};
 use super::value::Value;
-use crate::names::quote_ident;
 
 /// The oids of what is the same in every database.
 pub(crate) const PG_CATALOG: u32 = 11;
@@ -21,15 +22,14 @@ const PG_TOAST: u32 = 99;
 pub(crate) const OWNER: i64 = 10;
 const HEAP: i64 = 2;
 const BTREE: i64 = 403;
-const PG_CLASS: i64 = 1259;
+pub(super) const PG_CLASS: i64 = 1259;
 const PG_REWRITE: i64 = 2618;
 
 /// A relation of the session's database, by whatever it is.
 #[derive(Clone, Copy)]
 pub(crate) enum Object<'a> {
     Table(&'a Arc<Table>),
-    /// The index of this table's primary key.
-    Key(&'a Arc<Table>),
+    Index(&'a Arc<Table>, AnIndex<'a>),
     View(&'a Arc<View>),
     System(&'static data::Shape),
 }
@@ -38,7 +38,7 @@ impl Object<'_> {
     pub(crate) fn name(&self) -> &str {
         match self {
             Object::Table(table) => &table.name,
-            Object::Key(table) => table.primary_key.as_ref().map_or("", |key| &key.name),
+            Object::Index(table, index) => index.name(table),
             Object::View(view) => &view.name,
             Object::System(shape) => shape.name,
         }
@@ -46,7 +46,7 @@ impl Object<'_> {
 
     pub(crate) fn schema<'a>(&self, catalog: &'a Catalog) -> &'a str {
         let id = match self {
-            Object::Table(table) | Object::Key(table) => table.schema,
+            Object::Table(table) | Object::Index(table, _) => table.schema,
             Object::View(view) => view.schema,
             Object::System(shape) => return shape.schema,
         };
@@ -65,7 +65,7 @@ pub(crate) fn object(catalog: &Catalog, oid: u32) -> Option<Object<'_>> {
     if let Some(shape) = data::shapes().iter().find(|shape| shape.oid == oid) {
         return Some(Object::System(shape));
     }
-    catalog.tables().find(|t| t.primary_key.as_ref().is_some_and(|key| key.id.0 == oid)).map(Object::Key)
+    catalog.tables().find_map(|table| indexes::of(table).find(|index| index.oid(table) == oid).map(|i| Object::Index(table, i)))
 }
 
 /// The oid of a relation by its name in a schema.
@@ -123,20 +123,6 @@ pub(crate) fn function_name(oid: u32) -> Option<&'static str> {
     NAMES.get(&oid).copied()
 }
 
-/// CREATE INDEX as `pg_get_indexdef` writes it.
-pub(crate) fn index_definition(catalog: &Catalog, table: &Table) -> Option<String> {
-    let key = table.primary_key.as_ref()?;
-    let schema = catalog.schema_by_id(table.schema)?;
-    let (name, schema, on) = (quote_ident(&key.name), quote_ident(&schema.name), quote_ident(&table.name));
-    Some(format!("CREATE UNIQUE INDEX {name} ON {schema}.{on} USING btree ({})", key_columns(table)))
-}
-
-/// The columns of a primary key, separated by commas.
-pub(crate) fn key_columns(table: &Table) -> String {
-    let positions = table.primary_key.iter().flat_map(|key| &key.columns);
-    positions.filter_map(|&at| table.columns.get(at)).map(|c| quote_ident(&c.name)).collect::<Vec<_>>().join(", ")
-}
-
 /// Adds the rows of a relation that this module knows.
 pub(crate) fn fill(store: &Store, relation: &str, rows: &mut Rows) {
     match relation {
@@ -144,10 +130,13 @@ pub(crate) fn fill(store: &Store, relation: &str, rows: &mut Rows) {
         "pg_class" => classes(store, rows),
         "pg_attribute" => attributes(store, rows),
         "pg_attrdef" => defaults(store, rows),
-        "pg_index" => indexes(store, rows),
-        "pg_constraint" => constraints(store, rows),
+        "pg_index" => indexes::fill_indexes(store, rows),
+        "pg_constraint" => constraints::fill_constraints(store, rows),
         "pg_rewrite" => rewrites(store, rows),
-        "pg_depend" => dependencies(store, rows),
+        "pg_depend" => {
+            dependencies(store, rows);
+            constraints::fill_dependencies(store, rows);
+        }
         _ => {}
     }
 }
@@ -156,7 +145,7 @@ fn here<'a>(store: &'a Store) -> impl Iterator<Item = &'a Arc<Schema>> + 'a {
     store.moment.catalog.schemas_of(store.moment.database)
 }
 
-fn tables(store: &Store) -> impl Iterator<Item = &Arc<Table>> {
+pub(super) fn tables(store: &Store) -> impl Iterator<Item = &Arc<Table>> {
     here(store).flat_map(|schema| store.moment.catalog.tables_of(schema.id))
 }
 
@@ -170,7 +159,7 @@ fn namespaces(store: &Store, rows: &mut Rows) {
     }
 }
 
-trait AsValue {
+pub(super) trait AsValue {
     fn int(self) -> Value;
 }
 
@@ -180,7 +169,7 @@ impl AsValue for u32 {
     }
 }
 
-fn count(n: usize) -> Value {
+pub(super) fn count(n: usize) -> Value {
     Value::Int(i64::try_from(n).unwrap_or(i64::MAX))
 }
 
@@ -203,10 +192,9 @@ fn classes(store: &Store, rows: &mut Rows) {
             ("relpages", Value::Int(0)),
         ]);
     }
+    let has_references = |table| store.moment.catalog.references_to(table).next().is_some();
     for table in tables(store) {
-        let figures = store.status().tables.iter().find(|t| t.table == table.id);
-        let live = figures.map_or(0.0, |f| f.delta_rows as f64 + f.segment_rows as f64 - f.segment_rows_dead as f64).max(0.0);
-        let bytes = figures.map_or(0, |f| f.delta_bytes + f.segment_bytes);
+        let (live, bytes) = size_of(store, table.id);
         rows.push([
             ("oid", table.id.0.int()),
             ("relname", Value::text(&table.name)),
@@ -214,27 +202,34 @@ fn classes(store: &Store, rows: &mut Rows) {
             ("relowner", Value::Int(OWNER)),
             ("relam", Value::Int(HEAP)),
             ("relfilenode", table.id.0.int()),
-            ("relpages", Value::Int(i64::try_from(bytes.div_ceil(8192)).unwrap_or(i64::MAX))),
+            ("relpages", pages(bytes)),
             ("reltuples", Value::Float(live)),
-            ("relhasindex", Value::Bool(table.primary_key.is_some())),
+            ("relhasindex", Value::Bool(indexes::of(table).next().is_some())),
             ("relpersistence", Value::text("p")),
             ("relkind", Value::text("r")),
             ("relnatts", count(table.columns.len())),
+            ("relchecks", count(table.checks.len())),
+            ("relhastriggers", Value::Bool(!table.foreign_keys.is_empty() || has_references(table.id))),
             ("relispopulated", Value::Bool(true)),
             ("relreplident", Value::text("d")),
         ]);
-        if let Some(key) = &table.primary_key {
+        for index in indexes::of(table) {
+            let (live, bytes) = match index {
+                AnIndex::PrimaryKey => (live, 0),
+                AnIndex::Secondary(index) => size_of(store, index.id),
+            };
             rows.push([
-                ("oid", key.id.0.int()),
-                ("relname", Value::text(&key.name)),
+                ("oid", index.oid(table).int()),
+                ("relname", Value::text(index.name(table))),
                 ("relnamespace", table.schema.0.int()),
                 ("relowner", Value::Int(OWNER)),
                 ("relam", Value::Int(BTREE)),
-                ("relfilenode", key.id.0.int()),
+                ("relfilenode", index.oid(table).int()),
+                ("relpages", pages(bytes)),
                 ("reltuples", Value::Float(live)),
                 ("relpersistence", Value::text("p")),
                 ("relkind", Value::text("i")),
-                ("relnatts", count(key.columns.len())),
+                ("relnatts", count(index.parts(table).len())),
                 ("relispopulated", Value::Bool(true)),
                 ("relreplident", Value::text("n")),
             ]);
@@ -254,6 +249,17 @@ fn classes(store: &Store, rows: &mut Rows) {
             ("relreplident", Value::text("n")),
         ]);
     }
+}
+
+/// Rows and bytes of a table, or of an index.
+fn size_of(store: &Store, id: types::TableId) -> (f64, u64) {
+    let Some(figures) = store.status().tables.iter().find(|t| t.table == id) else { return (0.0, 0) };
+    let live = figures.delta_rows as f64 + figures.segment_rows as f64 - figures.segment_rows_dead as f64;
+    (live.max(0.0), figures.delta_bytes + figures.segment_bytes)
+}
+
+fn pages(bytes: u64) -> Value {
+    Value::Int(i64::try_from(bytes.div_ceil(8192)).unwrap_or(i64::MAX))
 }
 
 /// What a row of `pg_attribute` says.
@@ -312,9 +318,12 @@ fn attributes(store: &Store, rows: &mut Rows) {
         for c in &table.columns {
             column(rows, table.id.0, i64::from(c.id.0), c, c.not_null, c.default.is_some());
         }
-        if let Some(key) = &table.primary_key {
-            for (number, c) in (1..).zip(key.columns.iter().filter_map(|&at| table.columns.get(at))) {
-                column(rows, key.id.0, number, c, false, false);
+        for index in indexes::of(table) {
+            for (number, part) in (1..).zip(index.parts(table)) {
+                let (kind, typmod, name) = (part.data_type.oid(), part.data_type.typmod(), part.name.as_str());
+                let relation = index.oid(table);
+                let (not_null, has_default, system) = (false, false, false);
+                attribute(rows, &Attribute { relation, name, kind, typmod, number, not_null, has_default, system });
             }
         }
     }
@@ -352,86 +361,6 @@ fn defaults(store: &Store, rows: &mut Rows) {
                 ("adbin", Value::text(shown_default(default, column.data_type))),
             ]);
         }
-    }
-}
-
-/// The numbers of a primary key's columns.
-fn key_numbers(table: &Table) -> Vec<Value> {
-    let positions = table.primary_key.iter().flat_map(|key| &key.columns);
-    positions.filter_map(|&at| table.columns.get(at)).map(|c| Value::Int(c.id.0.into())).collect()
-}
-
-fn operator_class(data_type: SqlType) -> (&'static str, i64) {
-    match data_type {
-        SqlType::Int2 => ("int2_ops", 0),
-        SqlType::Int4 => ("int4_ops", 0),
-        SqlType::Int8 => ("int8_ops", 0),
-        SqlType::Bool => ("bool_ops", 0),
-        SqlType::Bytea => ("bytea_ops", 0),
-        SqlType::Float4 => ("float4_ops", 0),
-        SqlType::Float8 => ("float8_ops", 0),
-        SqlType::Numeric { .. } => ("numeric_ops", 0),
-        SqlType::Text | SqlType::Varchar(_) => ("text_ops", 100),
-        SqlType::Char(_) => ("bpchar_ops", 100),
-        SqlType::Date => ("date_ops", 0),
-        SqlType::Time => ("time_ops", 0),
-        SqlType::Timestamp => ("timestamp_ops", 0),
-        SqlType::TimestampTz => ("timestamptz_ops", 0),
-        SqlType::Interval => ("interval_ops", 0),
-        SqlType::Uuid => ("uuid_ops", 0),
-    }
-}
-
-fn indexes(store: &Store, rows: &mut Rows) {
-    let class_oids: HashMap<&str, i64> = (data::table("pg_opclass").iter())
-        .flat_map(data::Table::lines)
-        .filter_map(|line| {
-            let mut cells = data::cells_raw(line);
-            let oid = cells.next()?.parse().ok()?;
-            Some((cells.nth(1)?, oid))
-        })
-        .collect();
-    for table in tables(store) {
-        let Some(key) = &table.primary_key else { continue };
-        let types = || key.columns.iter().filter_map(|&at| table.columns.get(at)).map(|c| operator_class(c.data_type));
-        let size = count(key.columns.len());
-        rows.push([
-            ("indexrelid", key.id.0.int()),
-            ("indrelid", table.id.0.int()),
-            ("indnatts", size.clone()),
-            ("indnkeyatts", size),
-            ("indisunique", Value::Bool(true)),
-            ("indisprimary", Value::Bool(true)),
-            ("indimmediate", Value::Bool(true)),
-            ("indisvalid", Value::Bool(true)),
-            ("indisready", Value::Bool(true)),
-            ("indislive", Value::Bool(true)),
-            ("indkey", Value::array(key_numbers(table))),
-            ("indcollation", Value::array(types().map(|(_, collation)| Value::Int(collation)))),
-            ("indclass", Value::array(types().map(|(class, _)| Value::Int(class_oids.get(class).copied().unwrap_or(0))))),
-            ("indoption", Value::array(key.columns.iter().map(|_| Value::Int(0)))),
-        ]);
-    }
-}
-
-fn constraints(store: &Store, rows: &mut Rows) {
-    for table in tables(store) {
-        let Some(key) = &table.primary_key else { continue };
-        rows.push([
-            ("oid", key.id.0.int()),
-            ("conname", Value::text(&key.name)),
-            ("connamespace", table.schema.0.int()),
-            ("contype", Value::text("p")),
-            ("convalidated", Value::Bool(true)),
-            ("conrelid", table.id.0.int()),
-            ("conindid", key.id.0.int()),
-            ("confupdtype", Value::text(" ")),
-            ("confdeltype", Value::text(" ")),
-            ("confmatchtype", Value::text(" ")),
-            ("conislocal", Value::Bool(true)),
-            ("connoinherit", Value::Bool(true)),
-            ("conkey", Value::array(key_numbers(table))),
-        ]);
     }
 }
 

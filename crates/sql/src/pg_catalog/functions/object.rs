@@ -3,8 +3,10 @@
 use types::SqlError;
 
 use super::{Function, integer, string};
-use crate::names::quote_ident;
+use crate::deparse::Style;
 use crate::pg_catalog::cast;
+use crate::pg_catalog::constraints;
+use crate::pg_catalog::indexes;
 use crate::pg_catalog::kind::{self, Kind};
 use crate::pg_catalog::objects::{self, Object};
 use crate::pg_catalog::run::Run;
@@ -16,10 +18,9 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
     let f = Function::strict;
     let null: super::Body = |_, _, _| Ok(Value::Null);
     let yes: super::Body = |_, _, _| Ok(Value::Bool(true));
-    let zero: super::Body = |_, _, _| Ok(Value::Int(0));
     Some(match (name, kinds.len()) {
         ("format_type", 2) => Function::lax(kind::TEXT, format_type),
-        ("pg_get_expr", 2 | 3) => f(kind::TEXT, |_, args, _| Ok(args.first().cloned().unwrap_or(Value::Null))),
+        ("pg_get_expr", 2 | 3) => f(kind::TEXT, written_back),
         ("pg_get_indexdef", 1) => f(kind::TEXT, index_definition),
         ("pg_get_indexdef", 3) => f(kind::TEXT, index_definition),
         ("pg_get_constraintdef", 1 | 2) => f(kind::TEXT, constraint_definition),
@@ -60,10 +61,9 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
             let known = matches!(string(args, 0).to_ascii_lowercase().as_str(), "utf8" | "utf-8" | "unicode");
             Ok(Value::Int(if known { server::UTF8 } else { -1 }))
         }),
-        ("pg_table_size" | "pg_total_relation_size" | "pg_relation_size", 1 | 2) => {
-            f(kind::INT8, |run, args, _| Ok(relation_size(run.store, args.first().and_then(Value::as_oid))))
-        }
-        ("pg_indexes_size", 1) => f(kind::INT8, zero),
+        ("pg_table_size" | "pg_relation_size", 1 | 2) => f(kind::INT8, |run, args, _| Ok(relation_size(run.store, args, 1, 0))),
+        ("pg_total_relation_size", 1) => f(kind::INT8, |run, args, _| Ok(relation_size(run.store, args, 1, 1))),
+        ("pg_indexes_size", 1) => f(kind::INT8, |run, args, _| Ok(relation_size(run.store, args, 0, 1))),
         ("pg_database_size", 1) => f(kind::INT8, database_size),
         ("pg_tablespace_size", 1) => f(kind::INT8, |run, _, _| Ok(Value::Int(total_size(run.store)))),
         ("pg_size_pretty", 1) => f(kind::TEXT, |_, args, _| Ok(Value::text(pretty(integer(args, 0))))),
@@ -146,24 +146,39 @@ fn format_type(_: &Run<'_>, args: &[Value], _: &[Kind]) -> Result<Value, SqlErro
     Ok(Value::text(kind::format(oid, args.get(1).and_then(Value::as_int))))
 }
 
+/// Expressions of indexes and CHECK are kept as they were written; defaults are shown already.
+fn written_back(run: &Run<'_>, args: &[Value], _: &[Kind]) -> Result<Value, SqlError> {
+    let object = args.get(1).and_then(Value::as_oid).and_then(|oid| objects::object(&run.store.moment.catalog, oid));
+    let shown = match object {
+        Some(Object::Table(table)) => indexes::written_back(table, string(args, 0), style(args, 2)),
+        _ => None,
+    };
+    Ok(shown.map_or_else(|| args.first().cloned().unwrap_or(Value::Null), Value::text))
+}
+
+fn style(args: &[Value], at: usize) -> Style {
+    if matches!(args.get(at), Some(Value::Bool(true))) { Style::Pretty } else { Style::Full }
+}
+
 fn index_definition(run: &Run<'_>, args: &[Value], _: &[Kind]) -> Result<Value, SqlError> {
     let catalog = &run.store.moment.catalog;
-    let Some(Object::Key(table)) = args.first().and_then(Value::as_oid).and_then(|oid| objects::object(catalog, oid)) else {
+    let Some(Object::Index(table, index)) = args.first().and_then(Value::as_oid).and_then(|oid| objects::object(catalog, oid))
+    else {
         return Ok(Value::Null);
     };
+    let style = style(args, 2);
     if integer(args, 1) == 0 {
-        return Ok(objects::index_definition(catalog, table).map_or(Value::Null, Value::text));
+        return Ok(Value::text(index.definition(catalog, table, style, &objects::search_path(run.store))));
     }
-    let position = usize::try_from(integer(args, 1) - 1).ok();
-    let column = table.primary_key.as_ref().and_then(|key| key.columns.get(position?)).and_then(|&at| table.columns.get(at));
-    Ok(Value::text(column.map_or_else(String::new, |c| quote_ident(&c.name))))
+    let at = usize::try_from(integer(args, 1) - 1).ok();
+    Ok(Value::text(at.and_then(|at| index.part(table, at, style)).unwrap_or_default()))
 }
 
 fn constraint_definition(run: &Run<'_>, args: &[Value], _: &[Kind]) -> Result<Value, SqlError> {
-    match args.first().and_then(Value::as_oid).and_then(|oid| objects::object(&run.store.moment.catalog, oid)) {
-        Some(Object::Key(table)) => Ok(Value::text(format!("PRIMARY KEY ({})", objects::key_columns(table)))),
-        _ => Ok(Value::Null),
-    }
+    let catalog = &run.store.moment.catalog;
+    let found = args.first().and_then(Value::as_oid).and_then(|oid| constraints::constraint(catalog, oid));
+    let path = objects::search_path(run.store);
+    Ok(found.map_or(Value::Null, |(table, constraint)| Value::text(constraint.definition(catalog, table, style(args, 1), &path))))
 }
 
 fn view_definition(run: &Run<'_>, args: &[Value], kinds: &[Kind]) -> Result<Value, SqlError> {
@@ -207,11 +222,19 @@ fn shared_description(run: &Run<'_>, args: &[Value]) -> Value {
     found.first().and_then(|at| rows.rows().get(*at as usize)?.get(2).cloned()).unwrap_or(Value::Null)
 }
 
-/// Bytes of a table in memory and in files; of what has no storage of its own 0.
-fn relation_size(store: &Store, oid: Option<u32>) -> Value {
-    let Some(oid) = oid.filter(|oid| objects::object(&store.moment.catalog, *oid).is_some()) else { return Value::Null };
-    let figures = store.status().tables.iter().find(|t| t.table.0 == oid);
-    Value::Int(figures.map_or(0, |t| i64::try_from(t.delta_bytes + t.segment_bytes).unwrap_or(i64::MAX)))
+/// Bytes in memory and in files: of a relation itself so many times, of its indexes so many times. 0 of what has no storage of its own.
+fn relation_size(store: &Store, args: &[Value], itself: u64, indexes: u64) -> Value {
+    let Some(oid) = args.first().and_then(Value::as_oid) else { return Value::Null };
+    let Some(object) = objects::object(&store.moment.catalog, oid) else { return Value::Null };
+    let size = |id: u32| {
+        let figures = store.status().tables.iter().find(|t| t.table.0 == id);
+        figures.map_or(0, |t| t.delta_bytes + t.segment_bytes)
+    };
+    let of_indexes: u64 = match object {
+        Object::Table(table) => table.indexes.iter().map(|index| size(index.id.0)).sum(),
+        _ => 0,
+    };
+    Value::Int(i64::try_from(itself * size(oid) + indexes * of_indexes).unwrap_or(i64::MAX))
 }
 
 fn total_size(store: &Store) -> i64 {
@@ -228,7 +251,7 @@ fn database_size(run: &Run<'_>, args: &[Value], _: &[Kind]) -> Result<Value, Sql
     };
     let Some(id) = database.filter(|id| catalog.database_by_id(*id).is_some()) else { return Ok(Value::Null) };
     let inside = |table: &&engine::TableStatus| {
-        let schema = catalog.table_by_id(table.table).and_then(|t| catalog.schema_by_id(t.schema));
+        let schema = catalog.stored_table(table.table).and_then(|t| catalog.schema_by_id(t.schema));
         schema.is_some_and(|schema| schema.database == id)
     };
     let bytes = run.store.status().tables.iter().filter(inside).map(|t| t.delta_bytes + t.segment_bytes).sum::<u64>();
