@@ -24,6 +24,15 @@ create table pairs (a bigint, b smallint, c timestamp, d timestamptz, e double p
 create table plain (x integer);
 create schema shop;
 create table shop.orders (id bigint not null, who text, "Select" integer, constraint orders_key primary key (id));
+create table marked (k integer primary key, a integer, b text, c numeric(10,2), d date, e varchar(10), g boolean not null,
+  constraint marked_pair unique (a, b), unique nulls not distinct (d), check (a > 0), check (b <> ''), check (c >= 0 and (b is null or g)),
+  constraint short check (length(e) < 5 or e in ('exception', 'other')));
+alter table marked add constraint later check (a between 1 and 10) not valid;
+create index on marked (a desc, b nulls first, c desc nulls last);
+create unique index marked_once on marked (a, c) nulls not distinct where a > 10;
+create index on marked (lower(b), (a + k), e, upper(e));
+create index marked_case on marked ((case when a > 1 then b else 'q' end)) where g and not (a is null or b like 'x%');
+create index marked_in on marked (coalesce(a, 0)) where b in ('x', 'y') and d > '2024-1-1' and c > 5;
 create view cheap as select id, name from items where price < 2;
 insert into items (id, name) values (1, 'one');
 """
@@ -37,6 +46,12 @@ EXACT = r"""
 \d cheap
 \d shop.orders
 \d items_pkey
+\d marked
+\d marked_pair
+\d marked_once
+\d marked_lower_expr_e_upper_idx
+\d+ marked_case
+\d+ marked
 \d nothing
 \d+ items
 \d+ pairs
@@ -88,6 +103,16 @@ select conname, contype, conkey, pg_get_constraintdef(oid) from pg_constraint wh
 select c.relname, array(select attname from pg_attribute a where a.attrelid = i.indrelid and a.attnum = any(i.indkey) order by attnum) from pg_index i join pg_class c on c.oid = i.indexrelid where i.indrelid = 'pairs'::regclass
 select t.typname, t.typtype, t.typelem, r.rngsubtype, t.typbasetype, n.nspname, t.typrelid from pg_catalog.pg_type t left outer join pg_catalog.pg_range r on r.rngtypid = t.oid inner join pg_catalog.pg_namespace n on t.typnamespace = n.oid where t.oid = 1009
 with recursive t(n) as (select 1 union all select n + 1 from t where n < 4) select n, n::regtype is not null from t
+select conname, contype, conkey, convalidated, conindid::regclass, connoinherit, pg_get_constraintdef(oid), pg_get_constraintdef(oid, true) from pg_constraint where conrelid = 'marked'::regclass order by 1
+select indexrelid::regclass, indnatts, indisunique, indnullsnotdistinct, indisprimary, indkey, indcollation, indoption, pg_get_expr(indexprs, indrelid), pg_get_expr(indpred, indrelid) from pg_index where indrelid = 'marked'::regclass order by indexrelid
+select indexname, indexdef from pg_indexes where tablename = 'marked' order by 1
+select pg_get_indexdef('marked_lower_expr_e_upper_idx'::regclass, n, false), pg_get_indexdef('marked_lower_expr_e_upper_idx'::regclass, n, true) from (values (0), (1), (2), (3), (4), (5)) as v(n)
+select constraint_name, constraint_type, is_deferrable, nulls_distinct from information_schema.table_constraints where table_name = 'marked' and constraint_name not like '%not_null' order by 1
+select constraint_name, column_name, ordinal_position from information_schema.key_column_usage where table_name = 'marked' order by 1, 3
+select constraint_name, column_name from information_schema.constraint_column_usage where table_name = 'marked' order by 1, 2
+select constraint_name, check_clause from information_schema.check_constraints where constraint_name in ('short', 'later', 'marked_a_check') order by 1
+select relname, relkind, relnatts, relhasindex, relchecks from pg_class where relname like 'marked%' order by 1
+select attrelid::regclass, attname, atttypid::regtype, attnum from pg_attribute where attrelid in ('marked_case'::regclass, 'marked_lower_expr_e_upper_idx'::regclass) order by 1, 4
 select current_schema(), current_database(), current_user, current_schemas(true)
 select 'items'::regclass, 'int4'::regtype, 23::regtype, to_regclass('nothing'), 'shop.orders'::regclass
 select distinct on (relkind) relkind, relname from pg_class where relnamespace = 'public'::regnamespace order by relkind, relname desc

@@ -133,9 +133,8 @@ impl<'a> Names<'a> {
                     return self.view(view).map(Some);
                 }
                 Some(Relation::PrimaryKey(_) | Relation::Index(_)) => {
-                    let message = format!("cannot open relation \"{name}\"");
-                    let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
-                    return Err(errors::raise(error.detail("This operation is not supported for indexes.")));
+                    let message = format!("\"{name}\" is an index");
+                    return Err(errors::raise(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message)));
                 }
                 None => {}
             }

@@ -14,12 +14,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{Schema, SchemaRef};
 use catalog::Table;
-use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchemaRef, Result};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
@@ -44,7 +43,6 @@ pub struct RowFunctions {
     input_types: Vec<SqlType>,
     /// The columns that are read.
     reads: BTreeSet<usize>,
-    immutable: bool,
 }
 
 #[derive(Debug)]
@@ -79,7 +77,6 @@ impl Analytic {
             input: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
             input_types: table.columns.iter().map(|c| c.data_type).collect(),
             reads: BTreeSet::new(),
-            immutable: true,
         };
         functions.add(&planned.plan).map_err(|error| errors::sql_error(&error, &context.text))?;
         Ok(functions)
@@ -105,7 +102,6 @@ impl RowFunctions {
                 let first = self.stages.is_empty();
                 let mut exprs = Vec::with_capacity(projection.expr.len());
                 for expr in &projection.expr {
-                    self.immutable &= !expr.exists(|e| Ok(is_changeable(e)))?;
                     let physical = physical(expr, projection.input.schema())?;
                     if first {
                         let columns = self.input.fields().len();
@@ -120,11 +116,6 @@ impl RowFunctions {
             LogicalPlan::TableScan(_) => Ok(()),
             _ => Err(errors::raise(SqlError::unsupported("such an expression needs more than its row"))),
         }
-    }
-
-    /// Whether the same row gives the same results at any time, in any session.
-    pub fn is_immutable(&self) -> bool {
-        self.immutable
     }
 
     /// The results for each row of a batch of the table's SQL columns.
@@ -162,11 +153,6 @@ impl RowFunctions {
         }
         Ok(batch.columns().iter().skip(1).cloned().collect())
     }
-}
-
-/// Whether a function may give another value at another time or in another session.
-fn is_changeable(expr: &Expr) -> bool {
-    matches!(expr, Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable)
 }
 
 fn physical(expr: &Expr, schema: &DFSchemaRef) -> Result<Arc<dyn PhysicalExpr>> {

@@ -4,8 +4,12 @@
 //! 2. What a view reads cannot be dropped before it (2BP01), unless CASCADE says so.
 //! 3. A table that is emptied or rebuilt gets new storage under a new id; views that read it are told.
 
+mod build;
+mod constraint;
 mod create_as;
 mod drop;
+mod immutable;
+mod index;
 mod names;
 mod primary_key;
 mod schema;

@@ -24,7 +24,7 @@ mod target;
 
 use types::Datum;
 
-pub(crate) use bulk::Loader;
+pub(crate) use bulk::{BULK_ROWS, Loader};
 pub(crate) use cell::check_assignable;
 pub(crate) use defaults::{Default, default_of};
 pub(crate) use insert::InsertPlan;

@@ -135,8 +135,7 @@ impl<'a> Scope<'a> {
                 Err(SqlError::unsupported(format!("cannot change view \"{}\": only tables can be written", name.name)))
             }
             Some(Relation::PrimaryKey(_) | Relation::Index(_)) => {
-                Err(name.at(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("cannot open relation \"{}\"", name.name))
-                    .detail("This operation is not supported for indexes.")))
+                Err(name.at(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is an index", name.name))))
             }
             None => Err(self.missing(name)),
         }

@@ -13,19 +13,23 @@
 //! Not here: what a command means (`session`, `ddl`, `dml`, `copy`, `settings`). Source: PostgreSQL 15 `gram.y`.
 
 mod command;
+mod constraint;
 mod copy;
 mod cursor;
 mod ddl;
 mod depth;
 mod fetch;
 mod foreign;
+mod index;
 mod session;
 mod source;
 mod statement;
 
 pub(crate) use command::*;
+pub(crate) use constraint::Constraint;
 use cursor::Cursor;
 pub(crate) use ddl::sql_type;
+pub(crate) use index::{CreateIndex, IndexElement, ReindexKind};
 pub(crate) use session::serializable;
 pub(crate) use source::Source;
 pub use statement::Statement;
@@ -207,16 +211,15 @@ mod tests {
         for text in [
             "create temp table t (a int)",
             "create unlogged table t (a int)",
-            "create table t (a int check (a > 0))",
-            "create table t (a int unique)",
+            "create table t (a int unique deferrable)",
             "create table t (a int references u)",
             "create table t (a int generated always as identity)",
             "create table t (a int[])",
             "create table t (a jsonb)",
             "create table t (a serial)",
             "create table t (like u)",
-            "create index i on t (a)",
-            "create unique index i on t (a)",
+            "create index i on t using gin (a)",
+            "create index i on t (a text_pattern_ops)",
             "create extension x",
             "alter table t add column b int",
             "select * from t for update",

@@ -44,6 +44,7 @@ use crate::session::Session;
 use crate::settings::Reader;
 
 pub(crate) use kind::wire_len;
+pub(crate) use objects::{Volatility, volatility};
 pub(crate) use offer::System;
 pub use rows::{SystemRows, is_type, system_parameter};
 pub(crate) use system_plan::SystemPlan;
@@ -51,6 +52,11 @@ pub(crate) use system_plan::SystemPlan;
 /// The name of a type as `format_type` writes it.
 pub(crate) fn type_name(data_type: types::SqlType) -> String {
     kind::format(data_type.oid(), Some(data_type.typmod().into()))
+}
+
+/// The name of a type in `pg_type`.
+pub(crate) fn internal_type_name(data_type: types::SqlType) -> &'static str {
+    kind::info(data_type.oid()).map_or("expr", |info| info.name)
 }
 
 /// What the system relations are made of.

@@ -124,4 +124,4 @@ macro_rules! topics {
     };
 }
 
-topics! { catalog copy ddl dml errors explain prepared settings transactions types }
+topics! { catalog constraints copy ddl dml errors explain indexes prepared settings transactions types }

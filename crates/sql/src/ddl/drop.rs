@@ -45,6 +45,15 @@ impl Session {
         if drop.kind == ObjectKind::Database {
             self.prevent_in_block(statement, tag)?;
         }
+        if drop.concurrently {
+            self.prevent_in_block(statement, "DROP INDEX CONCURRENTLY")?;
+            if drop.names.len() > 1 {
+                return Err(SqlError::unsupported("DROP INDEX CONCURRENTLY does not support dropping multiple objects"));
+            }
+            if drop.cascade {
+                return Err(SqlError::unsupported("DROP INDEX CONCURRENTLY does not support CASCADE"));
+            }
+        }
         let catalog = self.begin_ddl();
         match drop.kind {
             ObjectKind::Database => {
@@ -70,6 +79,7 @@ impl Session {
 
     fn drop_relations(&mut self, catalog: &Catalog, drop: &Drop) -> Result<(), SqlError> {
         let mut dropped: Vec<TableId> = Vec::new();
+        let mut indexes: Vec<TableId> = Vec::new();
         for name in &drop.names {
             if drop.if_exists
                 && let Some(schema) = &name.schema
@@ -90,12 +100,19 @@ impl Session {
                         dropped.push(id);
                     }
                 }
+                (ObjectKind::Index, Some(Relation::Index(id))) => {
+                    let table = catalog.table_of_index(id);
+                    if let Some((table, index)) = table.and_then(|t| Some((t, t.index(id)?)))
+                        && index.constraint.is_some()
+                    {
+                        return Err(required(&index.name, &table.name));
+                    }
+                    if !indexes.contains(&id) {
+                        indexes.push(id);
+                    }
+                }
                 (ObjectKind::Index, Some(Relation::PrimaryKey(id))) => {
-                    let table = catalog.table_by_id(id).map_or("?", |t| t.name.as_str());
-                    let index = &name.name;
-                    let message = format!("cannot drop index {index} because constraint {index} on table {table} requires it");
-                    return Err(SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
-                        .hint(format!("You can drop constraint {index} on table {table} instead.")));
+                    return Err(required(&name.name, catalog.table_by_id(id).map_or("?", |t| t.name.as_str())));
                 }
                 (_, Some(found)) => return Err(wrong_kind(drop.kind, name, found)),
                 (ObjectKind::Index, None) => self.missing(drop, SqlState::UNDEFINED_OBJECT, &name.name)?,
@@ -112,7 +129,7 @@ impl Session {
         for id in cascaded.iter().rev().map(|c| c.id).chain(in_order(catalog, dropped)) {
             self.drop_relation(catalog, id)?;
         }
-        Ok(())
+        indexes.into_iter().try_for_each(|id| self.drop_index(id))
     }
 
     fn drop_relation(&mut self, catalog: &Catalog, id: TableId) -> Result<(), SqlError> {
@@ -246,6 +263,13 @@ fn still_needed(what: &str, cascaded: &[Cascaded]) -> SqlError {
     SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
         .detail(lines.join("\n"))
         .hint("Use DROP ... CASCADE to drop the dependent objects too.")
+}
+
+/// The index of a constraint cannot be dropped without it.
+fn required(index: &str, table: &str) -> SqlError {
+    let message = format!("cannot drop index {index} because constraint {index} on table {table} requires it");
+    SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+        .hint(format!("You can drop constraint {index} on table {table} instead."))
 }
 
 fn wrong_kind(kind: ObjectKind, name: &Name, found: Relation) -> SqlError {

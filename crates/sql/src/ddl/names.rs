@@ -1,9 +1,12 @@
 //! Names that new objects may have, and how existing ones are shown.
 
 use catalog::{Catalog, Relation};
+use sqlparser::ast::{Expr, TrimWhereField};
 use types::{SchemaId, SqlError, SqlState, TableId};
 
 use crate::names::Scope;
+use crate::parse::sql_type;
+use crate::pg_catalog::internal_type_name;
 
 /// PostgreSQL's system columns, and ours.
 const SYSTEM_COLUMNS: [&str; 8] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin", catalog::ROWID, "__key"];
@@ -31,14 +34,57 @@ pub(crate) fn check_columns<'a>(names: impl Iterator<Item = &'a str>) -> Result<
     Ok(())
 }
 
+/// Bytes of a name, at most.
+const NAME_BYTES_MAX: usize = 63;
+
+/// The name PostgreSQL gives an expression, and whether it would rather take another. Source: `FigureColnameInternal`.
+pub(crate) fn column_name(expr: &Expr) -> (String, bool) {
+    let firm = |name: &str| (name.to_owned(), false);
+    match expr {
+        Expr::Nested(inner) => column_name(inner),
+        Expr::Identifier(ident) => firm(&ident.value),
+        Expr::Function(function) => {
+            firm(function.name.0.last().and_then(|part| part.as_ident()).map_or("expr", |ident| ident.value.as_str()))
+        }
+        Expr::Extract { .. } => firm("extract"),
+        Expr::Position { .. } => firm("position"),
+        Expr::Substring { shorthand, .. } => firm(if *shorthand { "substr" } else { "substring" }),
+        Expr::Trim { trim_where: Some(TrimWhereField::Leading), .. } => firm("ltrim"),
+        Expr::Trim { trim_where: Some(TrimWhereField::Trailing), .. } => firm("rtrim"),
+        Expr::Trim { .. } => firm("btrim"),
+        Expr::AtTimeZone { .. } => firm("timezone"),
+        Expr::Cast { expr, data_type, .. } => match column_name(expr) {
+            (name, false) => (name, false),
+            _ => (sql_type(data_type).map_or("expr", internal_type_name).to_owned(), true),
+        },
+        Expr::Case { else_result, .. } => match else_result.as_deref().map(column_name) {
+            Some((name, false)) => (name, false),
+            _ => ("case".to_owned(), true),
+        },
+        _ => ("expr".to_owned(), true),
+    }
+}
+
 /// A name for a table's primary key that nothing in the schema has: `t_pkey`, `t_pkey1`, ...
 pub(crate) fn key_name(catalog: &Catalog, schema: SchemaId, table: &str) -> String {
+    choose_name(table, "", "pkey", &|name| name == table || catalog.relation(schema, name).is_some())
+}
+
+/// A name for something of a table that is not taken: `table_addition_label`, `table_addition_label1`, ... Names too long lose bytes
+/// from the longer of table and addition. Source: PostgreSQL's `makeObjectName`.
+pub(crate) fn choose_name(table: &str, addition: &str, label: &str, taken: &dyn Fn(&str) -> bool) -> String {
     for attempt in 0u32.. {
-        let suffix = if attempt == 0 { "_pkey".to_owned() } else { format!("_pkey{attempt}") };
-        let room = 63 - suffix.len();
-        let head = &table[..table.floor_char_boundary(room.min(table.len()))];
-        let name = format!("{head}{suffix}");
-        if name != table && catalog.relation(schema, &name).is_none() {
+        let label = if attempt == 0 { label.to_owned() } else { format!("{label}{attempt}") };
+        let separators = if addition.is_empty() { 1 } else { 2 };
+        let room = NAME_BYTES_MAX.saturating_sub(label.len() + separators);
+        let (mut first, mut second) = (table.len(), addition.len());
+        while first + second > room {
+            if first > second { first -= 1 } else { second -= 1 }
+        }
+        let first = &table[..table.floor_char_boundary(first)];
+        let second = &addition[..addition.floor_char_boundary(second)];
+        let name = if addition.is_empty() { format!("{first}_{label}") } else { format!("{first}_{second}_{label}") };
+        if !taken(&name) {
             return name;
         }
     }

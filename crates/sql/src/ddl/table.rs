@@ -42,6 +42,7 @@ impl Session {
         if let Some(key) = &create.primary_key {
             self.add_key(&mut table, key)?;
         }
+        self.add_constraints(&mut table, &create.constraints)?;
         self.edit(Edit::CreateTable(table))?;
         Ok(Answer::Done("CREATE TABLE".into()))
     }

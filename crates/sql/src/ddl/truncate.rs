@@ -11,12 +11,11 @@ use crate::session::Session;
 
 impl Session {
     pub(crate) fn truncate(&mut self, tables: &[Name]) -> Result<Answer, SqlError> {
-        let catalog = self.begin_ddl();
         let mut found: Vec<Arc<Table>> = Vec::new();
         for name in tables {
-            let table = self.scope(&catalog).table(name)?;
+            let (_, table) = self.table_to_alter(name)?;
             if !found.iter().any(|t| t.id == table.id) {
-                found.push(Arc::clone(table));
+                found.push(table);
             }
         }
         for table in found {
@@ -33,6 +32,10 @@ impl Session {
             None => None,
             Some(key) => Some(PrimaryKey { id: Oid(self.new_oid()?), ..key.clone() }),
         };
-        Ok(Table { id, primary_key, ..table.clone() })
+        let mut new = Table { id, primary_key, ..table.clone() };
+        for index in &mut new.indexes {
+            index.id = TableId(self.new_oid()?);
+        }
+        Ok(new)
     }
 }

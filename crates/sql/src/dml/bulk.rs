@@ -19,7 +19,7 @@ use crate::dml::target::Target;
 use crate::instance::blocking;
 
 /// Rows from which a load goes straight into segments: about what the delta takes in a tenth of a second.
-const BULK_ROWS: usize = 65_536;
+pub(crate) const BULK_ROWS: usize = 65_536;
 
 /// Bytes from which it does.
 const BULK_BYTES: usize = 32 << 20;

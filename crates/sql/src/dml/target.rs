@@ -115,6 +115,13 @@ impl Session {
         let held = transaction.hold_definition(table);
         renewed(transaction, held)
     }
+
+    /// As [`Session::hold_definition`], to change the definition.
+    pub(crate) fn hold_table(&mut self, table: TableId) -> Result<bool, SqlError> {
+        let transaction = self.open_transaction()?;
+        let held = transaction.hold_table(table);
+        renewed(transaction, held)
+    }
 }
 
 /// Compiles what a table's definition has as text.

@@ -8,6 +8,8 @@ use types::SqlType;
 
 use crate::names::Name;
 use crate::parse::Statement;
+use crate::parse::constraint::Constraint;
+use crate::parse::index::{CreateIndex, ReindexKind};
 
 /// One statement.
 #[derive(Clone, Debug)]
@@ -29,6 +31,12 @@ pub(crate) enum Command {
         table: Name,
         if_exists: bool,
         key: KeyConstraint,
+    },
+    AlterRelation(AlterRelation),
+    CreateIndex(CreateIndex),
+    Reindex {
+        kind: ReindexKind,
+        name: Name,
     },
     Begin {
         start: bool,
@@ -107,6 +115,18 @@ pub(crate) struct CreateTable {
     pub(crate) if_not_exists: bool,
     pub(crate) columns: Vec<ColumnDefinition>,
     pub(crate) primary_key: Option<KeyConstraint>,
+    /// The others, in the order of the text.
+    pub(crate) constraints: Vec<Constraint>,
+}
+
+/// What ALTER does with indexes and constraints.
+#[derive(Clone, Debug)]
+pub(crate) enum AlterRelation {
+    AddConstraint { table: Name, if_exists: bool, constraint: Constraint },
+    DropConstraint { table: Name, if_exists: bool, name: String, missing_ok: bool },
+    RenameConstraint { table: Name, if_exists: bool, name: String, to: String },
+    ValidateConstraint { table: Name, if_exists: bool, name: String },
+    RenameIndex { index: Name, if_exists: bool, to: String },
 }
 
 #[derive(Clone, Debug)]
@@ -153,6 +173,7 @@ pub(crate) struct Drop {
     pub(crate) names: Vec<Name>,
     pub(crate) if_exists: bool,
     pub(crate) cascade: bool,
+    pub(crate) concurrently: bool,
 }
 
 /// One value of SET.

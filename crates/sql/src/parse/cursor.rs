@@ -275,6 +275,14 @@ impl<'s> Cursor<'s> {
         self.parse(|p| p.parse_expr()).and_then(checked)
     }
 
+    /// A column, a call, or an expression in parentheses.
+    pub(crate) fn index_element(&mut self) -> Result<Expr, SqlError> {
+        if matches!(self.token_at(1), Token::LParen) || *self.peek_token() == Token::LParen {
+            return self.parse(|p| p.parse_prefix()).map(balance);
+        }
+        self.parse(|p| p.parse_identifier().map(Expr::Identifier))
+    }
+
     /// A DEFAULT expression: one that ends before NOT NULL and other column constraints.
     pub(crate) fn column_option(&mut self) -> Result<Option<sqlparser::ast::ColumnOption>, SqlError> {
         self.parse(|p| p.parse_optional_column_option()).and_then(checked)

@@ -5,10 +5,12 @@ use sqlparser::tokenizer::Token;
 use types::{SqlError, SqlState, SqlType};
 
 use crate::parse::command::{
-    ColumnDefinition, Command, CreateDatabase, CreateSchema, CreateTable, CreateTableAs, CreateView, Drop, KeyConstraint,
-    ObjectKind,
+    AlterRelation, ColumnDefinition, Command, CreateDatabase, CreateSchema, CreateTable, CreateTableAs, CreateView, Drop,
+    KeyConstraint, ObjectKind,
 };
+use crate::parse::constraint::{self, Constraint};
 use crate::parse::cursor::Cursor;
+use crate::parse::index;
 use crate::parse::statement::check_query;
 
 pub(crate) fn create(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
@@ -29,6 +31,9 @@ pub(crate) fn create(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     }
     if cursor.take(&["table"]) {
         return create_table(cursor);
+    }
+    if cursor.peek() == Some("index") || (cursor.peek(), cursor.peek_at(1)) == (Some("unique"), Some("index")) {
+        return index::create(cursor);
     }
     if cursor.take(&["schema"]) {
         let if_not_exists = if_not_exists(cursor);
@@ -180,7 +185,7 @@ fn create_table(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     if cursor.take_token(&Token::RParen) {
         return Err(SqlError::unsupported("tables without columns are not supported"));
     }
-    let mut table = CreateTable { name, if_not_exists, columns: vec![], primary_key: None };
+    let mut table = CreateTable { name, if_not_exists, columns: vec![], primary_key: None, constraints: vec![] };
     loop {
         element(cursor, &mut table)?;
         if !cursor.take_token(&Token::Comma) {
@@ -200,8 +205,13 @@ fn is_column_definition(cursor: &Cursor<'_>) -> bool {
 fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<(), SqlError> {
     match cursor.peek() {
         Some("constraint" | "primary" | "unique" | "check" | "foreign" | "exclude") => {
-            let key = constraint(cursor)?;
-            return add_key(table, key);
+            return match constraint::of_table(cursor)? {
+                Constraint::PrimaryKey(key) => add_key(table, key),
+                other => {
+                    table.constraints.push(other);
+                    Ok(())
+                }
+            };
         }
         Some("like") => return Err(SqlError::unsupported("CREATE TABLE LIKE is not supported")),
         _ => {}
@@ -238,10 +248,12 @@ fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<(), SqlEr
                 _ => return Err(cursor.unexpected()),
             }
         } else if cursor.take(&["primary", "key"]) {
-            key_options(cursor)?;
+            constraint::primary_key_options(cursor)?;
             add_key(table, KeyConstraint { name: constraint_name, columns: vec![column.name.clone()] })?;
         } else if cursor.take(&["not", "deferrable"]) || cursor.take(&["initially", "immediate"]) {
             // The only kind of constraint there is.
+        } else if let Some(found) = constraint::of_column(cursor, constraint_name.clone(), &column.name)? {
+            table.constraints.push(found);
         } else if let Some(word) = cursor.peek() {
             return Err(refused_constraint(word).unwrap_or_else(|| cursor.unexpected()));
         } else if constraint_name.is_some() {
@@ -256,11 +268,7 @@ fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<(), SqlEr
 
 fn refused_constraint(word: &str) -> Option<SqlError> {
     let what = match word {
-        "check" => "CHECK constraints are",
-        "unique" => "UNIQUE constraints are",
-        "references" | "foreign" => "FOREIGN KEY constraints are",
         "generated" => "GENERATED columns are",
-        "exclude" => "EXCLUDE constraints are",
         "collate" => "COLLATE on a column is",
         "deferrable" | "initially" => "deferrable constraints are",
         "storage" | "compression" => "storage options of a column are",
@@ -276,38 +284,6 @@ fn add_key(table: &mut CreateTable, key: KeyConstraint) -> Result<(), SqlError> 
     }
     table.primary_key = Some(key);
     Ok(())
-}
-
-/// `[CONSTRAINT name] PRIMARY KEY (a, b)`
-fn constraint(cursor: &mut Cursor<'_>) -> Result<KeyConstraint, SqlError> {
-    let name = if cursor.take(&["constraint"]) { Some(cursor.ident()?) } else { None };
-    if !cursor.take(&["primary", "key"]) {
-        return Err(cursor.peek().and_then(refused_constraint).unwrap_or_else(|| cursor.unexpected()));
-    }
-    if cursor.peek() == Some("using") {
-        return Err(SqlError::unsupported("PRIMARY KEY USING INDEX is not supported"));
-    }
-    let columns = cursor.parenthesized(Cursor::ident)?;
-    key_options(cursor)?;
-    Ok(KeyConstraint { name, columns })
-}
-
-fn key_options(cursor: &mut Cursor<'_>) -> Result<(), SqlError> {
-    if cursor.peek() == Some("include") {
-        return Err(SqlError::unsupported("PRIMARY KEY with INCLUDE is not supported"));
-    }
-    if cursor.take(&["with"]) {
-        storage_parameters(cursor)?;
-    }
-    if cursor.take(&["using", "index", "tablespace"]) {
-        tablespace(cursor)?;
-    }
-    cursor.take(&["not", "deferrable"]);
-    cursor.take(&["initially", "immediate"]);
-    match cursor.peek() {
-        Some("deferrable" | "initially") => Err(SqlError::unsupported("deferrable constraints are not supported")),
-        _ => Ok(()),
-    }
 }
 
 /// What may follow a table's columns.
@@ -339,7 +315,7 @@ fn table_options(cursor: &mut Cursor<'_>) -> Result<(), SqlError> {
     Ok(())
 }
 
-fn tablespace(cursor: &mut Cursor<'_>) -> Result<(), SqlError> {
+pub(crate) fn tablespace(cursor: &mut Cursor<'_>) -> Result<(), SqlError> {
     let name = cursor.ident()?;
     if name == "pg_default" {
         return Ok(());
@@ -348,7 +324,7 @@ fn tablespace(cursor: &mut Cursor<'_>) -> Result<(), SqlError> {
 }
 
 /// `(fillfactor = 70, ...)`: about how PostgreSQL lays out pages, which we have none of; checked by name alone.
-fn storage_parameters(cursor: &mut Cursor<'_>) -> Result<(), SqlError> {
+pub(crate) fn storage_parameters(cursor: &mut Cursor<'_>) -> Result<(), SqlError> {
     const KNOWN: &[&str] = &[
         "deduplicate_items",
         "fillfactor",
@@ -399,9 +375,7 @@ pub(crate) fn drop(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
         Some(_) => ObjectKind::Index,
         None => return Err(refused(cursor, "DROP")),
     };
-    if kind == ObjectKind::Index && cursor.peek() == Some("concurrently") {
-        return Err(SqlError::unsupported("DROP INDEX CONCURRENTLY is not supported"));
-    }
+    let concurrently = kind == ObjectKind::Index && cursor.take(&["concurrently"]);
     let if_exists = cursor.take(&["if", "exists"]);
     let names = cursor.names()?;
     if kind == ObjectKind::Database {
@@ -415,7 +389,7 @@ pub(crate) fn drop(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
         }
     }
     let cascade = kind != ObjectKind::Database && cursor.take_any(&["cascade", "restrict"]) == Some("cascade");
-    Ok(Command::Drop(Drop { kind, names, if_exists, cascade }))
+    Ok(Command::Drop(Drop { kind, names, if_exists, cascade, concurrently }))
 }
 
 pub(crate) fn truncate(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
@@ -437,6 +411,9 @@ pub(crate) fn truncate(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
 
 pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     cursor.take(&["alter"]);
+    if cursor.peek() == Some("index") {
+        return index::alter(cursor);
+    }
     if !cursor.take(&["table"]) {
         return Err(match cursor.peek() {
             Some(word @ ("database" | "schema" | "view" | "default")) => {
@@ -448,16 +425,37 @@ pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     let if_exists = cursor.take(&["if", "exists"]);
     cursor.take(&["only"]);
     let table = cursor.name()?;
-    if cursor.take(&["add"])
-        && matches!(cursor.peek(), Some("constraint" | "primary" | "unique" | "check" | "foreign" | "exclude"))
-    {
-        let key = constraint(cursor)?;
-        if *cursor.peek_token() == Token::Comma {
-            return Err(SqlError::unsupported("several actions in one ALTER TABLE are not supported"));
-        }
-        return Ok(Command::AddPrimaryKey { table, if_exists, key });
+    let alone = |cursor: &Cursor<'_>| match cursor.peek_token() {
+        Token::Comma => Err(SqlError::unsupported("several actions in one ALTER TABLE are not supported")),
+        _ => Ok(()),
+    };
+    if cursor.peek() == Some("add") && cursor.peek_at(1).is_some_and(|word| constraint::BEGINNINGS.contains(&word)) {
+        cursor.take(&["add"]);
+        let command = match constraint::of_table(cursor)? {
+            Constraint::PrimaryKey(key) => Command::AddPrimaryKey { table, if_exists, key },
+            constraint => Command::AlterRelation(AlterRelation::AddConstraint { table, if_exists, constraint }),
+        };
+        return alone(cursor).map(|()| command);
     }
-    Err(SqlError::unsupported("this form of ALTER TABLE is not supported: only ADD PRIMARY KEY is"))
+    if cursor.take(&["drop", "constraint"]) {
+        let missing_ok = cursor.take(&["if", "exists"]);
+        let name = cursor.ident()?;
+        cursor.take_any(&["cascade", "restrict"]);
+        let command = AlterRelation::DropConstraint { table, if_exists, name, missing_ok };
+        return alone(cursor).map(|()| Command::AlterRelation(command));
+    }
+    if cursor.take(&["rename", "constraint"]) {
+        let name = cursor.ident()?;
+        cursor.expect(&["to"])?;
+        let to = cursor.ident()?;
+        return Ok(Command::AlterRelation(AlterRelation::RenameConstraint { table, if_exists, name, to }));
+    }
+    if cursor.take(&["validate", "constraint"]) {
+        let name = cursor.ident()?;
+        let command = AlterRelation::ValidateConstraint { table, if_exists, name };
+        return alone(cursor).map(|()| Command::AlterRelation(command));
+    }
+    Err(SqlError::unsupported("this form of ALTER TABLE is not supported: only ADD, DROP, RENAME and VALIDATE CONSTRAINT are"))
 }
 
 /// A type as written.

@@ -50,7 +50,7 @@ pub(crate) fn command(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
 fn refused(cursor: &Cursor<'_>) -> SqlError {
     const NAMES: &[&str] = &[
         "call", "cluster", "comment", "do", "grant", "import", "listen", "load", "lock", "merge", "notify", "reassign",
-        "refresh", "reindex", "revoke", "security",
+        "refresh", "revoke", "security",
     ];
     match cursor.peek().filter(|word| NAMES.contains(word)) {
         Some(word) => SqlError::unsupported(format!("{} is not supported", word.to_ascii_uppercase())),

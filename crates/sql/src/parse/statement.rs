@@ -11,7 +11,7 @@ use types::{SqlError, SqlState};
 use crate::parse::command::{Command, CreateTableAs};
 use crate::parse::cursor::Cursor;
 use crate::parse::source::Source;
-use crate::parse::{copy, ddl, session};
+use crate::parse::{copy, ddl, index, session};
 
 /// A parsed statement. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -95,6 +95,7 @@ pub(crate) fn command(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
         "drop" => ddl::drop(cursor),
         "alter" => ddl::alter(cursor),
         "truncate" => ddl::truncate(cursor),
+        "reindex" => index::reindex(cursor),
         "copy" => copy::copy(cursor),
         _ => session::command(cursor),
     }

@@ -123,6 +123,38 @@ pub(crate) fn function_name(oid: u32) -> Option<&'static str> {
     NAMES.get(&oid).copied()
 }
 
+/// Whether a function's value depends on its arguments alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Volatility {
+    /// Always.
+    Immutable,
+    /// For some types of arguments.
+    Mixed,
+    /// Never.
+    Other,
+}
+
+/// What `pg_proc` says of the functions with a name; those it does not have are syntax.
+pub(crate) fn volatility(name: &str) -> Volatility {
+    static IMMUTABLE: LazyLock<HashMap<&'static str, Volatility>> = LazyLock::new(|| {
+        let mut found: HashMap<&'static str, Volatility> = HashMap::new();
+        for line in data::table("pg_proc").iter().flat_map(data::Table::lines) {
+            let mut cells = data::cells_raw(line);
+            let (Some(name), Some(volatile)) = (cells.nth(1), cells.nth(12)) else { continue };
+            let of_one = if volatile == "i" { Volatility::Immutable } else { Volatility::Other };
+            found
+                .entry(name)
+                .and_modify(|known| *known = if *known == of_one { of_one } else { Volatility::Mixed })
+                .or_insert(of_one);
+        }
+        found
+    });
+    let is_clock_or_user =
+        name.starts_with("current_") || matches!(name, "localtime" | "localtimestamp" | "session_user" | "user");
+    let syntax = if is_clock_or_user { Volatility::Other } else { Volatility::Immutable };
+    IMMUTABLE.get(name).copied().unwrap_or(syntax)
+}
+
 /// Adds the rows of a relation that this module knows.
 pub(crate) fn fill(store: &Store, relation: &str, rows: &mut Rows) {
     match relation {
