@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use engine::{Engine, Options};
+use engine::Finding;
 use env::RealEnv;
+use sql::{Instance, Options};
 
 use crate::exit::{self, Failure, say, warn};
 
@@ -17,29 +19,34 @@ The directory must not be in use. Exit codes: 0 nothing is wrong, 3 damage was f
 1 it could not be checked.
 
 Opening a directory already mends what a crash leaves: a torn end of the log is cut, files that nothing names are removed.
-Damaged column files cannot be mended: there is one copy of each. Restore the directory from a backup, or export the tables that are
-whole.")]
+Indexes that are damaged, or do not have what their tables have, are built anew by --repair. Damaged column files of tables cannot be
+mended: there is one copy of each. Restore the directory from a backup, or export the tables that are whole.")]
 pub(crate) struct Arguments {
     /// The data directory.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// Build the indexes anew that are damaged.
+    #[arg(long)]
+    repair: bool,
 }
 
 /// Opens the directory without background work, reads everything, prints what is wrong.
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    tokio::task::spawn_blocking(move || check(&arguments)).await.map_err(|error| Failure::during("check the database", error))?
-}
-
-fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let options = Options { create: false, maintenance: false, ..Options::default() };
-    let engine = Engine::open(RealEnv::new(), &arguments.data, options)?;
-    let findings = engine.check()?;
-    let catalog = engine.catalog();
-    for finding in &findings {
-        let table = finding.table.and_then(|id| catalog.table_by_id(id)).map_or("-", |table| table.name.as_str());
-        say(&format!("{table}\t{}\t{}", finding.place, finding.what));
+    let mut options = Options::default();
+    options.engine.create = false;
+    options.engine.maintenance = false;
+    let instance = Instance::open(RealEnv::new(), &arguments.data, options)?;
+    let mut findings = check(&instance)?;
+    if arguments.repair {
+        let repaired = sql::repair(&instance, &findings).await?;
+        for index in &repaired {
+            say(&format!("index {index} is built anew"));
+        }
+        if !repaired.is_empty() {
+            findings = check(&instance)?;
+        }
     }
-    let status = engine.status();
+    let status = instance.engine().status();
     let (segments, rows) = status.tables.iter().fold((0, 0), |(segments, rows), table| {
         (segments + table.segments, rows + table.segment_rows - table.segment_rows_dead + table.delta_rows as u64)
     });
@@ -48,14 +55,31 @@ fn check(arguments: &Arguments) -> Result<ExitCode, Failure> {
         status.tables.len(),
         if findings.is_empty() { "nothing is wrong".to_owned() } else { format!("{} findings", findings.len()) }
     ));
-    engine.close()?;
+    let catalog = instance.engine().catalog();
+    instance.close()?;
     if findings.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    warn(
-        "Nothing of this can be repaired in place: each column file is there once, and what it lost is nowhere else.\n\
-         Restore the directory from a backup, or write the tables that are not named above to files with colonnade export\n\
-         and import those into a new directory.",
-    );
+    if findings.iter().any(|finding| finding.table.is_some_and(|id| catalog.table_of_index(id).is_some())) {
+        warn("Indexes can be built anew from their tables: colonnade check --repair.");
+    }
+    if findings.iter().any(|finding| finding.table.is_none_or(|id| catalog.table_by_id(id).is_some())) {
+        warn(
+            "What tables lost cannot be repaired in place: each column file is there once, and what it lost is nowhere else.\n\
+             Restore the directory from a backup, or write the tables that are not named above to files with colonnade export\n\
+             and import those into a new directory.",
+        );
+    }
     Ok(exit::damaged())
+}
+
+/// Checks, and prints what is wrong.
+fn check(instance: &Arc<Instance>) -> Result<Vec<Finding>, Failure> {
+    let findings = tokio::task::block_in_place(|| sql::check(instance))?;
+    let catalog = instance.engine().catalog();
+    for finding in &findings {
+        let table = finding.table.and_then(|id| catalog.table_by_id(id).or_else(|| catalog.table_of_index(id)));
+        say(&format!("{}\t{}\t{}", table.map_or("-", |table| table.name.as_str()), finding.place, finding.what));
+    }
+    Ok(findings)
 }

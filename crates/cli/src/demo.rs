@@ -193,8 +193,8 @@ async fn run_queries(session: &Session, books: &Books) -> Result<Vec<Timed>, Fai
 async fn balance(session: &Session, books: &Books, orders: u64, instance: &Arc<Instance>) -> Result<(), Failure> {
     books.check_money(session).await?;
     books.check_orders(session, orders).await?;
-    let engine = Arc::clone(instance.engine());
-    let findings = tokio::task::spawn_blocking(move || engine.check())
+    let instance = Arc::clone(instance);
+    let findings = tokio::task::spawn_blocking(move || sql::check(&instance))
         .await
         .map_err(|error| Failure::during("check the database", error))??;
     for finding in &findings {

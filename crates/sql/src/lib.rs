@@ -21,6 +21,7 @@
 mod activity;
 mod answer;
 mod append;
+mod check;
 mod column;
 mod control;
 mod copy;
@@ -50,6 +51,7 @@ pub use activity::{ActivityState, Backend, SessionActivity};
 pub use analytic::STACK_BYTES;
 pub use answer::{Answer, CopyInInfo, CopyOut, RowBatch, Rows};
 pub use append::Append;
+pub use check::{check, repair};
 pub use copy::decode::{Input as CopyInput, Record as CopyRecord};
 pub use format::{ByteaOutput, FormatOptions};
 pub use instance::{Instance, Options};
