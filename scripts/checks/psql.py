@@ -33,6 +33,10 @@ create unique index marked_once on marked (a, c) nulls not distinct where a > 10
 create index on marked (lower(b), (a + k), e, upper(e));
 create index marked_case on marked ((case when a > 1 then b else 'q' end)) where g and not (a is null or b like 'x%');
 create index marked_in on marked (coalesce(a, 0)) where b in ('x', 'y') and d > '2024-1-1' and c > 5;
+create table refers (id integer primary key, x integer references marked on delete cascade, y integer, z text,
+  foreign key (y, z) references marked (a, b) on update set null on delete set default deferrable initially deferred,
+  constraint to_itself foreign key (x) references refers match full on delete set null (x) deferrable);
+alter table refers add constraint unchecked foreign key (id) references shop.orders not valid;
 create view cheap as select id, name from items where price < 2;
 insert into items (id, name) values (1, 'one');
 """
@@ -48,6 +52,8 @@ EXACT = r"""
 \d items_pkey
 \d marked
 \d marked_pair
+\d refers
+\d+ refers
 \d marked_once
 \d marked_lower_expr_e_upper_idx
 \d+ marked_case
@@ -104,6 +110,9 @@ select c.relname, array(select attname from pg_attribute a where a.attrelid = i.
 select t.typname, t.typtype, t.typelem, r.rngsubtype, t.typbasetype, n.nspname, t.typrelid from pg_catalog.pg_type t left outer join pg_catalog.pg_range r on r.rngtypid = t.oid inner join pg_catalog.pg_namespace n on t.typnamespace = n.oid where t.oid = 1009
 with recursive t(n) as (select 1 union all select n + 1 from t where n < 4) select n, n::regtype is not null from t
 select conname, contype, conkey, convalidated, conindid::regclass, connoinherit, pg_get_constraintdef(oid), pg_get_constraintdef(oid, true) from pg_constraint where conrelid = 'marked'::regclass order by 1
+select conname, contype, condeferrable, condeferred, convalidated, conindid::regclass, confrelid::regclass, confupdtype, confdeltype, confmatchtype, conkey, confkey, confdelsetcols, conpfeqop, pg_get_constraintdef(oid) from pg_constraint where conrelid = 'refers'::regclass order by 1
+select constraint_name, unique_constraint_name, match_option, update_rule, delete_rule from information_schema.referential_constraints order by 1
+select constraint_name, table_name, column_name from information_schema.constraint_column_usage where constraint_name like 'refers%' order by 1, 3
 select indexrelid::regclass, indnatts, indisunique, indnullsnotdistinct, indisprimary, indkey, indcollation, indoption, pg_get_expr(indexprs, indrelid), pg_get_expr(indpred, indrelid) from pg_index where indrelid = 'marked'::regclass order by indexrelid
 select indexname, indexdef from pg_indexes where tablename = 'marked' order by 1
 select pg_get_indexdef('marked_lower_expr_e_upper_idx'::regclass, n, false), pg_get_indexdef('marked_lower_expr_e_upper_idx'::regclass, n, true) from (values (0), (1), (2), (3), (4), (5)) as v(n)

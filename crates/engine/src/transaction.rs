@@ -26,6 +26,7 @@ use types::{CommitTs, Key, Row, RowRef, SegmentId, SqlError, TableId, TxnId};
 use crate::commit::{self, Commit, Writer};
 use crate::engine::Inner;
 use crate::error::EngineError;
+use crate::owed::OwedList;
 use crate::range::{RangeCursor, RangeOf};
 use crate::read_view::ReadView;
 use crate::redo;
@@ -103,6 +104,7 @@ pub enum Modified {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Savepoint {
     steps: usize,
+    owed: [usize; 2],
 }
 
 /// What a transaction has done to one table.
@@ -173,6 +175,9 @@ pub struct Transaction {
     pub(crate) edited: Option<Arc<Catalog>>,
     pub(crate) steps: Vec<Step>,
     pub(crate) redo: Vec<u8>,
+    pub(crate) owed: OwedList,
+    /// Locks of keys it holds, about.
+    pub(crate) key_locks: usize,
 }
 
 impl Transaction {
@@ -188,6 +193,8 @@ impl Transaction {
             edited: None,
             steps: Vec::new(),
             redo: Vec::new(),
+            owed: OwedList::default(),
+            key_locks: 0,
         }
     }
 
@@ -340,7 +347,7 @@ impl Transaction {
     }
 
     /// The id to write with.
-    fn write_id(&mut self) -> Result<TxnId, EngineError> {
+    pub(crate) fn write_id(&mut self) -> Result<TxnId, EngineError> {
         if self.begin.read_only {
             return Err(EngineError::ReadOnly);
         }
@@ -359,7 +366,12 @@ impl Transaction {
         Ok(result?)
     }
 
-    fn lock(&self, me: TxnId, table: TableId, mode: TableLock) -> Result<(), EngineError> {
+    /// The id it writes with, if it has written.
+    pub(crate) fn own_id(&self) -> Option<TxnId> {
+        self.id
+    }
+
+    pub(crate) fn lock(&self, me: TxnId, table: TableId, mode: TableLock) -> Result<(), EngineError> {
         let mut result = Ok(());
         self.engine.block(&mut || result = self.engine.txns.lock_table(me, table, mode, self.limits()));
         Ok(result?)
@@ -721,12 +733,14 @@ impl Transaction {
 
     /// A moment to go back to.
     pub fn savepoint(&self) -> Savepoint {
-        Savepoint { steps: self.steps.len() }
+        Savepoint { steps: self.steps.len(), owed: [self.owed.now.len(), self.owed.at_end.len()] }
     }
 
     /// Undoes every change since `savepoint`. Locks stay until the end, as in PostgreSQL.
     pub fn rollback_to(&mut self, savepoint: &Savepoint) {
         let Some(me) = self.id else { return };
+        self.owed.now.truncate(savepoint.owed[0]);
+        self.owed.at_end.truncate(savepoint.owed[1]);
         while self.steps.len() > savepoint.steps {
             let Some(step) = self.steps.pop() else { break };
             match step {
@@ -794,7 +808,7 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         let Some(me) = self.id else { return };
-        self.rollback_to(&Savepoint { steps: 0 });
+        self.rollback_to(&Savepoint::default());
         self.engine.txns.finish(me, Outcome::RolledBack);
     }
 }

@@ -17,6 +17,7 @@ mod batch;
 mod entries;
 mod errors;
 mod expression;
+mod owed;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use types::{Datum, DatumRef, Key, Row, RowLayout, RowRef, SqlError, TableId};
 pub use batch::StoredBatch;
 pub use entries::IndexRule;
 pub use expression::{Compile, Expression, RowFunction};
+pub use owed::Links;
 
 /// Writes rows of one table, see the module's head.
 #[derive(Debug)]
@@ -36,6 +38,16 @@ pub struct TableWriter {
     schema_name: String,
     checks: Vec<CheckRule>,
     indexes: Vec<IndexRule>,
+    links: Links,
+}
+
+/// What is to become of a row, see [`TableWriter::modify_or_move`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// As the engine has it.
+    Here(Change),
+    /// It gets another key: it goes, and [`TableWriter::insert_moved`] is to follow.
+    Moves,
 }
 
 #[derive(Debug)]
@@ -62,8 +74,8 @@ pub struct Conflict {
 }
 
 impl TableWriter {
-    /// A writer of `table`, which is in a schema of this name.
-    pub fn new(table: &Arc<Table>, schema_name: &str, compile: &mut dyn Compile) -> Result<TableWriter, SqlError> {
+    /// A writer of `table`, which is in a schema of this name and has these foreign keys.
+    pub fn new(table: &Arc<Table>, schema_name: &str, links: Links, compile: &mut dyn Compile) -> Result<TableWriter, SqlError> {
         let mut rule =
             |check: &Check| Ok(CheckRule { name: check.name.clone(), condition: compile.expression(&check.expression)? });
         let checks = table.checks.iter().map(&mut rule).collect::<Result<_, SqlError>>()?;
@@ -74,6 +86,7 @@ impl TableWriter {
             schema_name: schema_name.to_owned(),
             checks,
             indexes: indexes.collect::<Result<_, SqlError>>()?,
+            links,
         })
     }
 
@@ -119,7 +132,23 @@ impl TableWriter {
                 return Ok(Inserted::Conflict(Conflict { index: Some(index.id()), key }));
             }
         }
+        if !self.links.is_empty() {
+            self.owe(transaction, self.links.references(&key, None, read));
+        }
         Ok(Inserted::Done(key))
+    }
+
+    /// Adds a row that has [`Fate::Moves`]: `old` is what it was.
+    pub fn insert_moved(&self, transaction: &mut Transaction, old: &Row, values: &[Datum]) -> Result<Inserted, SqlError> {
+        let inserted = self.insert(transaction, values)?;
+        if let Inserted::Done(_) = inserted
+            && !self.links.is_empty()
+        {
+            // A row with a key has no other stored columns than these.
+            let new = self.layout.encode_refs(values.iter().map(Datum::as_ref));
+            self.owe(transaction, self.links.referenced(self.layout.read(old), Some(self.layout.read(&new))));
+        }
+        Ok(inserted)
     }
 
     /// The stored row with these SQL columns, with a new row id if it needs one.
@@ -139,11 +168,25 @@ impl TableWriter {
         key: &[u8],
         change: &mut dyn FnMut(RowRef<'_>) -> Result<Change, SqlError>,
     ) -> Result<Modified, SqlError> {
+        self.modify_or_move(transaction, key, &mut |row| change(row).map(Fate::Here))
+    }
+
+    /// As [`TableWriter::modify`], of a row that may get another key.
+    pub fn modify_or_move(
+        &self,
+        transaction: &mut Transaction,
+        key: &[u8],
+        change: &mut dyn FnMut(RowRef<'_>) -> Result<Fate, SqlError>,
+    ) -> Result<Modified, SqlError> {
         // By index: the entry that goes and the one that comes.
         let mut entries: Vec<(Option<Row>, Option<Row>)> = Vec::new();
+        let mut owed = Vec::new();
         let outcome = transaction.modify(self.table.id, key, &mut |old| {
             entries.clear();
-            let changed = change(old)?;
+            let (changed, moves) = match change(old)? {
+                Fate::Here(changed) => (changed, false),
+                Fate::Moves => (Change::Delete, true),
+            };
             let new = match &changed {
                 Change::Keep => return Ok(changed),
                 Change::Delete => None,
@@ -154,6 +197,12 @@ impl TableWriter {
                     Some(new)
                 }
             };
+            if !self.links.is_empty() {
+                owed = new.map(|new| self.links.references(&Key::from(key), Some(old), new)).unwrap_or_default();
+                if !moves {
+                    owed.extend(self.links.referenced(old, new));
+                }
+            }
             for index in &self.indexes {
                 entries.push(match new {
                     Some(new) if !index.is_affected(old, new) => (None, None),
@@ -168,6 +217,7 @@ impl TableWriter {
             outcome => outcome?,
         };
         if outcome == Modified::Changed {
+            self.owe(transaction, owed);
             for (index, (old, new)) in self.indexes.iter().zip(&entries) {
                 if let Some(key) = index.replace(transaction, old.as_ref(), new.as_ref())? {
                     let conflict = Conflict { index: Some(index.id()), key };

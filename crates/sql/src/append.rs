@@ -95,6 +95,7 @@ impl Append<'_> {
         let loader = self.loader.take().ok_or_else(aborted)?;
         let transaction = self.session.open_transaction()?;
         let (rows, _) = blocking(|| loader.finish(transaction))?;
+        self.session.settle_statement()?;
         self.finished = true;
         Ok(rows)
     }

@@ -11,6 +11,7 @@ use crate::names::Name;
 use crate::notice::Notice;
 use crate::parse::{Discard, Modes, Set, SetValue, Statement};
 use crate::prepare::OutputColumn;
+use crate::references::Looking;
 use crate::session::Session;
 use crate::settings::{Reach, active, unrecognized};
 
@@ -54,6 +55,29 @@ impl Session {
             self.notice(Notice::warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
         }
         Ok(Answer::Done("SET".into()))
+    }
+
+    pub(crate) fn set_constraints(&mut self, names: Option<&[Name]>, deferred: bool) -> Result<Answer, SqlError> {
+        let done = Answer::Done("SET CONSTRAINTS".into());
+        let catalog = self.begin_statement().catalog();
+        let mut found = Vec::new();
+        for name in names.unwrap_or_default() {
+            found.extend(self.scope(&catalog).deferrable(name)?);
+        }
+        if !self.transaction.is_explicit() {
+            let message = "SET CONSTRAINTS can only be used in transaction blocks";
+            self.notice(Notice::warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
+            return Ok(done);
+        }
+        let deferrals = self.transaction.deferrals_mut();
+        match names {
+            None => deferrals.set_all(deferred),
+            Some(_) => found.into_iter().for_each(|id| deferrals.set(id, deferred)),
+        }
+        if !deferred {
+            self.settle_deferred(Looking::Again)?;
+        }
+        Ok(done)
     }
 
     pub(crate) fn set_characteristics(&mut self, modes: Modes) -> Result<Answer, SqlError> {

@@ -8,6 +8,7 @@ mod build;
 mod constraint;
 mod create_as;
 mod drop;
+mod foreign_key;
 mod immutable;
 mod index;
 mod names;
@@ -50,8 +51,17 @@ impl Session {
             self.edit(Edit::ReplaceView(catalog::View { depends_on, ..view.as_ref().clone() }))?;
         }
         let id = new.id;
+        let referring = foreign_key::referring(&catalog, old.id);
+        self.drop_foreign_keys(&referring)?;
         self.edit(Edit::DropTable(old.id.0))?;
         self.edit(Edit::CreateTable(new))?;
+        for foreign_key::Referring { child, key } in referring {
+            let Some(child) = self.open_transaction()?.catalog().table_by_id(child.id).cloned() else { continue };
+            let mut altered = child.as_ref().clone();
+            altered.foreign_keys.push(catalog::ForeignKey { target: id, ..key });
+            altered.foreign_keys.sort_by_key(|key| key.id);
+            self.edit(Edit::AlterTable(altered))?;
+        }
         for view in &views {
             let depends_on = told(&view.depends_on, Some(id));
             self.edit(Edit::ReplaceView(catalog::View { depends_on, ..view.as_ref().clone() }))?;

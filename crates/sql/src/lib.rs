@@ -42,6 +42,7 @@ mod point_plan;
 mod prepare;
 mod query;
 mod reading;
+mod references;
 mod session;
 mod settings;
 mod transaction;

@@ -8,9 +8,9 @@ mod keywords;
 use std::fmt;
 use std::sync::Arc;
 
-use catalog::{Catalog, Relation, Schema, Table, View};
+use catalog::{Catalog, Deferral, Relation, Schema, Table, View};
 use sqlparser::ast::ObjectName;
-use types::{DatabaseId, SqlError, SqlState};
+use types::{DatabaseId, Oid, SqlError, SqlState};
 
 use crate::parse::Source;
 
@@ -139,6 +139,30 @@ impl<'a> Scope<'a> {
             }
             None => Err(self.missing(name)),
         }
+    }
+
+    /// The constraints with a name, in the first schema of the search path that has one, for SET CONSTRAINTS. Errors: 42704; 42809
+    /// for one that cannot be deferred.
+    pub(crate) fn deferrable(&self, name: &Name) -> Result<Vec<Oid>, SqlError> {
+        let schemas: Vec<&String> = match &name.schema {
+            Some(schema) => vec![schema],
+            None => self.search_path.iter().collect(),
+        };
+        for schema in schemas.into_iter().filter_map(|schema| self.catalog.schema(self.database, schema)) {
+            let tables = || self.catalog.tables_of(schema.id).filter(|table| table.has_constraint(&name.name));
+            if tables().next().is_none() {
+                continue;
+            }
+            let keys = tables().flat_map(|table| &table.foreign_keys).filter(|key| key.name == name.name);
+            let found: Vec<Oid> = keys.filter(|key| key.deferral != Deferral::NotDeferrable).map(|key| key.id).collect();
+            if found.len() < tables().count() {
+                let message = format!("constraint \"{}\" is not deferrable", name.name);
+                return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
+            }
+            return Ok(found);
+        }
+        let message = format!("constraint \"{}\" does not exist", name.name);
+        Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message))
     }
 
     /// The view with an id.

@@ -26,7 +26,7 @@ mod source;
 mod statement;
 
 pub(crate) use command::*;
-pub(crate) use constraint::Constraint;
+pub(crate) use constraint::{Constraint, Reference};
 use cursor::Cursor;
 pub(crate) use ddl::sql_type;
 pub(crate) use index::{CreateIndex, IndexElement, ReindexKind};
@@ -212,7 +212,6 @@ mod tests {
             "create temp table t (a int)",
             "create unlogged table t (a int)",
             "create table t (a int unique deferrable)",
-            "create table t (a int references u)",
             "create table t (a int generated always as identity)",
             "create table t (a int[])",
             "create table t (a jsonb)",

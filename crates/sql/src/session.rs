@@ -24,6 +24,7 @@ use crate::names::Scope;
 use crate::notice::Notice;
 use crate::parse::{Command, Statement};
 use crate::prepare::{Kind, Prepared};
+use crate::references::Looking;
 use crate::settings::Settings;
 use crate::transaction::{Ending, State, aborted};
 use crate::watch::Watch;
@@ -204,7 +205,7 @@ impl Session {
                     self.begin_statement();
                 }
                 let planned = self.plan_to_run(prepared)?;
-                match &planned.kind {
+                let answer = match &planned.kind {
                     Kind::Query(plan) => self.run_query(&planned, plan, params, watch).await,
                     Kind::System(plan) => self.run_system(&planned, plan, params),
                     Kind::Insert(plan) => self.run_insert(plan, params).await,
@@ -212,7 +213,8 @@ impl Session {
                     Kind::Modify(_) => self.run_modify(prepared, &planned, params).await,
                     Kind::Explain(inner) => self.run_explain(statement, inner, params).await,
                     Kind::Declare(_) | Kind::Command => Err(SqlError::bug("a plan is missing")),
-                }
+                };
+                answer.and_then(|answer| self.settle_statement().map(|()| answer))
             }
             Command::CreateTable(create) => self.create_table(create).await,
             Command::CreateTableAs(create) => self.create_table_as(statement, create).await,
@@ -220,7 +222,8 @@ impl Session {
             Command::CreateSchema(create) => self.create_schema(create),
             Command::CreateDatabase(create) => self.create_database(statement, create),
             Command::Drop(drop) => self.drop_objects(statement, drop),
-            Command::Truncate(tables) => self.truncate(tables),
+            Command::Truncate { tables, cascade } => self.truncate(tables, *cascade),
+            Command::SetConstraints { names, deferred } => self.set_constraints(names.as_deref(), *deferred),
             Command::AddPrimaryKey { table, if_exists, key } => self.add_primary_key(table, *if_exists, key).await,
             Command::AlterRelation(alter) => self.alter_relation(alter),
             Command::CreateIndex(create) => self.create_index(statement, create),
@@ -323,6 +326,12 @@ impl Session {
     /// Commits whatever transaction there is and waits until it is durable.
     pub(crate) async fn commit(&mut self) -> Result<(), SqlError> {
         let dropping = self.leave_transaction();
+        if !self.transaction.has_failed()
+            && let Err(error) = self.settle_deferred(Looking::AtEnd)
+        {
+            self.transaction.rollback(&mut self.settings);
+            return Err(error);
+        }
         let committed = match self.transaction.commit(&mut self.settings)? {
             Ending::RolledBack => Ok(()),
             Ending::Committed(commit) => Ok(commit.await?),
@@ -427,7 +436,7 @@ impl Session {
             Command::CreateSchema(_) => "CREATE SCHEMA",
             Command::CreateDatabase(_) => "CREATE DATABASE",
             Command::Drop(drop) => drop.kind.drop_tag(),
-            Command::Truncate(_) => "TRUNCATE TABLE",
+            Command::Truncate { .. } => "TRUNCATE TABLE",
             Command::AddPrimaryKey { .. } => "ALTER TABLE",
             Command::AlterRelation(crate::parse::AlterRelation::RenameIndex { .. }) => "ALTER INDEX",
             Command::AlterRelation(_) => "ALTER TABLE",

@@ -22,6 +22,7 @@ use types::{SqlError, SqlState};
 
 use crate::notice::Notice;
 use crate::parse::Modes;
+use crate::references::Deferrals;
 use crate::session::TransactionStatus;
 use crate::settings::active::{Active, too_late};
 use crate::settings::{Mark, Settings};
@@ -41,6 +42,7 @@ struct UserSavepoint {
     name: String,
     at: engine::Savepoint,
     settings: Mark,
+    deferrals: Deferrals,
 }
 
 /// See the module's head.
@@ -51,6 +53,7 @@ pub(crate) struct State {
     read_only: bool,
     inner: Option<Transaction>,
     savepoints: Vec<UserSavepoint>,
+    deferrals: Deferrals,
     /// Settings before the transaction.
     settings: Option<Mark>,
     /// When it began, in microseconds since 1970-01-01 UTC.
@@ -74,6 +77,7 @@ impl State {
             read_only: false,
             inner: None,
             savepoints: Vec::new(),
+            deferrals: Deferrals::default(),
             settings: None,
             began_micros: 0,
         }
@@ -85,6 +89,15 @@ impl State {
             (Block::Explicit, false) => TransactionStatus::InTransaction,
             _ => TransactionStatus::Idle,
         }
+    }
+
+    /// What SET CONSTRAINTS has said.
+    pub(crate) fn deferrals(&self) -> &Deferrals {
+        &self.deferrals
+    }
+
+    pub(crate) fn deferrals_mut(&mut self) -> &mut Deferrals {
+        &mut self.deferrals
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -251,6 +264,7 @@ impl State {
         self.block = Block::None;
         self.failed = false;
         self.savepoints.clear();
+        self.deferrals = Deferrals::default();
         self.settings = None;
     }
 
@@ -288,7 +302,8 @@ impl State {
     ) -> Result<(), SqlError> {
         self.need_block("SAVEPOINT")?;
         let at = self.open(engine, cancel, settings.active()).savepoint();
-        self.savepoints.push(UserSavepoint { name: name.to_owned(), at, settings: settings.mark() });
+        let deferrals = self.deferrals.clone();
+        self.savepoints.push(UserSavepoint { name: name.to_owned(), at, settings: settings.mark(), deferrals });
         Ok(())
     }
 
@@ -308,6 +323,7 @@ impl State {
         if let (Some(savepoint), Some(inner)) = (self.savepoints.last(), &mut self.inner) {
             inner.rollback_to(&savepoint.at);
             settings.rollback_to(&savepoint.settings);
+            self.deferrals.clone_from(&savepoint.deferrals);
         }
         self.failed = false;
         Ok(())

@@ -140,7 +140,8 @@ impl Session {
         let outcome = match self.copy_rows(&mut copy, true).await {
             Ok(()) => {
                 let transaction = self.open_transaction();
-                transaction.and_then(|transaction| blocking(|| copy.loader.finish(transaction)))
+                let loaded = transaction.and_then(|transaction| blocking(|| copy.loader.finish(transaction)));
+                loaded.and_then(|loaded| self.settle_statement().map(|()| loaded))
             }
             Err(error) => Err(error),
         };

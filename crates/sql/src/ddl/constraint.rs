@@ -1,14 +1,17 @@
-//! UNIQUE and CHECK constraints: of tables that are made, and of tables with rows.
+//! Constraints of tables that are made, and of tables with rows.
+//!
+//! Not here: primary keys (`primary_key`), what is special about foreign keys (`foreign_key`).
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use catalog::{Catalog, Check, Edit, Index, IndexColumn, IndexSource, Table, UniqueConstraint};
+use catalog::{Catalog, Check, Edit, ForeignKey, Index, IndexColumn, IndexSource, Table, UniqueConstraint};
 use point::write::StoredBatch;
 use sqlparser::ast::{Expr, Visit, VisitMut, Visitor, VisitorMut};
 use types::{Oid, SqlError, SqlState, TableId};
 
 use crate::answer::Answer;
+use crate::ddl::foreign_key::relying_on;
 use crate::ddl::index::{Condition, check_width, name_addition};
 use crate::ddl::names::{choose_name, exists};
 use crate::instance::blocking;
@@ -22,7 +25,7 @@ impl Session {
     pub(crate) fn add_constraints(&mut self, table: &mut Table, constraints: &[Constraint]) -> Result<(), SqlError> {
         for constraint in constraints {
             match constraint {
-                Constraint::PrimaryKey(_) => {}
+                Constraint::PrimaryKey(_) | Constraint::ForeignKey(_) => {}
                 Constraint::Unique { key, nulls_not_distinct } => {
                     let index = self.unique_index(table, key, *nulls_not_distinct)?;
                     // The same key twice is one.
@@ -47,6 +50,13 @@ impl Session {
                     let check = self.check_constraint(table, name.as_deref(), condition, true)?;
                     add_check(table, check);
                 }
+            }
+        }
+        // They may refer to a key of the table itself.
+        for constraint in constraints {
+            if let Constraint::ForeignKey(reference) = constraint {
+                let key = self.foreign_key(table, reference)?;
+                table.foreign_keys.push(ForeignKey { validated: true, ..key });
             }
         }
         Ok(())
@@ -140,7 +150,9 @@ impl Session {
         let (catalog, table) = self.table_to_alter(name)?;
         match alter {
             AlterRelation::AddConstraint { constraint, .. } => self.add_constraint(&table, constraint)?,
-            AlterRelation::DropConstraint { name, missing_ok, .. } => self.drop_constraint(&table, name, *missing_ok)?,
+            AlterRelation::DropConstraint { name, missing_ok, cascade, .. } => {
+                self.drop_constraint(&catalog, &table, name, *missing_ok, *cascade)?;
+            }
             AlterRelation::RenameConstraint { name, to, .. } => self.rename_constraint(&catalog, &table, name, to)?,
             AlterRelation::ValidateConstraint { name, .. } => self.validate_constraint(&table, name)?,
             AlterRelation::RenameIndex { .. } => {}
@@ -176,6 +188,7 @@ impl Session {
                 }
                 Ok(())
             }
+            Constraint::ForeignKey(reference) => self.add_foreign_key(table, reference),
         }
     }
 
@@ -206,7 +219,14 @@ impl Session {
         })
     }
 
-    fn drop_constraint(&mut self, table: &Table, name: &str, missing_ok: bool) -> Result<(), SqlError> {
+    fn drop_constraint(
+        &mut self,
+        catalog: &Catalog,
+        table: &Table,
+        name: &str,
+        missing_ok: bool,
+        cascade: bool,
+    ) -> Result<(), SqlError> {
         if table.primary_key.as_ref().is_some_and(|key| key.name == name) {
             return Err(SqlError::unsupported("dropping a primary key is not supported yet"));
         }
@@ -218,9 +238,16 @@ impl Session {
             self.notice(Notice::plain(format!("{message}, skipping")));
             return Ok(());
         }
-        let mut altered = table.clone();
+        if let Some(index) = table.indexes.iter().find(|index| index.constraint.is_some() && index.name == name) {
+            let relying = relying_on(catalog, table.id, Some(index.id));
+            self.drop_relying(&relying, &format!("constraint {name} on table {}", table.name), name, cascade)?;
+        }
+        // A foreign key of the table itself may have relied on it.
+        let current = self.open_transaction()?.catalog().table_by_id(table.id).cloned();
+        let mut altered = current.as_deref().unwrap_or(table).clone();
         altered.indexes.retain(|index| index.constraint.is_none() || index.name != name);
         altered.checks.retain(|check| check.name != name);
+        altered.foreign_keys.retain(|key| key.name != name);
         self.edit(Edit::AlterTable(altered))
     }
 
@@ -242,6 +269,7 @@ impl Session {
         keys.chain(indexes).filter(|found| *found == name).for_each(|found| to.clone_into(found));
         altered.checks.iter_mut().filter(|check| check.name == name).for_each(|check| to.clone_into(&mut check.name));
         altered.checks.sort_by(|a, b| a.name.cmp(&b.name));
+        altered.foreign_keys.iter_mut().filter(|key| key.name == name).for_each(|key| to.clone_into(&mut key.name));
         self.edit(Edit::AlterTable(altered))
     }
 
@@ -249,6 +277,15 @@ impl Session {
         if !table.has_constraint(name) {
             let message = format!("constraint \"{name}\" of relation \"{}\" does not exist", table.name);
             return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
+        }
+        if let Some(key) = table.foreign_keys.iter().find(|key| key.name == name) {
+            if key.validated {
+                return Ok(());
+            }
+            self.check_references(table, key)?;
+            let mut altered = table.as_ref().clone();
+            altered.foreign_keys.iter_mut().filter(|key| key.name == name).for_each(|key| key.validated = true);
+            return self.edit(Edit::AlterTable(altered));
         }
         let Some(check) = table.checks.iter().find(|check| check.name == name) else {
             let message =
@@ -272,11 +309,11 @@ fn add_check(table: &mut Table, check: Check) {
 }
 
 /// Whether a table of the schema, or this one as it is to be, has a constraint of this name.
-fn is_constraint(catalog: &Catalog, table: &Table, name: &str) -> bool {
+pub(crate) fn is_constraint(catalog: &Catalog, table: &Table, name: &str) -> bool {
     table.has_constraint(name) || catalog.tables_of(table.schema).any(|other| other.id != table.id && other.has_constraint(name))
 }
 
-fn duplicate(name: &str, table: &str) -> SqlError {
+pub(crate) fn duplicate(name: &str, table: &str) -> SqlError {
     let message = format!("constraint \"{name}\" for relation \"{table}\" already exists");
     SqlError::new(SqlState::DUPLICATE_OBJECT, message)
 }

@@ -4,8 +4,9 @@ use catalog::{Catalog, Edit, Relation};
 use types::{SchemaId, SqlError, SqlState, TableId};
 
 use crate::answer::Answer;
+use crate::ddl::foreign_key::{Referring, referring};
 use crate::ddl::names::{described, shown};
-use crate::names::{Name, SYSTEM_SCHEMAS};
+use crate::names::{Name, SYSTEM_SCHEMAS, Scope};
 use crate::notice::Notice;
 use crate::parse::{Drop, ObjectKind, Statement};
 use crate::session::Session;
@@ -35,6 +36,8 @@ impl ObjectKind {
 /// Something that goes because of what it depends on.
 struct Cascaded {
     id: TableId,
+    /// It is this foreign key of the table.
+    key: Option<Referring>,
     what: String,
     because_of: String,
 }
@@ -119,21 +122,28 @@ impl Session {
                 (_, None) => self.missing(drop, SqlState::UNDEFINED_TABLE, &name.to_string())?,
             }
         }
-        let cascaded = self.cascade(catalog, &dropped);
+        let mut cascaded = self.cascade(catalog, &dropped);
+        cascaded.extend(referring_to(catalog, &self.scope(catalog), &dropped));
         if !cascaded.is_empty() && !drop.cascade {
             let first = dropped.first().map(|id| described(&self.scope(catalog), *id)).unwrap_or_default();
             return Err(still_needed(&first, &cascaded));
         }
         self.notice_cascade(&cascaded);
         // What depends on something goes before it.
-        for id in cascaded.iter().rev().map(|c| c.id).chain(in_order(catalog, dropped)) {
+        for id in cascaded.iter().rev().filter(|c| c.key.is_none()).map(|c| c.id).chain(in_order(catalog, dropped)) {
             self.drop_relation(catalog, id)?;
         }
-        indexes.into_iter().try_for_each(|id| self.drop_index(id))
+        indexes.into_iter().try_for_each(|id| self.drop_index(id, drop.cascade))
     }
 
+    /// Drops a view, or a table and the foreign keys that refer to it.
     fn drop_relation(&mut self, catalog: &Catalog, id: TableId) -> Result<(), SqlError> {
-        self.edit(if catalog.view_by_id(id).is_some() { Edit::DropView(id.0) } else { Edit::DropTable(id.0) })
+        if catalog.view_by_id(id).is_some() {
+            return self.edit(Edit::DropView(id.0));
+        }
+        let now = self.open_transaction()?.catalog();
+        self.drop_foreign_keys(&referring(&now, id))?;
+        self.edit(Edit::DropTable(id.0))
     }
 
     /// The views that read any of these relations, and those that read the views, and so on; none of them among the relations.
@@ -150,7 +160,7 @@ impl Session {
                 }
                 queue.push(view.id);
                 let what = format!("view {}", shown(&scope, view.schema, &view.name, Relation::View(view.id)));
-                found.push(Cascaded { id: view.id, what, because_of: described(&scope, id) });
+                found.push(Cascaded { id: view.id, key: None, what, because_of: described(&scope, id) });
             }
         }
         found
@@ -183,14 +193,15 @@ impl Session {
             let scope = self.scope(catalog);
             let because_of = format!("schema {}", name.name);
             let mut cascaded: Vec<Cascaded> = (members.iter())
-                .map(|id| Cascaded { id: *id, what: described(&scope, *id), because_of: because_of.clone() })
+                .map(|id| Cascaded { id: *id, key: None, what: described(&scope, *id), because_of: because_of.clone() })
                 .collect();
             cascaded.extend(self.cascade(catalog, &members));
+            cascaded.extend(referring_to(catalog, &scope, &members));
             if !cascaded.is_empty() && !drop.cascade {
                 return Err(still_needed(&because_of, &cascaded));
             }
             self.notice_cascade(&cascaded);
-            let ids = in_order(catalog, cascaded.iter().map(|c| c.id).collect());
+            let ids = in_order(catalog, cascaded.iter().filter(|c| c.key.is_none()).map(|c| c.id).collect());
             for id in ids {
                 self.drop_relation(catalog, id)?;
             }
@@ -255,6 +266,20 @@ fn in_order(catalog: &Catalog, mut ids: Vec<TableId>) -> Vec<TableId> {
         ordered.extend(next);
     }
     ordered
+}
+
+/// The foreign keys of other tables that refer to these.
+fn referring_to(catalog: &Catalog, scope: &Scope<'_>, dropped: &[TableId]) -> Vec<Cascaded> {
+    let of = |id: &TableId| {
+        let others = referring(catalog, *id).into_iter().filter(|referring| !dropped.contains(&referring.child.id));
+        let because_of = described(scope, *id);
+        let cascaded = |key: Referring| {
+            let what = key.described();
+            Cascaded { id: key.child.id, key: Some(key), what, because_of: because_of.clone() }
+        };
+        others.map(cascaded).collect::<Vec<_>>()
+    };
+    dropped.iter().filter(|id| catalog.table_by_id(**id).is_some()).flat_map(of).collect()
 }
 
 fn still_needed(what: &str, cascaded: &[Cascaded]) -> SqlError {

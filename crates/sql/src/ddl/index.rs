@@ -12,6 +12,7 @@ use sqlparser::ast::Expr;
 use types::{Datum, RowLayout, SqlError, SqlState, SqlType, TableId};
 
 use crate::answer::Answer;
+use crate::ddl::foreign_key::relying_on;
 use crate::ddl::immutable::is_immutable;
 use crate::ddl::names::{choose_name, column_name, exists};
 use crate::names::Name;
@@ -169,7 +170,12 @@ impl Session {
     }
 
     /// DROP INDEX of one that no constraint requires.
-    pub(crate) fn drop_index(&mut self, id: TableId) -> Result<(), SqlError> {
+    pub(crate) fn drop_index(&mut self, id: TableId, cascade: bool) -> Result<(), SqlError> {
+        let catalog = self.catalog();
+        if let Some((table, index)) = catalog.table_of_index(id).and_then(|table| Some((table, table.index(id)?))) {
+            let relying = relying_on(&catalog, table.id, Some(id));
+            self.drop_relying(&relying, &format!("index {}", index.name), &index.name, cascade)?;
+        }
         self.alter_index(id, |table| {
             table.indexes.retain(|index| index.id != id);
             Ok(())

@@ -43,7 +43,8 @@ impl Session {
             self.add_key(&mut table, key)?;
         }
         self.add_constraints(&mut table, &create.constraints)?;
-        self.edit(Edit::CreateTable(table))?;
+        self.edit(Edit::CreateTable(table.clone()))?;
+        self.announce_references(&table)?;
         Ok(Answer::Done("CREATE TABLE".into()))
     }
 

@@ -6,11 +6,13 @@ use catalog::{PrimaryKey, Table};
 use types::{Oid, SqlError, TableId};
 
 use crate::answer::Answer;
+use crate::ddl::foreign_key::referring;
 use crate::names::Name;
+use crate::notice::Notice;
 use crate::session::Session;
 
 impl Session {
-    pub(crate) fn truncate(&mut self, tables: &[Name]) -> Result<Answer, SqlError> {
+    pub(crate) fn truncate(&mut self, tables: &[Name], cascade: bool) -> Result<Answer, SqlError> {
         let mut found: Vec<Arc<Table>> = Vec::new();
         for name in tables {
             let (_, table) = self.table_to_alter(name)?;
@@ -18,7 +20,24 @@ impl Session {
                 found.push(table);
             }
         }
+        let mut at = 0;
+        while let Some(table) = found.get(at).cloned() {
+            at += 1;
+            for other in referring(&self.catalog(), table.id) {
+                if found.iter().any(|t| t.id == other.child.id) {
+                    continue;
+                }
+                if !cascade {
+                    return Err(still_referenced(&other.child.name, &table.name));
+                }
+                self.notice(Notice::plain(format!("truncate cascades to table \"{}\"", other.child.name)));
+                while !self.hold_table(other.child.id)? {}
+                found.push(other.child);
+            }
+        }
         for table in found {
+            // Foreign keys may have been directed to a table's new storage by now.
+            let Some(table) = self.open_transaction()?.catalog().table_by_id(table.id).cloned() else { continue };
             let empty = self.renewed(&table)?;
             self.replace_table(&table, empty)?;
         }
@@ -36,6 +55,13 @@ impl Session {
         for index in &mut new.indexes {
             index.id = TableId(self.new_oid()?);
         }
+        new.foreign_keys.iter_mut().filter(|key| key.target == table.id).for_each(|key| key.target = id);
         Ok(new)
     }
+}
+
+fn still_referenced(child: &str, table: &str) -> SqlError {
+    SqlError::unsupported("cannot truncate a table referenced in a foreign key constraint")
+        .detail(format!("Table \"{child}\" references \"{table}\"."))
+        .hint(format!("Truncate table \"{child}\" at the same time, or use TRUNCATE ... CASCADE."))
 }

@@ -7,11 +7,13 @@
 //!                                until the transaction ends
 //! ```
 
+use std::collections::HashSet;
+
 use analytic::Kept;
 use arrow::array::RecordBatch;
-use engine::{Bulk, Transaction};
+use engine::{Bulk, Owed, Transaction};
 use point::write::StoredBatch;
-use types::{Datum, SqlError};
+use types::{Datum, SqlError, SqlState};
 
 use crate::column::ColumnReader;
 use crate::dml::row_bytes;
@@ -20,6 +22,9 @@ use crate::instance::blocking;
 
 /// Rows from which a load goes straight into segments: about what the delta takes in a tenth of a second.
 pub(crate) const BULK_ROWS: usize = 65_536;
+
+/// Keys that the rows of one load may refer to: what is kept of each until it has been looked at takes about 150 bytes.
+const OWED_MAX: usize = 4_000_000;
 
 /// Bytes from which it does.
 const BULK_BYTES: usize = 32 << 20;
@@ -135,6 +140,9 @@ struct TableBulk {
     rows: Bulk,
     /// In the order of the indexes.
     entries: Vec<Bulk>,
+    owed: Vec<Owed>,
+    /// Keys that rows have referred to.
+    referred: HashSet<Vec<u8>>,
 }
 
 impl TableBulk {
@@ -142,16 +150,21 @@ impl TableBulk {
         let rows = transaction.bulk(target.table.id)?;
         let indexes = target.writer.indexes().iter();
         let entries = indexes.map(|index| transaction.bulk(index.id())).collect::<Result<_, _>>()?;
-        Ok(TableBulk { target: target.clone(), rows, entries })
+        Ok(TableBulk { target: target.clone(), rows, entries, owed: Vec::new(), referred: HashSet::new() })
     }
 
     fn append(&mut self, batch: &RecordBatch) -> Result<(), SqlError> {
-        let TableBulk { target, rows, entries } = self;
+        let TableBulk { target, rows, entries, owed, referred } = self;
         let writer = &target.writer;
         let first_rowid = rows.append(batch).map_err(|e| writer.explain(e))?;
         let stored = StoredBatch::of_sql_columns(writer.layout(), batch, first_rowid);
         for (index, bulk) in writer.indexes().iter().zip(entries) {
             bulk.append(&index.entries(&stored)?).map_err(|e| writer.explain(e))?;
+        }
+        owed.extend(writer.owed_by(&stored, referred));
+        if owed.len() > OWED_MAX {
+            let message = format!("a load that refers to more than {OWED_MAX} keys is too large for one transaction");
+            return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).hint("Load fewer rows at a time."));
         }
         Ok(())
     }
@@ -162,6 +175,7 @@ impl TableBulk {
         for bulk in self.entries {
             bulk.finish(transaction).map_err(|e| writer.explain(e))?;
         }
+        self.owed.into_iter().for_each(|owed| transaction.owe(owed));
         Ok(())
     }
 }

@@ -17,12 +17,13 @@ use analytic::{AnalyticPlan, DmlSource, Kept};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
 use engine::{Change, Isolation, Modified, Transaction};
+use point::write::Fate;
 use sqlparser::ast::{
     Assignment, AssignmentTarget, Delete, Expr, FromTable, Ident, SelectItem, TableFactor, TableWithJoins, Update,
     UpdateTableFromKind,
 };
 use types::text::Session as Dates;
-use types::{Datum, SqlError, SqlState, SqlType};
+use types::{Datum, Row, SqlError, SqlState, SqlType};
 
 use crate::answer::{Answer, Rows, tag};
 use crate::column::ColumnReader;
@@ -303,8 +304,8 @@ struct Work<'a> {
     only: Option<&'a HashSet<Vec<u8>>>,
     /// A row is not as the query saw it.
     changed: bool,
-    /// Rows that get another key: SQL columns.
-    inserts: Vec<Vec<Datum>>,
+    /// Rows that get another key: as they were, and their new SQL columns.
+    inserts: Vec<(Row, Vec<Datum>)>,
     returned: Vec<Vec<Datum>>,
     rows: u64,
 }
@@ -351,16 +352,16 @@ impl Work<'_> {
         let mut is_changed = false;
         let mut moved = None;
         let mut returned = None;
-        let outcome = target.writer.modify(transaction, key, &mut |row| {
+        let outcome = target.writer.modify_or_move(transaction, key, &mut |row| {
             if looks && seen.as_ref() != Some(&row.to_row()) {
                 is_changed = true;
-                return Ok(Change::Keep);
+                return Ok(Fate::Here(Change::Keep));
             }
             let mut values = row.to_datums();
             let hidden = target.table.hidden();
             if plan.assignments.is_none() {
                 returned = plan.returning.as_ref().map(|r| r.row(&values[hidden..]));
-                return Ok(Change::Delete);
+                return Ok(Fate::Here(Change::Delete));
             }
             for (at, value) in &new {
                 values[hidden + at].clone_from(value);
@@ -370,16 +371,16 @@ impl Work<'_> {
             returned = plan.returning.as_ref().map(|r| r.row(&values[hidden..]));
             let image = target.layout.encode(&values);
             if *target.table.key_of(&target.layout.read(&image)) == *key {
-                return Ok(Change::Put(image));
+                return Ok(Fate::Here(Change::Put(image)));
             }
-            moved = Some(values.split_off(hidden));
-            Ok(Change::Delete)
+            moved = Some((row.to_row(), values.split_off(hidden)));
+            Ok(Fate::Moves)
         })?;
         if is_changed {
             self.changed = true;
         } else if outcome == Modified::Changed {
             self.rows += 1;
-            for values in moved.iter().chain(&returned) {
+            for values in moved.iter().map(|(_, values)| values).chain(&returned) {
                 self.kept.add(row_bytes(values))?;
             }
             self.inserts.extend(moved);
@@ -390,8 +391,8 @@ impl Work<'_> {
 
     /// Adds the rows that got another key, after all the old ones are gone.
     fn insert(&mut self, transaction: &mut Transaction) -> Result<(), SqlError> {
-        for values in &self.inserts {
-            self.plan.target.insert(transaction, values)?;
+        for (old, values) in &self.inserts {
+            self.plan.target.insert_moved(transaction, old, values)?;
         }
         Ok(())
     }

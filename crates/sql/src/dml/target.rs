@@ -5,12 +5,12 @@ use std::sync::Arc;
 use analytic::RowFunctions;
 use arrow::array::{ArrayRef, RecordBatch};
 use catalog::{Catalog, Table};
-use engine::{EngineError, Isolation, Transaction};
+use engine::{Change, EngineError, Isolation, Modified, Transaction};
 use expr::row::{Binder, Bound};
 use point::TableWriter;
-use point::write::{Compile, Expression, Inserted, RowFunction};
+use point::write::{Compile, Expression, Fate, Inserted, Links, RowFunction};
 use sqlparser::ast::Expr;
-use types::{Datum, RowLayout, RowRef, SqlError, SqlType, TableId};
+use types::{Datum, Row, RowLayout, RowRef, SqlError, SqlType, TableId};
 
 use crate::deparse::{self, Deparsed, Style};
 use crate::names::Name;
@@ -39,6 +39,40 @@ impl Target {
             Inserted::Conflict(conflict) => Err(self.writer.conflict(&conflict, values)),
         }
     }
+
+    /// Adds a row that has got another key; `old` is what it was.
+    pub(crate) fn insert_moved(&self, transaction: &mut Transaction, old: &Row, values: &[Datum]) -> Result<(), SqlError> {
+        match self.writer.insert_moved(transaction, old, values)? {
+            Inserted::Done(_) => Ok(()),
+            Inserted::Conflict(conflict) => Err(self.writer.conflict(&conflict, values)),
+        }
+    }
+
+    /// Gives the row with this key new values, which are `None` where it stays as it is: SQL columns, of their types. It may get
+    /// another key.
+    pub(crate) fn rewrite(
+        &self,
+        transaction: &mut Transaction,
+        key: &[u8],
+        new: &mut dyn FnMut(RowRef<'_>) -> Result<Option<Vec<Datum>>, SqlError>,
+    ) -> Result<Modified, SqlError> {
+        let mut moved = None;
+        let outcome = self.writer.modify_or_move(transaction, key, &mut |row| {
+            let Some(values) = new(row)? else { return Ok(Fate::Here(Change::Keep)) };
+            self.writer.check_not_null(&values)?;
+            let hidden = row.to_datums().into_iter().take(self.table.hidden());
+            let image = self.layout.encode(&hidden.chain(values.iter().cloned()).collect::<Vec<_>>());
+            if *self.table.key_of(&self.layout.read(&image)) == *key {
+                return Ok(Fate::Here(Change::Put(image)));
+            }
+            moved = Some((row.to_row(), values));
+            Ok(Fate::Moves)
+        })?;
+        if let (Modified::Changed, Some((old, values))) = (outcome, moved) {
+            self.insert_moved(transaction, &old, &values)?;
+        }
+        Ok(outcome)
+    }
 }
 
 impl Session {
@@ -47,7 +81,7 @@ impl Session {
         let catalog = self.catalog();
         let schema = catalog.schema_by_id(table.schema).map_or("", |s| s.name.as_str());
         let mut compiler = Compiler { session: self, table, catalog: &catalog };
-        let writer = TableWriter::new(table, schema, &mut compiler)?;
+        let writer = TableWriter::new(table, schema, Links::of(table, &catalog), &mut compiler)?;
         Ok(Target { table: Arc::clone(table), layout: Arc::clone(writer.layout()), writer: Arc::new(writer) })
     }
 

@@ -26,7 +26,15 @@ pub(crate) enum Command {
     CreateSchema(CreateSchema),
     CreateDatabase(CreateDatabase),
     Drop(Drop),
-    Truncate(Vec<Name>),
+    Truncate {
+        tables: Vec<Name>,
+        cascade: bool,
+    },
+    SetConstraints {
+        /// None: ALL.
+        names: Option<Vec<Name>>,
+        deferred: bool,
+    },
     AddPrimaryKey {
         table: Name,
         if_exists: bool,
@@ -123,7 +131,7 @@ pub(crate) struct CreateTable {
 #[derive(Clone, Debug)]
 pub(crate) enum AlterRelation {
     AddConstraint { table: Name, if_exists: bool, constraint: Constraint },
-    DropConstraint { table: Name, if_exists: bool, name: String, missing_ok: bool },
+    DropConstraint { table: Name, if_exists: bool, name: String, missing_ok: bool, cascade: bool },
     RenameConstraint { table: Name, if_exists: bool, name: String, to: String },
     ValidateConstraint { table: Name, if_exists: bool, name: String },
     RenameIndex { index: Name, if_exists: bool, to: String },

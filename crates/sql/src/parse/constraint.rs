@@ -4,11 +4,12 @@
 //! a int CONSTRAINT n UNIQUE CHECK (a > 0),  CONSTRAINT m UNIQUE NULLS NOT DISTINCT (a, b),  PRIMARY KEY (a)
 //! ```
 
-use catalog::Deferral;
+use catalog::{Action, Deferral};
 use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Token;
 use types::{SqlError, SqlState};
 
+use crate::names::Name;
 use crate::parse::command::KeyConstraint;
 use crate::parse::cursor::Cursor;
 use crate::parse::ddl::{storage_parameters, tablespace};
@@ -19,6 +20,23 @@ pub(crate) enum Constraint {
     PrimaryKey(KeyConstraint),
     Unique { key: KeyConstraint, nulls_not_distinct: bool },
     Check { name: Option<String>, condition: Box<Expr>, validated: bool },
+    ForeignKey(Box<Reference>),
+}
+
+/// FOREIGN KEY as written.
+#[derive(Clone, Debug)]
+pub(crate) struct Reference {
+    pub(crate) name: Option<String>,
+    pub(crate) columns: Vec<String>,
+    pub(crate) target: Name,
+    /// Empty: the target's primary key.
+    pub(crate) target_columns: Vec<String>,
+    pub(crate) match_full: bool,
+    pub(crate) on_delete: Action,
+    pub(crate) delete_sets: Vec<String>,
+    pub(crate) on_update: Action,
+    pub(crate) deferral: Deferral,
+    pub(crate) validated: bool,
 }
 
 /// The words a table's constraint begins with.
@@ -49,8 +67,11 @@ pub(crate) fn of_table(cursor: &mut Cursor<'_>) -> Result<Constraint, SqlError> 
             _ => Err(SqlError::unsupported("CHECK constraints cannot be marked DEFERRABLE")),
         };
     }
+    if cursor.take(&["foreign", "key"]) {
+        let columns = cursor.parenthesized(Cursor::ident)?;
+        return references(cursor, name, columns);
+    }
     match cursor.peek() {
-        Some("foreign") => Err(foreign_key()),
         Some("exclude") => Err(SqlError::unsupported("EXCLUDE constraints are not supported")),
         _ => Err(cursor.unexpected()),
     }
@@ -71,13 +92,76 @@ pub(crate) fn of_column(cursor: &mut Cursor<'_>, name: Option<String>, column: &
                 _ => check,
             }
         }
-        Some("references") => return Err(foreign_key()),
+        Some("references") => references(cursor, name, vec![column.to_owned()])?,
         _ => return Ok(None),
     }))
 }
 
-fn foreign_key() -> SqlError {
-    SqlError::unsupported("FOREIGN KEY constraints are not supported yet")
+/// `REFERENCES table [(a, b)] [MATCH ..] [ON DELETE ..] [ON UPDATE ..]`, deferral, `NOT VALID`
+fn references(cursor: &mut Cursor<'_>, name: Option<String>, columns: Vec<String>) -> Result<Constraint, SqlError> {
+    cursor.expect(&["references"])?;
+    let target = cursor.name()?;
+    let target_columns = if *cursor.peek_token() == Token::LParen { cursor.parenthesized(Cursor::ident)? } else { Vec::new() };
+    let mut match_full = false;
+    if cursor.take(&["match"]) {
+        match cursor.take_any(&["full", "simple", "partial"]) {
+            Some("partial") => return Err(SqlError::unsupported("MATCH PARTIAL not yet implemented")),
+            Some(word) => match_full = word == "full",
+            None => return Err(cursor.unexpected()),
+        }
+    }
+    let (mut on_delete, mut on_update, mut delete_sets) = (None, None, Vec::new());
+    while cursor.take(&["on"]) {
+        let event = cursor.take_any(&["delete", "update"]).ok_or_else(|| cursor.unexpected())?;
+        let (action, sets) = action(cursor)?;
+        if event == "update" && !sets.is_empty() {
+            let message = "a column list with SET NULL is only supported for ON DELETE actions";
+            return Err(SqlError::unsupported(message));
+        }
+        let slot = if event == "delete" { &mut on_delete } else { &mut on_update };
+        if slot.replace(action).is_some() {
+            return Err(cursor.unexpected());
+        }
+        if event == "delete" {
+            delete_sets = sets;
+        }
+    }
+    let mut deferral = deferral(cursor)?;
+    let validated = !cursor.take(&["not", "valid"]);
+    if deferral == Deferral::NotDeferrable {
+        deferral = self::deferral(cursor)?;
+    }
+    Ok(Constraint::ForeignKey(Box::new(Reference {
+        name,
+        columns,
+        target,
+        target_columns,
+        match_full,
+        on_delete: on_delete.unwrap_or_default(),
+        delete_sets,
+        on_update: on_update.unwrap_or_default(),
+        deferral,
+        validated,
+    })))
+}
+
+fn action(cursor: &mut Cursor<'_>) -> Result<(Action, Vec<String>), SqlError> {
+    let action = if cursor.take(&["no", "action"]) {
+        Action::Nothing
+    } else if cursor.take(&["restrict"]) {
+        Action::Restrict
+    } else if cursor.take(&["cascade"]) {
+        Action::Cascade
+    } else if cursor.take(&["set", "null"]) {
+        Action::SetNull
+    } else if cursor.take(&["set", "default"]) {
+        Action::SetDefault
+    } else {
+        return Err(cursor.unexpected());
+    };
+    let takes_columns = matches!(action, Action::SetNull | Action::SetDefault);
+    let sets = if takes_columns && *cursor.peek_token() == Token::LParen { cursor.parenthesized(Cursor::ident)? } else { vec![] };
+    Ok((action, sets))
 }
 
 fn refuse_using_index(cursor: &Cursor<'_>, what: &str) -> Result<(), SqlError> {

@@ -401,12 +401,12 @@ pub(crate) fn truncate(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
         c.take_token(&Token::Mul);
         Ok(name)
     })?;
-    // There are no sequences to restart and no foreign keys to follow.
+    // There are no sequences to restart.
     if cursor.take_any(&["restart", "continue"]).is_some() {
         cursor.expect(&["identity"])?;
     }
-    cursor.take_any(&["cascade", "restrict"]);
-    Ok(Command::Truncate(tables))
+    let cascade = cursor.take_any(&["cascade", "restrict"]) == Some("cascade");
+    Ok(Command::Truncate { tables, cascade })
 }
 
 pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
@@ -440,8 +440,8 @@ pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     if cursor.take(&["drop", "constraint"]) {
         let missing_ok = cursor.take(&["if", "exists"]);
         let name = cursor.ident()?;
-        cursor.take_any(&["cascade", "restrict"]);
-        let command = AlterRelation::DropConstraint { table, if_exists, name, missing_ok };
+        let cascade = cursor.take_any(&["cascade", "restrict"]) == Some("cascade");
+        let command = AlterRelation::DropConstraint { table, if_exists, name, missing_ok, cascade };
         return alone(cursor).map(|()| Command::AlterRelation(command));
     }
     if cursor.take(&["rename", "constraint"]) {

@@ -138,12 +138,13 @@ fn set(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
         }
         return Ok(Command::SetTransaction(modes(cursor)?));
     }
-    if cursor.take(&["constraints", "all"]) {
-        cursor.take_any(&["immediate", "deferred"]);
-        return Ok(Command::Nothing("SET CONSTRAINTS"));
-    }
-    if cursor.peek() == Some("constraints") {
-        return Err(SqlError::unsupported("SET CONSTRAINTS on single constraints is not supported"));
+    if cursor.peek() == Some("constraints") && cursor.peek_at(1).is_some_and(|word| word != "to") {
+        cursor.take(&["constraints"]);
+        let names = if cursor.take(&["all"]) { None } else { Some(cursor.names()?) };
+        return match cursor.take_any(&["immediate", "deferred"]) {
+            Some(word) => Ok(Command::SetConstraints { names, deferred: word == "deferred" }),
+            None => Err(cursor.unexpected()),
+        };
     }
     let local = cursor.take_any(&["session", "local"]) == Some("local");
     let assign = |name: &str, values| Ok(Command::Set(Set { local, name: name.to_owned(), values }));
