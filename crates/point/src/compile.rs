@@ -12,7 +12,7 @@ use sqlparser::ast::{
 use types::{Datum, RowLayout, SqlType};
 
 use crate::key::KeyExpr;
-use crate::{Access, Column, Program, Verb};
+use crate::{Access, Column, Program, Verb, unique};
 
 /// What names mean where a statement is compiled.
 pub struct Scope<'a> {
@@ -25,8 +25,8 @@ pub struct Scope<'a> {
 }
 
 /// A table under the name its columns are qualified with.
-struct Named {
-    table: Arc<Table>,
+pub(crate) struct Named {
+    pub(crate) table: Arc<Table>,
     name: String,
 }
 
@@ -283,10 +283,18 @@ pub(crate) fn assignable(expr: &Expr, to: SqlType, binder: &mut Binder<'_>) -> O
     fits.then_some(value)
 }
 
-/// Splits a condition into values for all key columns and the rest.
 fn access(named: &Named, condition: &Expr, binder: &mut Binder<'_>) -> Option<Access> {
     let mut parts = Vec::new();
     conjuncts(condition, &mut parts);
+    let before = binder.params.clone();
+    by_primary_key(named, &parts, binder).or_else(|| {
+        binder.params = before;
+        unique::access(named, &parts, binder)
+    })
+}
+
+/// Splits a condition into values for all key columns and the rest.
+fn by_primary_key(named: &Named, parts: &[&Expr], binder: &mut Binder<'_>) -> Option<Access> {
     let key_columns = named.table.key_columns();
     let mut key: Vec<Option<KeyExpr>> = key_columns.iter().map(|_| None).collect();
     let mut rest: Option<RowExpr> = None;
@@ -305,7 +313,7 @@ fn access(named: &Named, condition: &Expr, binder: &mut Binder<'_>) -> Option<Ac
     }
     let key = key.into_iter().collect::<Option<Vec<_>>>()?;
     let layout = RowLayout::new(&named.table.stored_types());
-    Some(Access { table: Arc::clone(&named.table), layout, key, condition: rest })
+    Some(Access { table: Arc::clone(&named.table), layout, key, unique: None, condition: rest })
 }
 
 fn conjuncts<'a>(expr: &'a Expr, out: &mut Vec<&'a Expr>) {
@@ -320,7 +328,12 @@ fn conjuncts<'a>(expr: &'a Expr, out: &mut Vec<&'a Expr>) {
 }
 
 /// `column = value` or `value = column`, for a column of the key and a value that reads no column.
-fn key_equality(named: &Named, expr: &Expr, key_columns: &[usize], binder: &mut Binder<'_>) -> Option<(usize, KeyExpr)> {
+pub(crate) fn key_equality(
+    named: &Named,
+    expr: &Expr,
+    key_columns: &[usize],
+    binder: &mut Binder<'_>,
+) -> Option<(usize, KeyExpr)> {
     let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = expr else { return None };
     let column_of = |expr: &Expr| {
         let parts: Vec<&str> = match expr {

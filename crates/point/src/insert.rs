@@ -46,7 +46,7 @@ pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlTy
     }
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     let layout = RowLayout::new(&table.stored_types());
-    let access = Some(Access { table, layout, key: vec![], condition: None });
+    let access = Some(Access { table, layout, key: vec![], unique: None, condition: None });
     Some(Program {
         params,
         columns: vec![],

@@ -1,4 +1,4 @@
-//! Statements by primary key, compiled once and run without a query plan.
+//! Statements by primary key or by a unique index, compiled once and run without a query plan.
 //!
 //! ```text
 //! SELECT a, b + 1 FROM t WHERE id = $1        key from the parameters -> one lookup -> outputs of one row
@@ -24,6 +24,7 @@ mod compile;
 mod insert;
 mod key;
 mod run;
+mod unique;
 pub mod write;
 
 pub use compile::{Scope, compile_delete, compile_query, compile_update};
@@ -38,6 +39,7 @@ use expr::row::RowExpr;
 use types::{RowLayout, SqlType};
 
 use crate::key::KeyExpr;
+use crate::unique::UniqueKey;
 
 /// A compiled statement.
 #[derive(Debug)]
@@ -87,8 +89,10 @@ pub struct Column {
 struct Access {
     table: Arc<Table>,
     layout: RowLayout,
-    /// One for each column of the key, in key order; none for an INSERT.
+    /// One for each column of the key, in key order; none for an INSERT, and none if it is by a unique index.
     key: Vec<KeyExpr>,
+    /// The unique index that it is by.
+    unique: Option<UniqueKey>,
     /// What else the row must satisfy.
     condition: Option<RowExpr>,
 }
@@ -97,6 +101,13 @@ impl Program {
     /// The table the program reads or writes.
     pub fn table(&self) -> Option<&Arc<Table>> {
         self.access.as_ref().map(|access| &access.table)
+    }
+
+    /// The key or unique index that it finds its row by.
+    pub fn found_by(&self) -> Option<&str> {
+        let access = self.access.as_ref()?;
+        let key = access.table.primary_key.as_ref().map(|key| key.name.as_str());
+        access.unique.as_ref().map(|unique| unique.name.as_str()).or(key)
     }
 
     /// How many rows an INSERT adds.

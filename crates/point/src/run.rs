@@ -30,7 +30,7 @@ impl Program {
             return Ok(Outcome::Row(Some(self.outputs.iter().map(|e| e.evaluate(None, params)).collect::<Result<_, _>>()?)));
         };
         if self.verb == Verb::Select {
-            return match access.key(params)? {
+            return match access.find(transaction, params)? {
                 None => Ok(Outcome::Row(None)),
                 Some(key) => self.select(access, transaction, &key, params),
             };
@@ -39,7 +39,7 @@ impl Program {
         if self.verb == Verb::Insert {
             return self.insert(transaction, params, writer);
         }
-        match access.key(params)? {
+        match access.find(transaction, params)? {
             None => Ok(Outcome::Changed(0)),
             Some(key) => self.modify(access, transaction, &key, params, writer),
         }
@@ -48,7 +48,7 @@ impl Program {
     /// Where the row is that the parameters ask for. Errors: as [`Program::run`].
     pub fn locate(&self, transaction: &Transaction, params: &[Datum]) -> Result<Place, SqlError> {
         let Some(access) = &self.access else { return Ok(Place::Nowhere) };
-        match access.key(params)? {
+        match access.find(transaction, params)? {
             Some(key) => Ok(transaction.locate(access.table.id, &key)?),
             None => Ok(Place::Nowhere),
         }
@@ -97,6 +97,14 @@ impl Program {
 }
 
 impl Access {
+    /// The key of the row the parameters ask for; `None` if there is none, or cannot be one.
+    fn find(&self, transaction: &Transaction, params: &[Datum]) -> Result<Option<Key>, SqlError> {
+        match &self.unique {
+            None => self.key(params),
+            Some(unique) => unique.find(&self.table, transaction, params),
+        }
+    }
+
     /// The key the parameters ask for; `None` if no row can have it.
     fn key(&self, params: &[Datum]) -> Result<Option<Key>, SqlError> {
         let mut out = Vec::with_capacity(16);

@@ -91,7 +91,7 @@ impl Session {
         match plan.program.table() {
             None => lines.push("Result".to_owned()),
             Some(table) => {
-                let key = table.primary_key.as_ref().map_or("", |key| key.name.as_str());
+                let key = plan.program.found_by().unwrap_or_default();
                 let line = match plan.program.verb {
                     Verb::Select => format!("Lookup on {} using {key}", table.name),
                     Verb::Update => format!("Update on {} using {key}", table.name),

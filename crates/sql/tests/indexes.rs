@@ -243,3 +243,57 @@ async fn a_damaged_index_is_found_and_repaired() {
     c.error("INSERT INTO t VALUES (200, 9)").await;
     is_whole(&instance);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_row_found_by_a_unique_index_looks_at_it_again() {
+    for (first, second, tag) in [
+        ("UPDATE t SET a = 2 WHERE a = 1", "UPDATE t SET b = b + 1 WHERE a = 1", "UPDATE 0"),
+        ("UPDATE t SET b = 5 WHERE a = 1", "UPDATE t SET b = b + 1 WHERE a = 1", "UPDATE 1"),
+        ("UPDATE t SET b = 5 WHERE a = 1", "DELETE FROM t WHERE a = 1 AND b = 0", "DELETE 0"),
+        ("DELETE FROM t WHERE a = 1", "UPDATE t SET b = 7 WHERE a = 1", "UPDATE 0"),
+    ] {
+        let (instance, _dir) = instance();
+        let (mut one, mut two) = (Client::new(&instance), Client::new(&instance));
+        one.ok("CREATE TABLE t (k int PRIMARY KEY, a int UNIQUE, b int); INSERT INTO t VALUES (1, 1, 0), (3, 3, 0)").await;
+        one.ok(&format!("BEGIN; {first}")).await;
+        let waiting = tokio::spawn(async move { two.ok(second).await.tag });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!waiting.is_finished(), "{second} waits");
+        one.ok("COMMIT").await;
+        assert_eq!(waiting.await.unwrap(), tag, "{second} after {first}");
+        is_whole(&instance);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rot_in_an_index_is_repaired_from_the_table() {
+    let (instance, dir) = instance();
+    let mut c = Client::new(&instance);
+    c.ok("CREATE TABLE t (k int PRIMARY KEY, a int UNIQUE); INSERT INTO t SELECT i, -i FROM generate_series(1, 70000) AS g(i)")
+        .await;
+    let index = table(&instance, "t").indexes[0].id;
+    instance.engine().checkpoint().unwrap();
+    drop(c);
+    instance.close().unwrap();
+    drop(instance);
+    let folder = dir.path().join("data").join(index.0.to_string());
+    let file = folder
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|e| e == "parquet"));
+    let file = file.unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+
+    let instance = open(dir.path());
+    let found = sql::check(&instance).unwrap();
+    assert!(!found.is_empty() && found.iter().all(|finding| finding.table == Some(index)), "{found:?}");
+    assert_eq!(sql::repair(&instance, &found).await.unwrap(), ["t_a_key"]);
+    is_whole(&instance);
+    let mut c = Client::new(&instance);
+    assert_eq!(c.value("SELECT k FROM t WHERE a = -69999").await, "69999");
+    assert_eq!(c.error("INSERT INTO t VALUES (0, -69999)").await.state, SqlState::UNIQUE_VIOLATION);
+}
