@@ -1,6 +1,6 @@
 //! The catalog as one immutable value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ pub struct Catalog {
     tables: BTreeMap<TableId, Arc<Table>>,
     /// The hidden tables of their indexes.
     hidden: BTreeMap<TableId, Arc<Table>>,
+    /// Of foreign keys: the table referenced, and the one that has it.
+    references: BTreeSet<(TableId, TableId)>,
     views: BTreeMap<TableId, Arc<View>>,
     names: BTreeMap<(SchemaId, String), Relation>,
 }
@@ -63,6 +65,7 @@ impl Catalog {
             schemas: BTreeMap::new(),
             tables: BTreeMap::new(),
             hidden: BTreeMap::new(),
+            references: BTreeSet::new(),
             views: BTreeMap::new(),
             names: BTreeMap::new(),
         };
@@ -147,9 +150,10 @@ impl Catalog {
         self.tables.values().find(|table| table.index(index).is_some())
     }
 
-    /// The tables with a foreign key that references this one, itself perhaps among them. O(number of tables).
+    /// The tables with a foreign key that references this one, itself perhaps among them.
     pub fn references_to(&self, table: TableId) -> impl Iterator<Item = &Arc<Table>> {
-        self.tables.values().filter(move |t| t.foreign_keys.iter().any(|key| key.target == table))
+        let from = (table, TableId(0))..=(table, TableId(u32::MAX));
+        self.references.range(from).filter_map(|(_, child)| self.tables.get(child))
     }
 
     /// The tables of a schema.
@@ -279,6 +283,7 @@ impl Catalog {
         let constraints = table.indexes.iter().filter_map(|index| index.constraint.as_ref()).map(|c| c.id);
         let others = table.checks.iter().map(|c| c.id).chain(table.foreign_keys.iter().map(|c| c.id));
         constraints.chain(others).for_each(|id| self.reserve(id.0));
+        self.references.extend(table.foreign_keys.iter().map(|key| (key.target, table.id)));
         self.tables.insert(table.id, Arc::new(table.clone()));
         Ok(())
     }
@@ -292,6 +297,7 @@ impl Catalog {
         for index in &table.indexes {
             self.hidden.remove(&index.id);
         }
+        self.references.retain(|(_, child)| *child != id);
         Ok(table)
     }
 
@@ -336,6 +342,7 @@ impl Catalog {
             schemas: BTreeMap::new(),
             tables: BTreeMap::new(),
             hidden: BTreeMap::new(),
+            references: BTreeSet::new(),
             views: BTreeMap::new(),
             names: BTreeMap::new(),
         };

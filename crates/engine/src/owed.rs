@@ -34,6 +34,8 @@ pub enum Owed {
         constraint: Oid,
         /// The row's key.
         row: Key,
+        /// It refers to what it did before, under another key: looked at when everything else has been.
+        moved: bool,
     },
     /// A row that the constraint may refer to is gone, or has other values now.
     Referenced {

@@ -366,6 +366,11 @@ impl Transaction {
         Ok(result?)
     }
 
+    /// The flag that stops it.
+    pub fn cancel(&self) -> Arc<Cancel> {
+        Arc::clone(&self.begin.cancel)
+    }
+
     /// The id it writes with, if it has written.
     pub(crate) fn own_id(&self) -> Option<TxnId> {
         self.id

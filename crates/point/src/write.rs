@@ -59,8 +59,8 @@ struct CheckRule {
 /// What [`TableWriter::insert`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inserted {
-    /// The row is there; its key.
-    Done(Key),
+    /// The row is there.
+    Done,
     /// It is not, because of a row that is.
     Conflict(Conflict),
 }
@@ -113,15 +113,25 @@ impl TableWriter {
     /// Adds a row given by its SQL columns, which are of their types. A conflict leaves nothing of it.
     /// Errors: 23502, 23514, and the engine's.
     pub fn insert(&self, transaction: &mut Transaction, values: &[Datum]) -> Result<Inserted, SqlError> {
+        self.add(transaction, values, None)
+    }
+
+    /// Adds a row that has [`Fate::Moves`]: `old` is what it was.
+    pub fn insert_moved(&self, transaction: &mut Transaction, old: &Row, values: &[Datum]) -> Result<Inserted, SqlError> {
+        self.add(transaction, values, Some(old))
+    }
+
+    fn add(&self, transaction: &mut Transaction, values: &[Datum], old: Option<&Row>) -> Result<Inserted, SqlError> {
         self.check_not_null(values)?;
         let row = self.row_of(transaction, values)?;
         let read = self.layout.read(&row);
         self.check(read)?;
         let start = (!self.indexes.is_empty()).then(|| transaction.savepoint());
-        let key = self.table.key_of(&read);
         match transaction.insert(self.table.id, &row)? {
             engine::Inserted::Done => {}
-            engine::Inserted::Duplicate => return Ok(Inserted::Conflict(Conflict { index: None, key })),
+            engine::Inserted::Duplicate => {
+                return Ok(Inserted::Conflict(Conflict { index: None, key: self.table.key_of(&read) }));
+            }
         }
         for index in &self.indexes {
             let Some(entry) = index.entry(read)? else { continue };
@@ -133,22 +143,13 @@ impl TableWriter {
             }
         }
         if !self.links.is_empty() {
-            self.owe(transaction, self.links.references(&key, None, read));
+            let old = old.map(|old| self.layout.read(old));
+            if let Some(old) = old {
+                self.owe(transaction, self.links.referenced(old, Some(read)));
+            }
+            self.owe(transaction, self.links.references(&self.table.key_of(&read), old, read, true));
         }
-        Ok(Inserted::Done(key))
-    }
-
-    /// Adds a row that has [`Fate::Moves`]: `old` is what it was.
-    pub fn insert_moved(&self, transaction: &mut Transaction, old: &Row, values: &[Datum]) -> Result<Inserted, SqlError> {
-        let inserted = self.insert(transaction, values)?;
-        if let Inserted::Done(_) = inserted
-            && !self.links.is_empty()
-        {
-            // A row with a key has no other stored columns than these.
-            let new = self.layout.encode_refs(values.iter().map(Datum::as_ref));
-            self.owe(transaction, self.links.referenced(self.layout.read(old), Some(self.layout.read(&new))));
-        }
-        Ok(inserted)
+        Ok(Inserted::Done)
     }
 
     /// The stored row with these SQL columns, with a new row id if it needs one.
@@ -198,10 +199,9 @@ impl TableWriter {
                 }
             };
             if !self.links.is_empty() {
-                owed = new.map(|new| self.links.references(&Key::from(key), Some(old), new)).unwrap_or_default();
-                if !moves {
-                    owed.extend(self.links.referenced(old, new));
-                }
+                // Actions come first: a row that refers to itself gets its own new key.
+                owed = if moves { Vec::new() } else { self.links.referenced(old, new) };
+                owed.extend(new.into_iter().flat_map(|new| self.links.references(&Key::from(key), Some(old), new, false)));
             }
             for index in &self.indexes {
                 entries.push(match new {

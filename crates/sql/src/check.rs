@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use catalog::Table;
-use engine::{Begin, Finding, ReadView};
+use engine::{Begin, Cancel, Finding, ReadView};
 use point::write::{IndexRule, StoredBatch};
 use types::{Row, SqlError, TableId};
 
@@ -79,8 +79,9 @@ fn check_index(view: &ReadView, target: &Target, index: &IndexRule, findings: &m
     blocking(|| {
         let (rows, entries) = (view.table(target.table.id)?, view.table(index.id())?);
         let columns: Vec<usize> = (0..target.layout.types().len()).collect();
+        let cancel = Cancel::new();
         let (mut expected, mut wrong) = (0usize, Vec::new());
-        for batch in rows.rows(&columns) {
+        for batch in rows.rows(&columns, &cancel) {
             let batch = StoredBatch::of_stored_columns(&target.table, &target.layout, &batch?)?;
             let wanted = index.entries(&batch)?;
             expected += wanted.num_rows();
@@ -97,7 +98,7 @@ fn check_index(view: &ReadView, target: &Target, index: &IndexRule, findings: &m
             }
         }
         let mut found = 0usize;
-        for batch in entries.rows(&[0]) {
+        for batch in entries.rows(&[0], &cancel) {
             found += batch?.num_rows();
         }
         let missing = wrong.len();

@@ -18,12 +18,12 @@ mod act;
 mod find;
 mod link;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use catalog::{Action, ForeignKey, Table};
-use engine::Owed;
-use types::{Oid, SqlError};
+use catalog::{Action, Catalog, ForeignKey, Table};
+use engine::{EngineError, Owed};
+use types::{Oid, SqlError, SqlState};
 
 use crate::instance::blocking;
 use crate::session::Session;
@@ -68,6 +68,23 @@ impl Deferrals {
     }
 }
 
+/// The foreign keys of one catalog that have been asked for.
+#[derive(Default)]
+struct Links {
+    catalog: Option<Arc<Catalog>>,
+    known: BTreeMap<Oid, Option<Arc<Link>>>,
+}
+
+impl Links {
+    /// `None`: the catalog does not have it.
+    fn get(&mut self, catalog: &Arc<Catalog>, constraint: Oid) -> Option<Arc<Link>> {
+        if !self.catalog.as_ref().is_some_and(|known| Arc::ptr_eq(known, catalog)) {
+            *self = Links { catalog: Some(Arc::clone(catalog)), known: BTreeMap::new() };
+        }
+        self.known.entry(constraint).or_insert_with(|| Link::of(catalog, constraint).map(Arc::new)).clone()
+    }
+}
+
 impl Session {
     /// Settles what the statement owes. Errors: 23503 and whatever the changes meet that it makes.
     pub(crate) fn settle_statement(&mut self) -> Result<(), SqlError> {
@@ -88,6 +105,29 @@ impl Session {
         self.settle(deferred, looking)
     }
 
+    /// Errors with 55006 if something about a table is left for the end of the transaction: its definition stays until then.
+    pub(crate) fn check_nothing_deferred(&mut self, table: &Table, command: &str) -> Result<(), SqlError> {
+        let Some(transaction) = self.transaction.inner() else { return Ok(()) };
+        let deferred: BTreeSet<(Oid, bool)> = (transaction.deferred().iter())
+            .map(|owed| match owed {
+                Owed::Reference { constraint, .. } => (*constraint, true),
+                Owed::Referenced { constraint, .. } => (*constraint, false),
+            })
+            .collect();
+        let catalog = transaction.catalog();
+        let is_pending = |(constraint, of_child): &(Oid, bool)| {
+            Link::of(&catalog, *constraint).is_some_and(|link| {
+                let about = if *of_child { &link.child } else { &link.parent };
+                about.id == table.id && self.transaction.deferrals().is_deferred(&link)
+            })
+        };
+        if !deferred.iter().any(is_pending) {
+            return Ok(());
+        }
+        let message = format!("cannot {command} \"{}\" because it has pending trigger events", table.name);
+        Err(SqlError::new(SqlState::OBJECT_IN_USE, message))
+    }
+
     /// Errors with 23503 if a row of `child`, which is held as its target is, has no target by this key.
     pub(crate) fn check_references(&mut self, child: &Arc<Table>, key: &ForeignKey) -> Result<(), SqlError> {
         let transaction = self.open_transaction()?;
@@ -95,30 +135,36 @@ impl Session {
             return Err(SqlError::bug(format!("constraint \"{}\" has no target", key.name)));
         };
         let view = transaction.newest_view()?;
-        blocking(|| find::check_all(&view, &link))
+        blocking(|| find::check_all(&view, &self.cancel, &link))
     }
 
     fn settle(&mut self, owed: Vec<Owed>, looking: Looking) -> Result<(), SqlError> {
-        // What a change owes comes before what is left of the statement that made it.
-        let mut waiting: Vec<VecDeque<Owed>> = vec![owed.into()];
+        // What a change owes comes before what is left of the statement that made it; rows that only moved come last.
+        let (now, last) = owed.into_iter().partition::<Vec<_>, _>(|owed| !is_moved(owed));
+        let mut waiting: Vec<VecDeque<Owed>> = vec![last.into(), now.into()];
+        let mut links = Links::default();
         while let Some(first) = waiting.last_mut() {
             let Some(owed) = first.pop_front() else {
                 waiting.pop();
                 continue;
             };
-            self.settle_one(owed, looking)?;
-            let more = self.open_transaction()?.take_owed();
-            if !more.is_empty() {
-                waiting.push(more.into());
+            self.settle_one(owed, &mut links, looking)?;
+            let (now, last) = self.open_transaction()?.take_owed().into_iter().partition::<Vec<_>, _>(|owed| !is_moved(owed));
+            waiting[0].extend(last);
+            if !now.is_empty() {
+                waiting.push(now.into());
             }
         }
         Ok(())
     }
 
-    fn settle_one(&mut self, owed: Owed, looking: Looking) -> Result<(), SqlError> {
+    fn settle_one(&mut self, owed: Owed, links: &mut Links, looking: Looking) -> Result<(), SqlError> {
+        if self.cancel.is_set() {
+            return Err(EngineError::Canceled.into());
+        }
         let (Owed::Reference { constraint, .. } | Owed::Referenced { constraint, .. }) = &owed;
         // It may have been dropped since.
-        let Some(link) = Link::of(&self.catalog(), *constraint) else { return Ok(()) };
+        let Some(link) = links.get(&self.catalog(), *constraint) else { return Ok(()) };
         let waits = match &owed {
             Owed::Reference { .. } => true,
             Owed::Referenced { new: None, .. } => link.key.on_delete == Action::Nothing,
@@ -136,4 +182,8 @@ impl Session {
             Owed::Referenced { old, new, .. } => self.settle_referenced(&link, &old, new.as_ref()),
         }
     }
+}
+
+fn is_moved(owed: &Owed) -> bool {
+    matches!(owed, Owed::Reference { moved: true, .. })
 }

@@ -43,10 +43,13 @@ impl Links {
         self.own.is_empty() && self.incoming.is_empty()
     }
 
-    /// For a row that is new or has other values: references to look at.
-    pub(super) fn references(&self, key: &Key, old: Option<RowRef<'_>>, new: RowRef<'_>) -> Vec<Owed> {
-        let own = self.own.iter().filter(|link| link.refers(new) && old.is_none_or(|old| link.differs(old, new)));
-        own.map(|link| Owed::Reference { constraint: link.constraint, row: key.clone() }).collect()
+    /// For a row that is new or has other values: references to look at. `moves`: it has got this key just now.
+    pub(super) fn references(&self, key: &Key, old: Option<RowRef<'_>>, new: RowRef<'_>, moves: bool) -> Vec<Owed> {
+        let own = self.own.iter().filter(|link| link.refers(new));
+        let is_same = |link: &Link| old.is_some_and(|old| !link.differs(old, new));
+        own.filter(|link| moves || !is_same(link))
+            .map(|link| Owed::Reference { constraint: link.constraint, row: key.clone(), moved: is_same(link) })
+            .collect()
     }
 
     /// For a row that is gone, or has other values: constraints that may refer to what it was.
@@ -93,7 +96,7 @@ impl super::TableWriter {
                     key::encode_nullable(read.get(*column), self.layout.types()[*column], &mut values);
                 }
                 if link.deferrable || seen.insert(values) {
-                    owed.push(Owed::Reference { constraint: link.constraint, row: self.table.key_of(&read) });
+                    owed.push(Owed::Reference { constraint: link.constraint, row: self.table.key_of(&read), moved: false });
                 }
             }
         }

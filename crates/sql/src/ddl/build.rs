@@ -27,7 +27,8 @@ fn fill(transaction: &mut Transaction, target: &Target, index: &IndexRule) -> Re
     let columns: Vec<usize> = (0..layout.types().len()).collect();
     let mut waiting: Vec<RecordBatch> = Vec::new();
     let mut bulk = None;
-    for batch in view.rows(&columns) {
+    let cancel = transaction.cancel();
+    for batch in view.rows(&columns, &cancel) {
         let entries = index.entries(&StoredBatch::of_stored_columns(table, layout, &batch?)?)?;
         match &mut bulk {
             Some(bulk) => append(bulk, target, &entries)?,

@@ -147,7 +147,7 @@ impl Session {
         if self.is_missing(name, if_exists)? {
             return Ok(done);
         }
-        let (catalog, table) = self.table_to_alter(name)?;
+        let (catalog, table) = self.table_to_alter(name, "ALTER TABLE")?;
         match alter {
             AlterRelation::AddConstraint { constraint, .. } => self.add_constraint(&table, constraint)?,
             AlterRelation::DropConstraint { name, missing_ok, cascade, .. } => {
@@ -200,9 +200,10 @@ impl Session {
         let target = self.target(&Arc::new(only))?;
         let transaction = self.open_transaction()?;
         let columns: Vec<usize> = (0..target.layout.types().len()).collect();
+        let cancel = transaction.cancel();
         blocking(|| {
             let view = transaction.newest_view()?.table(table.id)?;
-            for batch in view.rows(&columns) {
+            for batch in view.rows(&columns, &cancel) {
                 let rows = StoredBatch::of_stored_columns(table, &target.layout, &batch?)?;
                 for at in 0..rows.len() {
                     target.writer.check(target.layout.read(&rows.row(at))).map_err(|mut error| {

@@ -142,6 +142,9 @@ impl Session {
             return self.edit(Edit::DropView(id.0));
         }
         let now = self.open_transaction()?.catalog();
+        if let Some(table) = now.table_by_id(id) {
+            self.check_nothing_deferred(table, "DROP TABLE")?;
+        }
         self.drop_foreign_keys(&referring(&now, id))?;
         self.edit(Edit::DropTable(id.0))
     }

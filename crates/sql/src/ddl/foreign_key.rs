@@ -229,12 +229,40 @@ fn check_types(
             let message = format!("foreign key constraint \"{name}\" cannot be implemented");
             return Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message).detail(detail));
         }
+        if !same_when_equal(own.data_type, other.data_type) {
+            let of = crate::pg_catalog::type_name;
+            let message =
+                format!("foreign keys from type {} to type {} are not supported", of(own.data_type), of(other.data_type));
+            return Err(SqlError::unsupported(message));
+        }
     }
     Ok(())
 }
 
+/// Whether PostgreSQL compares them by the referenced type's index.
 fn comparable(own: SqlType, other: SqlType) -> bool {
-    let is_whole = |t| matches!(t, SqlType::Int2 | SqlType::Int4 | SqlType::Int8);
-    let is_exact = |t| is_whole(t) || matches!(t, SqlType::Numeric { .. });
-    own.oid() == other.oid() || (is_whole(own) && is_exact(other)) || (own.is_string() && other.is_string())
+    let is_float = |t| matches!(t, SqlType::Float4 | SqlType::Float8);
+    let is_moment = |t| matches!(t, SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz);
+    let is_number = |t| is_exact(t) || is_float(t);
+    own.oid() == other.oid()
+        || (own.is_string() && other.is_string())
+        || (is_whole(own) && is_number(other))
+        || (is_number(own) && is_float(other))
+        || (is_moment(own) && is_moment(other))
+}
+
+/// Whether each value of one has at most one equal value of the other, by which it can be found.
+fn same_when_equal(own: SqlType, other: SqlType) -> bool {
+    let is_char = |t| matches!(t, SqlType::Char(_));
+    own.oid() == other.oid()
+        || (is_whole(own) && is_exact(other))
+        || (own.is_string() && other.is_string() && is_char(own) == is_char(other))
+}
+
+fn is_whole(t: SqlType) -> bool {
+    matches!(t, SqlType::Int2 | SqlType::Int4 | SqlType::Int8)
+}
+
+fn is_exact(t: SqlType) -> bool {
+    is_whole(t) || matches!(t, SqlType::Numeric { .. })
 }

@@ -27,13 +27,14 @@ pub(crate) const INDEX_COLUMNS_MAX: usize = 32;
 const BAD_CONSTANT: [SqlState; 4] = [SqlState(*b"22P02"), SqlState(*b"22007"), SqlState(*b"22008"), SqlState(*b"22003")];
 
 impl Session {
-    /// A table that is about to be altered, held, with the catalog that has it. Errors: 42P01, 42809.
-    pub(crate) fn table_to_alter(&mut self, name: &Name) -> Result<(Arc<Catalog>, Arc<Table>), SqlError> {
+    /// A table that is about to be altered by a command, held, with the catalog that has it. Errors: 42P01, 42809, 55006.
+    pub(crate) fn table_to_alter(&mut self, name: &Name, command: &str) -> Result<(Arc<Catalog>, Arc<Table>), SqlError> {
         self.begin_ddl();
         loop {
             let catalog = self.catalog();
             let table = Arc::clone(self.scope(&catalog).table(name)?);
             if self.hold_table(table.id)? {
+                self.check_nothing_deferred(&table, command)?;
                 return Ok((catalog, table));
             }
         }
@@ -51,7 +52,7 @@ impl Session {
             let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, message);
             return Err(error.detail("This operation is not supported for views."));
         }
-        let (catalog, table) = self.table_to_alter(&create.table)?;
+        let (catalog, table) = self.table_to_alter(&create.table, "CREATE INDEX")?;
         if let Some(name) = &create.name
             && catalog.relation(table.schema, name).is_some()
         {

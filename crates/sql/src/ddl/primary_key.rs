@@ -24,7 +24,7 @@ impl Session {
             self.notice(Notice::plain(format!("relation \"{name}\" does not exist, skipping")));
             return Ok(done);
         }
-        let (catalog, old) = self.table_to_alter(name)?;
+        let (catalog, old) = self.table_to_alter(name, "ALTER TABLE")?;
         if old.primary_key.is_some() {
             let message = format!("multiple primary keys for table \"{}\" are not allowed", old.name);
             return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message));

@@ -15,7 +15,7 @@ impl Session {
     pub(crate) fn truncate(&mut self, tables: &[Name], cascade: bool) -> Result<Answer, SqlError> {
         let mut found: Vec<Arc<Table>> = Vec::new();
         for name in tables {
-            let (_, table) = self.table_to_alter(name)?;
+            let (_, table) = self.table_to_alter(name, "TRUNCATE")?;
             if !found.iter().any(|t| t.id == table.id) {
                 found.push(table);
             }
@@ -32,6 +32,7 @@ impl Session {
                 }
                 self.notice(Notice::plain(format!("truncate cascades to table \"{}\"", other.child.name)));
                 while !self.hold_table(other.child.id)? {}
+                self.check_nothing_deferred(&other.child, "TRUNCATE")?;
                 found.push(other.child);
             }
         }

@@ -35,7 +35,7 @@ impl Target {
     /// Adds a row given by its SQL columns, which are of their types. Errors: 23502, 23505, 23514, and the engine's.
     pub(crate) fn insert(&self, transaction: &mut Transaction, values: &[Datum]) -> Result<(), SqlError> {
         match self.writer.insert(transaction, values)? {
-            Inserted::Done(_) => Ok(()),
+            Inserted::Done => Ok(()),
             Inserted::Conflict(conflict) => Err(self.writer.conflict(&conflict, values)),
         }
     }
@@ -43,7 +43,7 @@ impl Target {
     /// Adds a row that has got another key; `old` is what it was.
     pub(crate) fn insert_moved(&self, transaction: &mut Transaction, old: &Row, values: &[Datum]) -> Result<(), SqlError> {
         match self.writer.insert_moved(transaction, old, values)? {
-            Inserted::Done(_) => Ok(()),
+            Inserted::Done => Ok(()),
             Inserted::Conflict(conflict) => Err(self.writer.conflict(&conflict, values)),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use catalog::{Action, ForeignKey, Table};
 use engine::{Change, Isolation, KeyLock, Modified};
 use point::write::Expression;
-use types::{Datum, Key, Row, RowLayout, SqlError, SqlState, coerce};
+use types::{Datum, Key, Row, RowLayout, RowRef, SqlError, SqlState, coerce};
 
 use super::find;
 use super::link::Link;
@@ -19,8 +19,7 @@ impl Session {
         let transaction = self.open_transaction()?;
         // It may have gone, or have got other values, since; then that is owed too.
         let Some(row) = transaction.get(link.child.id, row)? else { return Ok(()) };
-        let layout = RowLayout::new(&link.child.stored_types());
-        let values = link.child_values(layout.read(&row));
+        let values = link.child_values(link.child_layout.read(&row));
         let nulls = values.iter().filter(|value| value.is_null()).count();
         if nulls > 0 {
             return if link.key.match_full && nulls < values.len() { Err(link.mixed()) } else { Ok(()) };
@@ -33,8 +32,7 @@ impl Session {
 
     /// A row of the parent has gone, or has got other values.
     pub(super) fn settle_referenced(&mut self, link: &Link, old: &Row, new: Option<&Row>) -> Result<(), SqlError> {
-        let layout = RowLayout::new(&link.parent.stored_types());
-        let values = link.parent_values(layout.read(old));
+        let values = link.parent_values(link.parent_layout.read(old));
         let action = if new.is_some() { link.key.on_update } else { link.key.on_delete };
         let (table, key) = link.place_of(&values);
         let cancel = Arc::clone(&self.cancel);
@@ -56,7 +54,7 @@ impl Session {
             (Action::Nothing | Action::Restrict, _) => Err(link.still_referenced(&values)),
             (Action::Cascade, None) => self.change_children(link, &children, &referring, None),
             (Action::Cascade, Some(new)) => {
-                let new = link.parent_values(layout.read(new));
+                let new = link.parent_values(link.parent_layout.read(new));
                 self.change_children(link, &children, &referring, Some(&(link.child_columns.clone(), new)))
             }
             (Action::SetNull | Action::SetDefault, _) => {
@@ -106,13 +104,15 @@ impl Session {
         let target = self.target(&table)?;
         let transaction = self.open_transaction()?;
         let hidden = table.hidden();
+        let referring = link.key_of(referring);
+        let refers = |row: RowRef<'_>| link.key_of(&link.child_values(row)) == referring;
         for key in children {
             let outcome = match set {
-                None => target.writer.modify(transaction, key, &mut |row| {
-                    Ok(if link.child_values(row) == referring { Change::Delete } else { Change::Keep })
-                })?,
+                None => target
+                    .writer
+                    .modify(transaction, key, &mut |row| Ok(if refers(row) { Change::Delete } else { Change::Keep }))?,
                 Some((columns, values)) => target.rewrite(transaction, key, &mut |row| {
-                    if link.child_values(row) != referring {
+                    if !refers(row) {
                         return Ok(None);
                     }
                     let mut new = row.to_datums().split_off(hidden);

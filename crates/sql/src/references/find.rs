@@ -54,7 +54,7 @@ pub(super) fn children(
         })?;
         return Ok(keys);
     }
-    scan(view, link, values, limit)
+    scan(view, cancel, link, values, limit)
 }
 
 /// The rows of a table whose keys begin with these bytes.
@@ -91,26 +91,19 @@ fn after(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(end)
 }
 
-fn scan(view: &Arc<ReadView>, link: &Link, values: &[Datum], limit: usize) -> Result<Vec<Key>, SqlError> {
+fn scan(view: &Arc<ReadView>, cancel: &Cancel, link: &Link, values: &[Datum], limit: usize) -> Result<Vec<Key>, SqlError> {
     let child = &link.child;
     let key_columns = child.key_columns();
     let columns: Vec<usize> = link.child_columns.iter().chain(&key_columns).copied().collect();
     let types: Vec<_> = columns.iter().map(|column| child.stored_type(*column)).collect();
-    // Compared as keys are: equal values have equal bytes.
-    let own: Vec<_> = types.iter().take(values.len()).copied().collect();
-    let bytes = |values: &[Datum]| {
-        let mut out = Vec::new();
-        values.iter().zip(&own).for_each(|(value, t)| types::key::encode_nullable(value.as_ref(), *t, &mut out));
-        out
-    };
-    let wanted = bytes(values);
+    let wanted = link.key_of(values);
     let mut keys = Vec::new();
-    for batch in view.table(child.id)?.rows(&columns) {
+    for batch in view.table(child.id)?.rows(&columns, cancel) {
         let batch = batch?;
         let value = |column: usize, row: usize| arrow_form::datum_at(batch.column(column), row, types[column]);
         for row in 0..batch.num_rows() {
             let found: Vec<Datum> = (0..values.len()).map(|column| value(column, row)).collect();
-            if bytes(&found) == wanted {
+            if link.key_of(&found) == wanted {
                 let key: Vec<Datum> = (values.len()..columns.len()).map(|column| value(column, row)).collect();
                 keys.push(child.key_from(&key));
                 if keys.len() >= limit {
@@ -123,11 +116,11 @@ fn scan(view: &Arc<ReadView>, link: &Link, values: &[Datum], limit: usize) -> Re
 }
 
 /// Whether each row of the child has its target. Both tables are held. Errors: 23503 for one that has not.
-pub(super) fn check_all(view: &Arc<ReadView>, link: &Link) -> Result<(), SqlError> {
+pub(super) fn check_all(view: &Arc<ReadView>, cancel: &Cancel, link: &Link) -> Result<(), SqlError> {
     let child = &link.child;
     let columns: Vec<usize> = link.child_columns.clone();
     let layout = RowLayout::new(&columns.iter().map(|column| child.stored_type(*column)).collect::<Vec<_>>());
-    for batch in view.table(child.id)?.rows(&columns) {
+    for batch in view.table(child.id)?.rows(&columns, cancel) {
         let batch = batch?;
         for row in 0..batch.num_rows() {
             let values: Vec<Datum> =

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use catalog::{Catalog, ForeignKey, Index, IndexSource, Table};
-use types::{ColumnId, Datum, Key, Oid, RowRef, SqlError, SqlState, SqlType, TableId, coerce, text};
+use types::{ColumnId, Datum, Key, Oid, RowLayout, RowRef, SqlError, SqlState, SqlType, TableId, coerce, text};
 
 /// See the module's head.
 pub(super) struct Link {
@@ -14,7 +14,11 @@ pub(super) struct Link {
     /// The table they are to, and its stored columns.
     pub(super) parent: Arc<Table>,
     pub(super) parent_columns: Vec<usize>,
+    pub(super) child_layout: RowLayout,
+    pub(super) parent_layout: RowLayout,
     target: Target,
+    /// The hidden table of a unique index that is the target.
+    storage: Option<Table>,
     schema_name: String,
 }
 
@@ -65,10 +69,17 @@ impl Link {
         let stored = |table: &Table, ids: &[ColumnId]| -> Option<Vec<usize>> {
             ids.iter().map(|id| table.position_of(*id).map(|at| at + table.hidden())).collect()
         };
+        let target = unique_target(parent, &key.target_columns)?;
         Some(Link {
+            child_layout: RowLayout::new(&child.stored_types()),
+            parent_layout: RowLayout::new(&parent.stored_types()),
+            storage: match &target {
+                Target::PrimaryKey => None,
+                Target::Unique(index) => Some(index.storage(parent)),
+            },
             child_columns: stored(child, &key.columns)?,
             parent_columns: stored(parent, &key.target_columns)?,
-            target: unique_target(parent, &key.target_columns)?,
+            target,
             schema_name: catalog.schema_by_id(child.schema).map(|schema| schema.name.clone()).unwrap_or_default(),
             key: key.clone(),
             child: Arc::clone(child),
@@ -82,12 +93,12 @@ impl Link {
             let at = self.parent_columns.iter().position(|column| *column == stored);
             at.and_then(|at| values.get(at)).cloned().unwrap_or(Datum::Null)
         };
-        match &self.target {
-            Target::PrimaryKey => {
+        match (&self.target, &self.storage) {
+            (Target::PrimaryKey, _) | (_, None) => {
                 let values: Vec<Datum> = self.parent.key_columns().into_iter().map(value).collect();
                 (self.parent.id, self.parent.key_from(&values))
             }
-            Target::Unique(index) => {
+            (Target::Unique(index), Some(storage)) => {
                 let of = |source: &IndexSource| match source {
                     IndexSource::Column(id) => {
                         self.parent.position_of(*id).map_or(Datum::Null, |at| value(at + self.parent.hidden()))
@@ -98,21 +109,28 @@ impl Link {
                 if index.has_tiebreak() {
                     key.extend(index.row_key_missing(&self.parent).iter().map(|_| Datum::Null));
                 }
-                (index.id, index.storage(&self.parent).key_from(&key))
+                (index.id, storage.key_from(&key))
             }
         }
     }
 
     /// What a row of the child refers to: values of the referenced columns' types. `None` if no row of the parent can have them.
     pub(super) fn to_parent(&self, values: &[Datum]) -> Option<Vec<Datum>> {
-        let types = self.parent_columns.iter().map(|column| self.parent.stored_type(*column));
-        values.iter().zip(types).map(|(value, to)| exactly(value, to)).collect()
+        exactly(values, (&self.child, &self.child_columns), (&self.parent, &self.parent_columns))
     }
 
     /// What rows of the child have that refer to these values. `None` if none can.
     pub(super) fn to_child(&self, values: &[Datum]) -> Option<Vec<Datum>> {
-        let types = self.child_columns.iter().map(|column| self.child.stored_type(*column));
-        values.iter().zip(types).map(|(value, to)| exactly(value, to)).collect()
+        exactly(values, (&self.parent, &self.parent_columns), (&self.child, &self.child_columns))
+    }
+
+    /// Values of the child as a key has them: equal ones have equal bytes.
+    pub(super) fn key_of(&self, values: &[Datum]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (value, column) in values.iter().zip(&self.child_columns) {
+            types::key::encode_nullable(value.as_ref(), self.child.stored_type(*column), &mut out);
+        }
+        out
     }
 
     pub(super) fn child_values(&self, row: RowRef<'_>) -> Vec<Datum> {
@@ -167,11 +185,21 @@ fn shown(table: &Table, columns: &[usize], values: &[Datum]) -> String {
     format!("({})=({})", names.join(", "), values.join(", "))
 }
 
-/// The value as one of another type, if that has it.
-fn exactly(value: &Datum, to: SqlType) -> Option<Datum> {
+/// Values of columns of one table as values of columns of another, if those have them.
+fn exactly(values: &[Datum], from: (&Table, &[usize]), to: (&Table, &[usize])) -> Option<Vec<Datum>> {
+    let same = values.iter().zip(from.1).zip(to.1);
+    same.map(|((value, own), other)| same_value(value, from.0.stored_type(*own), to.0.stored_type(*other))).collect()
+}
+
+fn same_value(value: &Datum, from: SqlType, to: SqlType) -> Option<Datum> {
     let other = coerce::assign(value.clone(), to).ok()?;
     let same = match (value, &other) {
-        (Datum::Text(a), Datum::Text(b)) => a.trim_end_matches(' ') == b.trim_end_matches(' '),
+        // Blanks at the end of a char do not count; those of a text do.
+        (Datum::Text(a), Datum::Text(b)) if matches!(from, SqlType::Char(_)) => {
+            a.trim_end_matches(' ') == b.trim_end_matches(' ')
+        }
+        // Of one type: NaN is itself.
+        (Datum::Float4(_), Datum::Float4(_)) | (Datum::Float8(_), Datum::Float8(_)) => true,
         (a, b) if std::mem::discriminant(a) == std::mem::discriminant(b) && !matches!(a, Datum::Numeric(_)) => a == b,
         (a, b) => same_number(a, b),
     };
