@@ -103,6 +103,8 @@ impl Session {
         let Some(table) = table else { return Ok(()) };
         let target = self.target(&table)?;
         let transaction = self.open_transaction()?;
+        // READ COMMITTED changes what its snapshot sees: the children may be younger than the statement.
+        transaction.begin_statement();
         let hidden = table.hidden();
         let referring = link.key_of(referring);
         let refers = |row: RowRef<'_>| link.key_of(&link.child_values(row)) == referring;
