@@ -16,19 +16,20 @@ use crate::source::{TableSource, Tables};
 
 /// Gives every scan of a table its rows.
 pub(crate) fn bind(plan: LogicalPlan, view: &dyn Tables, run: &Run) -> Result<LogicalPlan> {
-    let mut tables: HashMap<TableId, Arc<dyn TableSource>> = HashMap::new();
+    let mut tables: HashMap<(TableId, bool), Arc<dyn TableSource>> = HashMap::new();
     let bound = plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
         let Some(provider) = provider_of(&scan.source) else { return Ok(Transformed::no(LogicalPlan::TableScan(scan))) };
         let Some(provider) = provider.downcast_ref::<TableProvider>() else {
             return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
         };
-        let id = provider.definition().id;
-        let table = match tables.get(&id) {
+        let (id, is_target) = (provider.definition().id, provider.has_key());
+        let table = match tables.get(&(id, is_target)) {
             Some(table) => Arc::clone(table),
             None => {
-                let table = view.table(id).map_err(errors::raise)?;
-                tables.insert(id, Arc::clone(&table));
+                let found = if is_target { view.target(id) } else { view.table(id) };
+                let table = found.map_err(errors::raise)?;
+                tables.insert((id, is_target), Arc::clone(&table));
                 table
             }
         };

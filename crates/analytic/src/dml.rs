@@ -1,8 +1,9 @@
-//! UPDATE and DELETE that need a query: which rows, and their new values.
+//! UPDATE, DELETE and MERGE that need a query: which rows, and their new values.
 //!
 //! ```text
 //! UPDATE t SET a = x.b FROM x WHERE t.k = x.k   ->   SELECT __key, x.b FROM t, x WHERE t.k = x.k      __key: the row's key as bytes
 //! DELETE FROM t WHERE a IN (SELECT ..)          ->   SELECT __key FROM t WHERE a IN (SELECT ..)
+//! MERGE INTO t USING x ON c ..                  ->   SELECT __key, .. FROM x LEFT JOIN t ON c                no key: not matched
 //! ```
 //!
 //! 1. A row can come more than once (a join that matches it twice); PostgreSQL then changes it once, by any of them.
@@ -11,7 +12,8 @@
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins,
+    Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor,
+    TableWithJoins,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use expr::dialect::DIALECT;
@@ -22,7 +24,7 @@ use crate::context::PlanContext;
 use crate::plan::{self, AnalyticPlan};
 
 /// The name of the column that has a row's key.
-pub(crate) const KEY_COLUMN: &str = "__key";
+pub const KEY_COLUMN: &str = "__key";
 
 /// The name the statement's own table is scanned by; no user can write it.
 pub(crate) const TARGET: &str = "\u{1}target";
@@ -38,6 +40,8 @@ pub struct DmlSource {
     pub from: Vec<TableWithJoins>,
     /// WHERE.
     pub selection: Option<Expr>,
+    /// Of a MERGE: what joins the table to `from`, each row of which comes whether it has a partner or not.
+    pub on: Option<Expr>,
     /// The columns after the key: new values, then what RETURNING needs of the other tables.
     pub values: Vec<Expr>,
 }
@@ -72,7 +76,17 @@ pub(crate) fn query(source: &DmlSource) -> Result<Query, SqlError> {
     };
     *name = ObjectName::from(Ident::with_quote('"', TARGET));
     *alias = Some(TableAlias { explicit: true, name: source.alias.clone(), columns: vec![], at: None });
-    select.from.extend(source.from.iter().cloned());
+    match (&source.on, source.from.as_slice()) {
+        (Some(on), [from]) => {
+            let target = std::mem::replace(&mut select.from, vec![from.clone()]);
+            let (Some(target), Some(from)) = (target.into_iter().next(), select.from.first_mut()) else {
+                return Err(SqlError::bug("MERGE without a table"));
+            };
+            let join_operator = JoinOperator::LeftOuter(JoinConstraint::On(on.clone()));
+            from.joins.push(Join { relation: target.relation, global: false, join_operator });
+        }
+        _ => select.from.extend(source.from.iter().cloned()),
+    }
     select.selection = source.selection.clone();
     Ok(*query)
 }

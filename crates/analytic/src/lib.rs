@@ -50,7 +50,7 @@ mod yielding;
 
 pub use analytic::{Analytic, AnalyticOptions};
 pub use context::{PlanContext, SessionInfo, SystemTables};
-pub use dml::DmlSource;
+pub use dml::{DmlSource, KEY_COLUMN};
 pub use errors::sql_error;
 pub use explain::ExplainOptions;
 pub use kept::Kept;

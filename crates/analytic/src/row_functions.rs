@@ -65,6 +65,7 @@ impl Analytic {
             alias: ast::Ident::with_quote('"', &table.name),
             from: vec![],
             selection: None,
+            on: None,
             values: exprs.to_vec(),
         };
         let planned = plan::plan(self, context, &dml::query(&source)?, Some(table.id), &[])?;

@@ -15,6 +15,11 @@ mod engine_view;
 pub trait Tables: Send + Sync {
     /// A table. Errors: 42P01 if it is not there at this moment.
     fn table(&self, table: TableId) -> Result<Arc<dyn TableSource>, SqlError>;
+
+    /// The table that DML changes, where the query asks for its keys: the same, unless only some of its rows are looked at again.
+    fn target(&self, table: TableId) -> Result<Arc<dyn TableSource>, SqlError> {
+        self.table(table)
+    }
 }
 
 /// A piece of a table that is stored by columns: one row group of one segment.

@@ -125,11 +125,6 @@ impl Table {
         usize::from(self.primary_key.is_none())
     }
 
-    /// Whether it is the hidden table of an index.
-    pub fn is_of_index(&self) -> bool {
-        !self.key_order.is_empty()
-    }
-
     /// The types of the stored columns.
     pub fn stored_types(&self) -> Vec<SqlType> {
         self.stored_columns().map(|(_, t, _)| t).collect()

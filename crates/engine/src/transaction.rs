@@ -503,13 +503,36 @@ impl Transaction {
         key: &[u8],
         change: &mut dyn FnMut(RowRef<'_>) -> Result<Change, SqlError>,
     ) -> Result<Modified, EngineError> {
+        self.modify_row(table, key, false, change)
+    }
+
+    /// As [`Transaction::modify`]; under READ COMMITTED of whatever row has this key by now, also one that the statement's snapshot does
+    /// not see: an index's entry of a row that is held, a row that another is in conflict with.
+    pub fn modify_newest(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        change: &mut dyn FnMut(RowRef<'_>) -> Result<Change, SqlError>,
+    ) -> Result<Modified, EngineError> {
+        let any = self.begin.isolation == Isolation::ReadCommitted;
+        self.modify_row(table, key, any, change)
+    }
+
+    /// `any`: whether the snapshot sees the row does not matter.
+    fn modify_row(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        any: bool,
+        change: &mut dyn FnMut(RowRef<'_>) -> Result<Change, SqlError>,
+    ) -> Result<Modified, EngineError> {
         let (at, me) = self.writable(table, TableLock::Shared)?;
         let store = Arc::clone(&self.tables[at].store);
         let key = Key::from(key);
         loop {
             let newest = store.delta.newest(&key, me);
             let (expect, row, base) = match newest {
-                _ if !self.is_same_row(at, &key, &newest)? => return Ok(Modified::NotFound),
+                _ if !any && !self.is_same_row(at, &key, &newest)? => return Ok(Modified::NotFound),
                 Newest::Blocked(holder) => {
                     self.wait_for(me, holder)?;
                     continue;
@@ -537,6 +560,7 @@ impl Transaction {
                 },
             };
             if let Some((live, _)) = &base
+                && !any
                 && !self.sees_in_segment(at, &key, expect, live, &row)?
             {
                 return Ok(Modified::NotFound);
@@ -574,10 +598,10 @@ impl Transaction {
     }
 
     /// READ COMMITTED: whether what is newest under a key is, or is in progress over, a version of the row that the snapshot sees
-    /// there. An index's entry is whoever's row it names, and who changes it holds that row.
+    /// there.
     fn is_same_row(&self, at: usize, key: &Key, newest: &Newest) -> Result<bool, EngineError> {
         let store = &self.tables[at].store;
-        if self.begin.isolation == Isolation::RepeatableRead || store.definition.is_of_index() {
+        if self.begin.isolation == Isolation::RepeatableRead {
             return Ok(true);
         }
         let snapshot = self.snapshot();
@@ -624,8 +648,7 @@ impl Transaction {
     ) -> Result<bool, EngineError> {
         let (touched, snapshot) = (&self.tables[at], self.snapshot());
         if self.begin.isolation == Isolation::ReadCommitted {
-            let is_of_index = touched.store.definition.is_of_index();
-            let is_seen = is_of_index || matches!(expect, Expect::Version(_)) || live.is_live(snapshot.ts);
+            let is_seen = matches!(expect, Expect::Version(_)) || live.is_live(snapshot.ts);
             return Ok(is_seen || touched.store.get(key, Some(&[]), &snapshot, &touched.own)?.is_some());
         }
         // Came to the segment after the snapshot: by freeze, the same row, or by a load.

@@ -27,12 +27,12 @@ pub struct Scope<'a> {
 /// A table under the name its columns are qualified with.
 pub(crate) struct Named {
     pub(crate) table: Arc<Table>,
-    name: String,
+    pub(crate) name: String,
 }
 
 impl Named {
     /// The stored column a name of one or two parts stands for.
-    fn column(&self, parts: &[&str]) -> Option<(usize, SqlType)> {
+    pub(crate) fn column(&self, parts: &[&str]) -> Option<(usize, SqlType)> {
         let name = match parts {
             [name] => name,
             [qualifier, name] if *qualifier == self.name => name,
@@ -71,30 +71,50 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
         (None, None) => None,
         _ => return None,
     };
+    let (outputs, columns) = output_list(&select.projection, named.as_ref(), &mut binder)?;
+    let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
+    let read = outputs.iter().chain(access.as_ref().and_then(|access| access.condition.as_ref())).flat_map(RowExpr::columns);
+    let reads = read.collect::<BTreeSet<_>>().into_iter().collect();
+    Some(Program {
+        params,
+        columns,
+        verb: Verb::Select,
+        access,
+        outputs,
+        reads,
+        assignments: vec![],
+        rows: vec![],
+        conflict: None,
+    })
+}
+
+/// The values and columns of a SELECT or RETURNING list.
+pub(crate) fn output_list(
+    items: &[SelectItem],
+    named: Option<&Named>,
+    binder: &mut Binder<'_>,
+) -> Option<(Vec<RowExpr>, Vec<Column>)> {
     let mut outputs = Vec::new();
     let mut columns = Vec::new();
-    for item in &select.projection {
+    for item in items {
         match item {
             SelectItem::Wildcard(options) if options == &ast::WildcardAdditionalOptions::default() => {
-                let table = &named.as_ref()?.table;
+                let table = &named?.table;
                 for (at, column) in table.columns.iter().enumerate() {
                     let parts = [column.name.as_str()];
-                    let (stored, data_type) = named.as_ref()?.column(&parts)?;
+                    let (stored, data_type) = named?.column(&parts)?;
                     outputs.push(RowExpr::column(stored, data_type));
                     columns.push(Column { name: column.name.clone(), data_type, source: Some(at) });
                 }
             }
-            SelectItem::UnnamedExpr(expr) => output(expr, None, named.as_ref(), &mut binder, &mut outputs, &mut columns)?,
+            SelectItem::UnnamedExpr(expr) => output(expr, None, named, binder, &mut outputs, &mut columns)?,
             SelectItem::ExprWithAlias { expr, alias } => {
-                output(expr, Some(&alias.value), named.as_ref(), &mut binder, &mut outputs, &mut columns)?;
+                output(expr, Some(&alias.value), named, binder, &mut outputs, &mut columns)?;
             }
             _ => return None,
         }
     }
-    let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
-    let read = outputs.iter().chain(access.as_ref().and_then(|access| access.condition.as_ref())).flat_map(RowExpr::columns);
-    let reads = read.collect::<BTreeSet<_>>().into_iter().collect();
-    Some(Program { params, columns, verb: Verb::Select, access, outputs, reads, assignments: vec![], rows: vec![] })
+    Some((outputs, columns))
 }
 
 fn output(
@@ -141,10 +161,9 @@ fn name_of(expr: &Expr) -> Option<String> {
     }
 }
 
-/// Compiles `UPDATE table SET column = value, ... WHERE key = value AND ...`.
+/// Compiles `UPDATE table SET column = value, ... WHERE key = value AND ... RETURNING outputs`.
 pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
     let plain = update.from.is_none()
-        && update.returning.is_none()
         && update.output.is_none()
         && update.or.is_none()
         && update.order_by.is_empty()
@@ -158,24 +177,25 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
     // In the order of the text, as PostgreSQL settles parameter types: SET before WHERE.
     let assignments = assignments(&update.assignments, &named.table, &mut binder)?;
     let access = access(&named, update.selection.as_ref()?, &mut binder)?;
+    let (outputs, columns) = output_list(update.returning.as_deref().unwrap_or_default(), Some(&named), &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Program {
         params,
-        columns: vec![],
+        columns,
         verb: Verb::Update,
         access: Some(access),
-        outputs: vec![],
+        outputs,
         reads: vec![],
         assignments,
         rows: vec![],
+        conflict: None,
     })
 }
 
-/// Compiles `DELETE FROM table WHERE key = value AND ...`.
+/// Compiles `DELETE FROM table WHERE key = value AND ... RETURNING outputs`.
 pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
     let plain = delete.tables.is_empty()
         && delete.using.is_none()
-        && delete.returning.is_none()
         && delete.output.is_none()
         && delete.order_by.is_empty()
         && delete.limit.is_none();
@@ -185,16 +205,18 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
     let column = |parts: &[&str]| named.column(parts);
     let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
     let access = access(&named, delete.selection.as_ref()?, &mut binder)?;
+    let (outputs, columns) = output_list(delete.returning.as_deref().unwrap_or_default(), Some(&named), &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Program {
         params,
-        columns: vec![],
+        columns,
         verb: Verb::Delete,
         access: Some(access),
-        outputs: vec![],
+        outputs,
         reads: vec![],
         assignments: vec![],
         rows: vec![],
+        conflict: None,
     })
 }
 
@@ -251,13 +273,13 @@ fn named_table(from: &TableWithJoins, scope: &Scope<'_>) -> Option<Named> {
     Some(Named { table, name })
 }
 
-fn assignments(list: &[Assignment], table: &Table, binder: &mut Binder<'_>) -> Option<Vec<(usize, RowExpr)>> {
+pub(crate) fn assignments(list: &[Assignment], table: &Table, binder: &mut Binder<'_>) -> Option<Vec<(usize, RowExpr)>> {
     let mut found: Vec<(usize, RowExpr)> = Vec::new();
     for assignment in list {
         let AssignmentTarget::ColumnName(ObjectName(parts)) = &assignment.target else { return None };
         let [part] = parts.as_slice() else { return None };
         let column = table.column(&part.as_ident()?.value)?;
-        let is_key = table.key_columns().contains(&column);
+        let is_key = table.primary_key.as_ref().is_some_and(|key| key.columns.contains(&column));
         if is_key || found.iter().any(|(other, _)| *other == column) {
             return None;
         }

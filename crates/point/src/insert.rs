@@ -1,20 +1,21 @@
 //! `INSERT INTO table (columns) VALUES (...), ...`: each row's values, then the row.
 
+use std::sync::Arc;
+
 use catalog::Table;
 use engine::Transaction;
 use expr::row::{Binder, RowExpr};
-use sqlparser::ast::{Expr, Insert, SetExpr, TableObject};
+use sqlparser::ast::{Expr, Insert, OnInsert, SetExpr, TableObject};
 use types::{Datum, RowLayout, SqlError, SqlType, coerce};
 
-use crate::compile::{Scope, assignable, is_default};
+use crate::compile::{Named, Scope, assignable, is_default, output_list};
+use crate::upsert::OnConflict;
 use crate::write::{Inserted, TableWriter};
 use crate::{Access, Outcome, Program, Verb};
 
-/// Compiles an INSERT of VALUES without RETURNING. `None`: not of this form, or something in it is wrong.
+/// Compiles an INSERT of VALUES, with or without ON CONFLICT and RETURNING. `None`: not of this form, or something in it is wrong.
 pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
-    let plain = insert.on.is_none()
-        && insert.returning.is_none()
-        && insert.output.is_none()
+    let plain = insert.output.is_none()
         && insert.or.is_none()
         && !insert.ignore
         && insert.into
@@ -35,7 +36,8 @@ pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlTy
     let (SetExpr::Values(values), true) = (query.body.as_ref(), bare) else { return None };
     let table = (scope.table)(name)?;
     let columns = target_columns(insert, &table)?;
-    let mut binder = Binder { column: &|_| None, data_type: scope.data_type, params: params.to_vec() };
+    let no_column = |_: &[&str]| None;
+    let mut binder = Binder { column: &no_column, data_type: scope.data_type, params: params.to_vec() };
     let mut rows = Vec::with_capacity(values.rows.len());
     for row in &values.rows {
         let fits = row.content.len() == columns.len() || insert.columns.is_empty() && row.content.len() < columns.len();
@@ -44,19 +46,21 @@ pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlTy
         }
         rows.push(row_values(&table, &columns, &row.content, scope, &mut binder)?);
     }
+    let name = insert.table_alias.as_ref().map_or_else(|| table.name.clone(), |alias| alias.alias.value.clone());
+    let named = Named { table: Arc::clone(&table), name };
+    let mut params = binder.params;
+    let conflict = match &insert.on {
+        None => None,
+        Some(OnInsert::OnConflict(on)) => Some(OnConflict::compile(on, &named, scope, &mut params)?),
+        Some(_) => return None,
+    };
+    let column = |parts: &[&str]| named.column(parts);
+    let mut binder = Binder { column: &column, data_type: scope.data_type, params };
+    let (outputs, columns) = output_list(insert.returning.as_deref().unwrap_or_default(), Some(&named), &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     let layout = RowLayout::new(&table.stored_types());
     let access = Some(Access { table, layout, key: vec![], unique: None, condition: None });
-    Some(Program {
-        params,
-        columns: vec![],
-        verb: Verb::Insert,
-        access,
-        outputs: vec![],
-        reads: vec![],
-        assignments: vec![],
-        rows,
-    })
+    Some(Program { params, columns, verb: Verb::Insert, access, outputs, reads: vec![], assignments: vec![], rows, conflict })
 }
 
 /// The columns a statement names, by position; all of them if it names none.
@@ -99,22 +103,46 @@ fn row_values(
 }
 
 impl Program {
-    /// Adds the rows one by one, up to the first that is in conflict with another.
+    /// Adds the rows one by one, up to the first that is in conflict with another where ON CONFLICT says nothing about that.
     pub(crate) fn insert(
         &self,
         transaction: &mut Transaction,
         params: &[Datum],
         writer: &TableWriter,
     ) -> Result<Outcome, SqlError> {
+        let mut upsert = self.conflict.as_ref().map(|conflict| conflict.begin(self.rows.len()));
+        let (mut changed, mut returned) = (0, Vec::new());
         for row in &self.rows {
             let mut values = Vec::with_capacity(row.len());
             for (value, column) in row.iter().zip(&writer.table().columns) {
                 values.push(coerce::assign_column(value.evaluate(None, params)?, column.data_type, &column.name)?);
             }
-            if let Inserted::Conflict(conflict) = writer.insert(transaction, &values)? {
-                return Err(writer.conflict(&conflict, &values));
+            let written = match &mut upsert {
+                Some(upsert) => upsert.row(transaction, writer, values, params)?,
+                None => match writer.insert(transaction, &values)? {
+                    Inserted::Done(_) => Some(values),
+                    Inserted::Conflict(conflict) => return Err(writer.conflict(&conflict, &values)),
+                },
+            };
+            if let Some(values) = written {
+                changed += 1;
+                if !self.outputs.is_empty() {
+                    returned.push(self.output_of(writer, &values, params)?);
+                }
             }
         }
-        Ok(Outcome::Changed(self.rows.len() as u64))
+        Ok(if self.columns.is_empty() { Outcome::Changed(changed) } else { Outcome::Returned(returned) })
+    }
+
+    /// RETURNING of a row given by its SQL columns.
+    fn output_of(&self, writer: &TableWriter, values: &[Datum], params: &[Datum]) -> Result<Vec<Datum>, SqlError> {
+        let hidden = writer.table().hidden();
+        let column = |output: &RowExpr| output.as_column().and_then(|at| values.get(at.checked_sub(hidden)?)).cloned();
+        if let Some(row) = self.outputs.iter().map(column).collect::<Option<Vec<Datum>>>() {
+            return Ok(row);
+        }
+        let row = writer.unnumbered(values);
+        let row = writer.layout().read(&row);
+        self.outputs.iter().map(|output| output.evaluate(Some(row), params)).collect()
     }
 }

@@ -5,6 +5,8 @@
 //! UPDATE t SET a = a + $2 WHERE id = $1       key -> row locked -> condition looked at again -> new row
 //! DELETE FROM t WHERE id = $1 AND a > 0
 //! INSERT INTO t VALUES ($1, $2), ...          values -> checked -> new row
+//!   ON CONFLICT (id) DO UPDATE SET a = ..     key exists -> row locked -> condition -> new row
+//!   RETURNING a, b + 1                        of all three that write: outputs of the row
 //! SELECT $1 + 1                               no table at all
 //!
 //! syntax --compile--> Program --run(transaction, parameters)--> rows or a count
@@ -15,7 +17,7 @@
 //!    the statement takes the general way, which also tells what is wrong with it.
 //! 3. Running never blocks but for a row lock, and never leaves the thread.
 //!
-//! Not here: ranges and joins, RETURNING, values that only `analytic` can compute (`sql` assigns those to columns).
+//! Not here: ranges and joins, values that only `analytic` can compute (`sql` assigns those to columns).
 //! Source: VoltDB's and HyPer's compiled single-row plans.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -25,11 +27,13 @@ mod insert;
 mod key;
 mod run;
 mod unique;
+mod upsert;
 pub mod write;
 
 pub use compile::{Scope, compile_delete, compile_query, compile_update};
 pub use insert::compile_insert;
 pub use run::Outcome;
+pub use upsert::second_time;
 pub use write::TableWriter;
 
 use std::sync::Arc;
@@ -40,13 +44,14 @@ use types::{RowLayout, SqlType};
 
 use crate::key::KeyExpr;
 use crate::unique::UniqueKey;
+use crate::upsert::OnConflict;
 
 /// A compiled statement.
 #[derive(Debug)]
 pub struct Program {
     /// The type of `$1`, `$2`, ...
     pub params: Vec<SqlType>,
-    /// The result's columns; empty for a statement without one.
+    /// The result's columns: of a SELECT or of RETURNING. Empty for a statement without either.
     pub columns: Vec<Column>,
     /// What kind of statement.
     pub verb: Verb,
@@ -58,6 +63,8 @@ pub struct Program {
     assignments: Vec<(usize, RowExpr)>,
     /// Of an INSERT: the values of all SQL columns, row by row.
     rows: Vec<Vec<RowExpr>>,
+    /// Of an INSERT: its ON CONFLICT.
+    conflict: Option<OnConflict>,
 }
 
 /// What a program does.
@@ -108,6 +115,11 @@ impl Program {
         let access = self.access.as_ref()?;
         let key = access.table.primary_key.as_ref().map(|key| key.name.as_str());
         access.unique.as_ref().map(|unique| unique.name.as_str()).or(key)
+    }
+
+    /// What an INSERT does where a key exists, as EXPLAIN says it; `None`: it fails.
+    pub fn conflict_action(&self) -> Option<&'static str> {
+        self.conflict.as_ref().map(|conflict| if conflict.updates() { "UPDATE" } else { "NOTHING" })
     }
 
     /// How many rows an INSERT adds.

@@ -1,7 +1,7 @@
 //! Running a program.
 
 use engine::{Change, Modified, Place, Transaction};
-use types::{Datum, Key, SqlError, coerce};
+use types::{Datum, Key, RowRef, SqlError, coerce};
 
 use crate::write::TableWriter;
 use crate::{Access, Program, Verb};
@@ -13,6 +13,8 @@ pub enum Outcome {
     Row(Option<Vec<Datum>>),
     /// How many rows were changed, removed or added.
     Changed(u64),
+    /// What RETURNING gives of each of them.
+    Returned(Vec<Vec<Datum>>),
 }
 
 impl Program {
@@ -40,7 +42,7 @@ impl Program {
             return self.insert(transaction, params, writer);
         }
         match access.find(transaction, params)? {
-            None => Ok(Outcome::Changed(0)),
+            None => Ok(self.written(0, None)),
             Some(key) => self.modify(access, transaction, &key, params, writer),
         }
     }
@@ -75,6 +77,7 @@ impl Program {
         writer: &TableWriter,
     ) -> Result<Outcome, SqlError> {
         let hidden = access.table.hidden();
+        let mut returned = None;
         let outcome = writer.modify(transaction, key, &mut |row| {
             if let Some(condition) = &access.condition
                 && !condition.holds(Some(row), params)?
@@ -82,6 +85,7 @@ impl Program {
                 return Ok(Change::Keep);
             }
             if self.verb == Verb::Delete {
+                returned = self.outputs_of(row, params)?;
                 return Ok(Change::Delete);
             }
             let mut values = row.to_datums();
@@ -90,9 +94,25 @@ impl Program {
                 let new = value.evaluate(Some(row), params)?;
                 values[hidden + column] = coerce::assign_column(new, definition.data_type, &definition.name)?;
             }
-            Ok(Change::Put(access.layout.encode(&values)))
-        });
-        Ok(Outcome::Changed(u64::from(outcome? == Modified::Changed)))
+            let image = access.layout.encode(&values);
+            returned = self.outputs_of(access.layout.read(&image), params)?;
+            Ok(Change::Put(image))
+        })?;
+        Ok(match outcome {
+            Modified::Changed => self.written(1, returned),
+            Modified::Kept | Modified::NotFound => self.written(0, None),
+        })
+    }
+
+    fn outputs_of(&self, row: RowRef<'_>, params: &[Datum]) -> Result<Option<Vec<Datum>>, SqlError> {
+        if self.outputs.is_empty() {
+            return Ok(None);
+        }
+        self.outputs.iter().map(|output| output.evaluate(Some(row), params)).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn written(&self, rows: u64, returned: Option<Vec<Datum>>) -> Outcome {
+        if self.columns.is_empty() { Outcome::Changed(rows) } else { Outcome::Returned(returned.into_iter().collect()) }
     }
 }
 

@@ -13,6 +13,7 @@
 //! Not here: where new values come from, defaults, and what foreign keys need after a statement (`sql`).
 //! Source: PostgreSQL 15 `execIndexing.c` and `ExecConstraints`, for order and messages.
 
+mod arbiters;
 mod batch;
 mod entries;
 mod errors;
@@ -25,6 +26,7 @@ use catalog::{Check, Table};
 use engine::{Change, EngineError, Modified, Transaction};
 use types::{Datum, DatumRef, Key, Row, RowLayout, RowRef, SqlError, TableId};
 
+pub use arbiters::{Arbiters, changed_since};
 pub use batch::StoredBatch;
 pub use entries::IndexRule;
 pub use expression::{Compile, Expression, RowFunction};
@@ -40,6 +42,10 @@ pub struct TableWriter {
     indexes: Vec<IndexRule>,
     links: Links,
 }
+
+/// [`Transaction::modify`] or its kin.
+type Modify =
+    fn(&mut Transaction, TableId, &[u8], &mut dyn FnMut(RowRef<'_>) -> Result<Change, SqlError>) -> Result<Modified, EngineError>;
 
 /// What is to become of a row, see [`TableWriter::modify_or_move`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +65,8 @@ struct CheckRule {
 /// What [`TableWriter::insert`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inserted {
-    /// The row is there.
-    Done,
+    /// The row is there; its key.
+    Done(Key),
     /// It is not, because of a row that is.
     Conflict(Conflict),
 }
@@ -113,43 +119,12 @@ impl TableWriter {
     /// Adds a row given by its SQL columns, which are of their types. A conflict leaves nothing of it.
     /// Errors: 23502, 23514, and the engine's.
     pub fn insert(&self, transaction: &mut Transaction, values: &[Datum]) -> Result<Inserted, SqlError> {
-        self.add(transaction, values, None)
+        self.add(transaction, values, None, &Arbiters::All)
     }
 
     /// Adds a row that has [`Fate::Moves`]: `old` is what it was.
     pub fn insert_moved(&self, transaction: &mut Transaction, old: &Row, values: &[Datum]) -> Result<Inserted, SqlError> {
-        self.add(transaction, values, Some(old))
-    }
-
-    fn add(&self, transaction: &mut Transaction, values: &[Datum], old: Option<&Row>) -> Result<Inserted, SqlError> {
-        self.check_not_null(values)?;
-        let row = self.row_of(transaction, values)?;
-        let read = self.layout.read(&row);
-        self.check(read)?;
-        let start = (!self.indexes.is_empty()).then(|| transaction.savepoint());
-        match transaction.insert(self.table.id, &row)? {
-            engine::Inserted::Done => {}
-            engine::Inserted::Duplicate => {
-                return Ok(Inserted::Conflict(Conflict { index: None, key: self.table.key_of(&read) }));
-            }
-        }
-        for index in &self.indexes {
-            let Some(entry) = index.entry(read)? else { continue };
-            if let Some(key) = index.add(transaction, &entry)? {
-                if let Some(start) = &start {
-                    transaction.rollback_to(start);
-                }
-                return Ok(Inserted::Conflict(Conflict { index: Some(index.id()), key }));
-            }
-        }
-        if !self.links.is_empty() {
-            let old = old.map(|old| self.layout.read(old));
-            if let Some(old) = old {
-                self.owe(transaction, self.links.referenced(old, Some(read)));
-            }
-            self.owe(transaction, self.links.references(&self.table.key_of(&read), old, read, true));
-        }
-        Ok(Inserted::Done)
+        self.add(transaction, values, Some(old), &Arbiters::All)
     }
 
     /// The stored row with these SQL columns, with a new row id if it needs one.
@@ -159,6 +134,12 @@ impl TableWriter {
         }
         let rowid = Some(DatumRef::Int8(transaction.new_rowid(self.table.id)?));
         Ok(self.layout.encode_refs(StoredColumns { rowid, values: values.iter() }))
+    }
+
+    /// A row with these SQL columns for expressions to read: its row id, if it has one, is nobody's.
+    pub(crate) fn unnumbered(&self, values: &[Datum]) -> Row {
+        let rowid = (self.table.hidden() == 1).then_some(DatumRef::Int8(0));
+        self.layout.encode_refs(StoredColumns { rowid, values: values.iter() })
     }
 
     /// Lets `change` decide what becomes of the row with this key, as [`Transaction::modify`], and brings the indexes up to date.
@@ -172,6 +153,16 @@ impl TableWriter {
         self.modify_or_move(transaction, key, &mut |row| change(row).map(Fate::Here))
     }
 
+    /// As [`TableWriter::modify`], of whatever row has the key by now: see [`Transaction::modify_newest`].
+    pub fn modify_newest(
+        &self,
+        transaction: &mut Transaction,
+        key: &[u8],
+        change: &mut dyn FnMut(RowRef<'_>) -> Result<Change, SqlError>,
+    ) -> Result<Modified, SqlError> {
+        self.change(transaction, key, Transaction::modify_newest, &mut |row| change(row).map(Fate::Here))
+    }
+
     /// As [`TableWriter::modify`], of a row that may get another key.
     pub fn modify_or_move(
         &self,
@@ -179,10 +170,20 @@ impl TableWriter {
         key: &[u8],
         change: &mut dyn FnMut(RowRef<'_>) -> Result<Fate, SqlError>,
     ) -> Result<Modified, SqlError> {
+        self.change(transaction, key, Transaction::modify, change)
+    }
+
+    fn change(
+        &self,
+        transaction: &mut Transaction,
+        key: &[u8],
+        modify: Modify,
+        change: &mut dyn FnMut(RowRef<'_>) -> Result<Fate, SqlError>,
+    ) -> Result<Modified, SqlError> {
         // By index: the entry that goes and the one that comes.
         let mut entries: Vec<(Option<Row>, Option<Row>)> = Vec::new();
         let mut owed = Vec::new();
-        let outcome = transaction.modify(self.table.id, key, &mut |old| {
+        let outcome = modify(transaction, self.table.id, key, &mut |old| {
             entries.clear();
             let (changed, moves) = match change(old)? {
                 Fate::Here(changed) => (changed, false),
@@ -226,20 +227,6 @@ impl TableWriter {
             }
         }
         Ok(outcome)
-    }
-
-    /// The key of the row that a new one is in conflict with: its newest version's, own changes included, waiting for who holds the
-    /// entry. `None` if it is gone by now. Errors: 40001 if the snapshot of REPEATABLE READ does not see it.
-    pub fn conflicting(&self, transaction: &mut Transaction, conflict: &Conflict) -> Result<Option<Key>, SqlError> {
-        let Some(index) = conflict.index.and_then(|id| self.indexes.iter().find(|index| index.id() == id)) else {
-            return Ok(Some(conflict.key.clone()));
-        };
-        let mut found = None;
-        transaction.modify(index.id(), &conflict.key, &mut |entry| {
-            found = Some(index.row_key(&self.table, entry));
-            Ok(Change::Keep)
-        })?;
-        Ok(found)
     }
 }
 

@@ -110,6 +110,12 @@ impl Rows {
         Rows { kept: Some(kept), ..self }
     }
 
+    /// As [`Rows::ready`], in batches.
+    pub(crate) fn batches(columns: Arc<[OutputColumn]>, command: &'static str, batches: Vec<RecordBatch>) -> Rows {
+        let source = Source::Ready(batches.into_iter().map(RowBatch::Arrow).collect());
+        Rows { columns, command, source, kept: None, binary: false }
+    }
+
     /// Rows of system relations.
     pub(crate) fn system(columns: Arc<[OutputColumn]>, rows: SystemRows) -> Rows {
         let source = Source::Ready(VecDeque::from([RowBatch::System(Arc::new(rows))]));
@@ -180,14 +186,6 @@ impl Rows {
         Ok(())
     }
 
-    /// Rows that are there already.
-    pub(crate) fn waiting(&self) -> usize {
-        match &self.source {
-            Source::Ready(batches) => batches.iter().map(RowBatch::rows).sum(),
-            Source::Query { .. } | Source::Cursor { .. } => 0,
-        }
-    }
-
     /// The columns of every batch.
     pub fn columns(&self) -> &Arc<[OutputColumn]> {
         &self.columns
@@ -234,7 +232,7 @@ impl Rows {
 pub(crate) fn tag(command: &str, rows: u64) -> String {
     match command {
         "INSERT" => ["INSERT 0 ", &rows.to_string()].concat(),
-        "SELECT" | "UPDATE" | "DELETE" | "COPY" | "FETCH" => [command, " ", &rows.to_string()].concat(),
+        "SELECT" | "UPDATE" | "DELETE" | "MERGE" | "COPY" | "FETCH" => [command, " ", &rows.to_string()].concat(),
         command => command.to_owned(),
     }
 }

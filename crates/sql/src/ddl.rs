@@ -18,6 +18,8 @@ mod table;
 mod truncate;
 mod view;
 
+pub(crate) use table::table_like;
+
 use std::sync::Arc;
 
 use catalog::{Catalog, Edit, Table};

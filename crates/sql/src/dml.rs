@@ -1,4 +1,4 @@
-//! INSERT, UPDATE, DELETE.
+//! INSERT, UPDATE, DELETE, MERGE, and WITH around them.
 //!
 //! ```text
 //! INSERT  VALUES | SELECT --columns, defaults, assignment--> rows --> Transaction::insert, or a bulk load from 65,536 rows on
@@ -7,20 +7,28 @@
 //! ```
 //!
 //! 1. The query is finished before the first row is written, so no statement meets its own changes.
-//! 2. READ COMMITTED: when a row has changed since the statement's snapshot, the statement is undone, those rows are locked, and it
-//!    runs again on a fresh snapshot, which sees them as they are now.
+//! 2. READ COMMITTED: when rows have changed since the statement's snapshot, the statement is undone, those rows are held, and the
+//!    query is asked again about them alone, as they are now, with everything else as of the snapshot. Only rows that the snapshot
+//!    shows as wanted are ever changed.
 //! 3. A row is checked as PostgreSQL does: types, then NOT NULL, then the key.
 //!
 //! Not here: statements by key without a query (`point`).
 
+mod arbiters;
+mod assignments;
 mod bulk;
 mod cell;
+mod conflict;
 mod defaults;
 mod fill;
 mod insert;
+mod merge;
 mod modify;
+mod outcome;
 mod returning;
 mod target;
+mod with;
+mod write;
 
 use types::Datum;
 
@@ -28,8 +36,11 @@ pub(crate) use bulk::{BULK_ROWS, Loader};
 pub(crate) use cell::check_assignable;
 pub(crate) use defaults::{Default, default_of};
 pub(crate) use insert::InsertPlan;
+pub(crate) use merge::MergePlan;
 pub(crate) use modify::ModifyPlan;
+pub(crate) use outcome::Outcome;
 pub(crate) use target::Target;
+pub(crate) use with::WithPlan;
 
 /// The memory that a row of values takes.
 pub(crate) fn row_bytes(values: &[Datum]) -> usize {

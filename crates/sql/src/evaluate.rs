@@ -230,7 +230,7 @@ impl Session {
         params: &[Datum],
         kept: &mut Kept,
     ) -> Result<Vec<RecordBatch>, SqlError> {
-        let mut stream = plan.execute(self.execution(params, Arc::default())?)?;
+        let mut stream = plan.execute(self.execution(used(plan, params), Arc::default())?)?;
         let mut batches = Vec::new();
         while let Some(batch) = stream.next().await {
             batches.push(kept.batch(&batch?)?);
@@ -241,7 +241,7 @@ impl Session {
     /// What a query of this statement runs with.
     pub(crate) fn execution<'a>(&mut self, params: &'a [Datum], stats: Arc<QueryStats>) -> Result<Execution<'a>, SqlError> {
         let Some(inner) = self.transaction.inner() else { return Err(SqlError::bug("a query outside of a transaction")) };
-        let view = Arc::new(crate::reading::Snapshot(inner.read_view()));
+        let view = Arc::new(crate::reading::Snapshot { view: inner.read_view(), held: self.locals.held.clone() });
         let now_micros = self.transaction.began_micros();
         Ok(Execution { view, params, now_micros, cancel: Arc::clone(&self.cancel), stats })
     }
@@ -253,11 +253,16 @@ impl Session {
         query: &Query,
         params: &[Option<SqlType>],
     ) -> Result<(AnalyticPlan, bool), SqlError> {
-        let (context, system) = self.plan_context(statement);
+        let (context, system) = self.plan_context(statement)?;
         let analytic = Arc::clone(self.instance.analytic());
         let plan = analytic.plan(&context, query, params)?;
         Ok((plan, system.was_used()))
     }
+}
+
+/// The parameters of a statement that one query of it has.
+pub(crate) fn used<'a>(plan: &AnalyticPlan, params: &'a [Datum]) -> &'a [Datum] {
+    params.get(..plan.params().len()).unwrap_or(params)
 }
 
 fn no_parameter(at: usize) -> SqlError {

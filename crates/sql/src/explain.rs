@@ -6,8 +6,9 @@ use analytic::ExplainOptions;
 use types::{Datum, SqlError, SqlType};
 
 use crate::answer::{Answer, Rows};
+use crate::evaluate::used;
 use crate::parse::{Command, Explain, ExplainFormat, Statement};
-use crate::prepare::{Kind, OutputColumn, Prepared};
+use crate::prepare::{Kind, OutputColumn, Planned, Prepared};
 use crate::query::QueryPlan;
 use crate::session::Session;
 
@@ -37,7 +38,7 @@ impl Session {
     }
 
     async fn plan_lines(&mut self, inner: &Arc<Prepared>, explain: &Explain, params: &[Datum]) -> Result<Vec<String>, SqlError> {
-        let planned = self.current_plan(inner)?;
+        let planned = if explain.analyze { self.plan_to_run(inner)? } else { self.current_plan(inner)? };
         let options =
             ExplainOptions { analyze: explain.analyze, verbose: explain.verbose, no_timing: !explain.timing, clock: None };
         let started = self.instance.env().monotonic();
@@ -51,30 +52,17 @@ impl Session {
                 lines
             }
             Kind::Query(QueryPlan::SetConfig(_)) => vec!["Executor: session".to_owned(), "Set Config".to_owned()],
-            Kind::Insert(plan) => {
-                let mut lines = vec![format!("Insert on {}", plan.table_name())];
-                if let Some(query) = plan.query() {
-                    let shown = ExplainOptions { analyze: false, ..options };
-                    let source = query.explain(self.execution(params, Arc::default())?, shown).await?;
-                    lines.extend(source.into_iter().map(|line| format!("  {line}")));
-                } else {
-                    lines.push(format!("  Values: {} rows", plan.values()));
-                }
+            Kind::Insert(_) | Kind::Modify(_) | Kind::Merge(_) | Kind::With(_) => {
+                let mut lines = self.writing_lines(&planned, &options, params).await?;
                 if explain.analyze {
-                    let answer = self.run_insert(plan, params).await?;
-                    lines.push(outcome(&answer));
-                }
-                lines
-            }
-            Kind::Modify(plan) => {
-                let verb = if plan.command() == "UPDATE" { "Update" } else { "Delete" };
-                let mut lines = vec![format!("{verb} on {}", plan.table_name())];
-                let shown = ExplainOptions { analyze: false, ..options };
-                let source = plan.source.explain(self.execution(params, Arc::default())?, shown).await?;
-                lines.extend(source.into_iter().map(|line| format!("  {line}")));
-                if explain.analyze {
-                    let answer = self.run_modify(inner, &planned, params).await?;
-                    lines.push(outcome(&answer));
+                    let answer = match &planned.kind {
+                        Kind::Insert(plan) => self.run_insert(plan, params).await?.answer(),
+                        Kind::Modify(plan) => self.run_modify(plan, params).await?.answer(),
+                        Kind::Merge(plan) => self.run_merge(plan, params).await?.answer(),
+                        Kind::With(plan) => self.run_with(plan, params, &mut None).await?,
+                        _ => return Err(SqlError::bug("this statement writes nothing")),
+                    };
+                    lines.push(outcome(answer).await?);
                 }
                 lines
             }
@@ -87,14 +75,77 @@ impl Session {
         }
         Ok(lines)
     }
+
+    /// The lines of a statement that writes, which is not run.
+    async fn writing_lines(
+        &mut self,
+        planned: &Planned,
+        options: &ExplainOptions,
+        params: &[Datum],
+    ) -> Result<Vec<String>, SqlError> {
+        let Kind::With(plan) = &planned.kind else { return self.part_lines(planned, options, params).await };
+        self.fill_empty(plan)?;
+        let mut lines = Vec::new();
+        for (name, part) in plan.parts() {
+            let indent = if let Some(name) = name {
+                lines.push(format!("CTE {name}"));
+                "  "
+            } else {
+                ""
+            };
+            lines.extend(self.part_lines(part, options, params).await?.into_iter().map(|line| format!("{indent}{line}")));
+        }
+        self.locals.clear();
+        Ok(lines)
+    }
+
+    async fn part_lines(
+        &mut self,
+        planned: &Planned,
+        options: &ExplainOptions,
+        params: &[Datum],
+    ) -> Result<Vec<String>, SqlError> {
+        let (mut lines, query) = match &planned.kind {
+            Kind::Insert(plan) => {
+                let mut lines = vec![format!("Insert on {}", plan.table_name())];
+                lines.extend(plan.conflict_lines().into_iter().map(|line| format!("  {line}")));
+                if plan.query().is_none() {
+                    lines.push(format!("  Values: {} rows", plan.values()));
+                }
+                (lines, plan.query())
+            }
+            Kind::Modify(plan) => {
+                let verb = if plan.command() == "UPDATE" { "Update" } else { "Delete" };
+                (vec![format!("{verb} on {}", plan.table_name())], Some(&plan.source))
+            }
+            Kind::Merge(plan) => (vec![format!("Merge on {}", plan.table_name())], Some(&plan.source)),
+            Kind::Query(QueryPlan::Analytic(plan)) => (vec![], Some(plan)),
+            Kind::With(_) => return Ok(vec!["Statement with Parts".to_owned()]),
+            _ => return Err(SqlError::bug("this statement writes nothing")),
+        };
+        if let Some(query) = query {
+            let shown = ExplainOptions { analyze: false, ..*options };
+            let indent = if lines.is_empty() { "" } else { "  " };
+            let source = query.explain(self.execution(used(query, params), Arc::default())?, shown).await?;
+            lines.extend(source.into_iter().map(|line| format!("{indent}{line}")));
+        }
+        Ok(lines)
+    }
 }
 
-fn outcome(answer: &Answer) -> String {
-    match answer {
+/// What a statement has done. Its rows are read to their end.
+async fn outcome(answer: Answer) -> Result<String, SqlError> {
+    Ok(match answer {
         Answer::Done(tag) => format!("Done: {tag}"),
-        Answer::Rows(rows) => format!("Done: {} rows returned", rows.waiting()),
+        Answer::Rows(mut rows) => {
+            let mut count = 0;
+            while let Some(batch) = rows.next().await? {
+                count += batch.rows();
+            }
+            format!("Done: {count} rows returned")
+        }
         _ => "Done".to_owned(),
-    }
+    })
 }
 
 /// PostgreSQL's JSON form, as far as plans here have its parts: a tree of nodes by the lines' indentation.

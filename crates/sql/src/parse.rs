@@ -18,9 +18,12 @@ mod copy;
 mod cursor;
 mod ddl;
 mod depth;
+mod dml;
 mod fetch;
 mod foreign;
 mod index;
+mod inference;
+mod merge;
 mod session;
 mod source;
 mod statement;
@@ -30,6 +33,8 @@ pub(crate) use constraint::{Constraint, Reference};
 use cursor::Cursor;
 pub(crate) use ddl::sql_type;
 pub(crate) use index::{CreateIndex, IndexElement, ReindexKind};
+pub(crate) use inference::{Inference, of_name as inference_of_name};
+pub(crate) use merge::{Merge, MergeAction, of_ast as merge_of_ast, writes};
 pub(crate) use session::serializable;
 pub(crate) use source::Source;
 pub use statement::Statement;
@@ -48,7 +53,9 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
         let last = ends.next_back().unwrap_or(first);
         let (start, end) = (source.byte(first.span.start), source.byte(last.span.end));
         depth::check(tokens, &source)?;
-        let mut cursor = Cursor::new(tokens.to_vec(), &source);
+        dml::check_cursors(tokens)?;
+        let tokens = inference::with_names(dml::without_inheritance(tokens.to_vec()), &source)?;
+        let mut cursor = Cursor::new(tokens, &source);
         let command = statement::command(&mut cursor)?;
         cursor.expect_end()?;
         statements.push(Statement::new(source.clone(), start..end, command));
@@ -201,6 +208,11 @@ mod tests {
             "execute p (1, 'x')",
             "deallocate prepare all",
             "set constraints all immediate",
+            "with x as (delete from t returning *) select * from x",
+            "with x as (select 1) insert into t select * from x",
+            "merge into only t * as x using u on x.a = u.a when matched and u.b then do nothing when not matched then insert default values",
+            "update only t * set a = 1",
+            "delete from only s.t * as x where a = 1",
         ] {
             one(text);
         }
@@ -222,8 +234,9 @@ mod tests {
             "create extension x",
             "alter table t add column b int",
             "select * from t for update",
-            "with x as (delete from t returning *) select * from x",
-            "with x as (select 1) insert into t select * from x",
+            "select * from (with x as (delete from t returning *) select * from x) as y",
+            "insert into t with x as (delete from u returning *) select * from x",
+            "with x as (with y as (delete from t returning *) select * from y) select * from x",
             "grant select on t to u",
             "listen x",
             "prepare transaction 'x'",

@@ -56,7 +56,8 @@ impl Session {
             },
             None => OutputColumn { type_modifier: c.data_type.typmod(), ..OutputColumn::plain(c.name.clone(), c.data_type) },
         };
-        let columns = (program.verb == Verb::Select).then(|| program.columns.iter().map(column).collect::<Arc<[_]>>());
+        let has_rows = program.verb == Verb::Select || !program.columns.is_empty();
+        let columns = has_rows.then(|| program.columns.iter().map(column).collect::<Arc<[_]>>());
         Some(Planned {
             planning: Arc::clone(&self.settings.active().planning),
             params: program.params.clone(),
@@ -76,6 +77,9 @@ impl Session {
                 Answer::Rows(Rows::ready(columns, "SELECT", row.into_iter().collect()))
             }
             Outcome::Changed(rows) => Answer::Done(tag(plan.command(), rows)),
+            Outcome::Returned(rows) => {
+                Answer::Rows(Rows::ready(planned.columns.clone().unwrap_or_default(), plan.command(), rows))
+            }
         })
     }
 
@@ -99,6 +103,7 @@ impl Session {
                     Verb::Insert => format!("Insert on {}\n  Values: {} rows", table.name, plan.program.rows()),
                 };
                 lines.extend(line.lines().map(str::to_owned));
+                lines.extend(plan.program.conflict_action().map(|action| format!("  Conflict Resolution: {action}")));
             }
         }
         if explain.analyze {

@@ -10,7 +10,7 @@ use catalog::Catalog;
 use parking_lot::Mutex;
 use types::{SqlError, SqlState, SqlType, TableId};
 
-use crate::dml::{InsertPlan, ModifyPlan};
+use crate::dml::{InsertPlan, MergePlan, ModifyPlan, WithPlan};
 use crate::parse::{Command, Statement};
 use crate::pg_catalog::{self, SystemPlan};
 use crate::plan_cache::PlanKey;
@@ -108,6 +108,8 @@ pub(crate) enum Kind {
     System(SystemPlan),
     Insert(InsertPlan),
     Modify(ModifyPlan),
+    Merge(MergePlan),
+    With(WithPlan),
     Point(PointPlan),
     /// EXPLAIN of it.
     Explain(Arc<Prepared>),
@@ -118,15 +120,17 @@ pub(crate) enum Kind {
 }
 
 impl Planned {
-    /// The table it writes.
-    pub(crate) fn written(&self) -> Option<TableId> {
+    /// The tables it writes.
+    pub(crate) fn written(&self) -> Vec<TableId> {
         let target = match &self.kind {
             Kind::Insert(plan) => Some(plan.target()),
             Kind::Modify(plan) => Some(plan.target()),
+            Kind::Merge(plan) => Some(plan.target()),
             Kind::Point(plan) => plan.target(),
+            Kind::With(plan) => return plan.parts().flat_map(|(_, part)| part.written()).collect(),
             _ => None,
         };
-        target.map(|target| target.table.id)
+        target.map(|target| target.table.id).into_iter().collect()
     }
 }
 
@@ -175,8 +179,7 @@ impl Session {
             params: params.to_vec(),
             planning: Arc::clone(&active.planning),
         };
-        let cacheable =
-            matches!(statement.command(), Command::Query(_) | Command::Insert(_) | Command::Update(_) | Command::Delete(_));
+        let cacheable = matches!(statement.command(), Command::Query(_)) || statement.command().writes_rows();
         if cacheable && let Some(found) = self.instance.plans().find(&key, &catalog) {
             return Ok(found);
         }
@@ -199,6 +202,8 @@ impl Session {
             Command::Insert(insert) => self.plan_insert(statement, insert, params)?,
             Command::Update(update) => self.plan_update(statement, update, params)?,
             Command::Delete(delete) => self.plan_delete(statement, delete, params)?,
+            Command::Merge(merge) => self.plan_merge(statement, merge, params)?,
+            Command::With(query) => self.plan_with(statement, query, params)?,
             Command::Explain(explain) => {
                 let inner = self.prepare_inner(&explain.statement, params)?;
                 let columns = vec![OutputColumn::plain("QUERY PLAN", SqlType::Text)];

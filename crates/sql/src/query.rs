@@ -100,12 +100,14 @@ impl Session {
     }
 
     /// What a query of this session is planned in.
-    pub(crate) fn plan_context(&mut self, statement: Option<&Statement>) -> (PlanContext, Arc<System>) {
+    pub(crate) fn plan_context(&mut self, statement: Option<&Statement>) -> Result<(PlanContext, Arc<System>), SqlError> {
         let system = Arc::new(System::of(self));
+        let catalog = self.catalog();
+        let (catalog, search_path) = self.locals.scope(catalog, self.database, &self.settings.active().search_path)?;
         let context = PlanContext {
-            catalog: self.catalog(),
+            catalog,
             database: self.database,
-            search_path: self.settings.active().search_path.to_vec(),
+            search_path,
             system: Arc::clone(&system) as Arc<dyn analytic::SystemTables>,
             session: Arc::new(SessionInfo {
                 user: self.login.user.clone(),
@@ -114,7 +116,7 @@ impl Session {
             }),
             text: statement.map_or_else(|| "".into(), |s| s.source().shared_text()),
         };
-        (context, system)
+        Ok((context, system))
     }
 }
 

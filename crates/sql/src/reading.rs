@@ -1,4 +1,4 @@
-//! An engine's read view as what queries read: [`analytic::Tables`].
+//! An engine's read view, and what a statement has beside it, as what queries read: [`analytic::Tables`].
 
 use std::fmt;
 use std::ops::Range;
@@ -9,14 +9,42 @@ use arrow::array::{ArrayRef, BinaryBuilder, RecordBatch};
 use engine::{ReadView, SegmentView, TableView};
 use roaring::RoaringBitmap;
 use segments::{ColumnStatistics, Predicate};
-use types::{SqlError, TableId};
+use types::{RowLayout, SqlError, TableId};
 
-/// Every table as one statement sees it.
-pub(crate) struct Snapshot(pub(crate) Arc<ReadView>);
+mod before;
+mod local;
+
+pub(crate) use before::Before;
+pub(crate) use local::LocalRows;
+
+use crate::locals::Held;
+
+/// Every table as one statement sees it, and the statement's own relations.
+pub(crate) struct Snapshot {
+    pub(crate) view: Arc<ReadView>,
+    pub(crate) held: Held,
+}
 
 impl Tables for Snapshot {
     fn table(&self, table: TableId) -> Result<Arc<dyn TableSource>, SqlError> {
-        Ok(Arc::new(Table(self.0.table(table)?)))
+        if let Some(rows) = self.held.rows.get(&table) {
+            return Ok(Arc::clone(rows) as Arc<dyn TableSource>);
+        }
+        let view = self.view.table(table)?;
+        match &self.held.before {
+            None => Ok(Arc::new(Table(view))),
+            Some(before) => {
+                let layout = RowLayout::new(&view.definition().stored_types());
+                Ok(before.table(table, Arc::new(Table(view)), &layout))
+            }
+        }
+    }
+
+    fn target(&self, table: TableId) -> Result<Arc<dyn TableSource>, SqlError> {
+        match &self.held.target {
+            Some(rows) => Ok(Arc::clone(rows) as Arc<dyn TableSource>),
+            None => self.table(table),
+        }
     }
 }
 

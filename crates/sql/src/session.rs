@@ -12,14 +12,17 @@ use std::sync::Arc;
 
 use catalog::Catalog;
 use engine::{Cancel, Transaction};
+use sqlparser::ast::SetExpr;
 use types::{DatabaseId, Datum, SqlError, SqlState, SqlType};
 
 use crate::activity::{ActivityState, Backend, BeingDropped, Dropping, Registered, SessionActivity};
 use crate::answer::Answer;
 use crate::copy::from::CopyFrom;
 use crate::cursor::Cursors;
+use crate::dml::Outcome;
 use crate::format::FormatOptions;
 use crate::instance::Instance;
+use crate::locals::Locals;
 use crate::names::Scope;
 use crate::notice::Notice;
 use crate::parse::{Command, Statement};
@@ -85,6 +88,8 @@ pub struct Session {
     pub(crate) cursors: Cursors,
     /// Databases that go when the transaction commits.
     pub(crate) dropping: Vec<Dropping>,
+    /// Of the statement that is planned or run.
+    pub(crate) locals: Locals,
     registered: Registered,
 }
 
@@ -133,6 +138,7 @@ impl Session {
             copy: None,
             cursors: Cursors::default(),
             dropping: Vec::new(),
+            locals: Locals::default(),
             registered,
         })
     }
@@ -172,6 +178,7 @@ impl Session {
             activity.query_micros = Some(now);
             activity.statement = Some(prepared.statement.clone());
         });
+        self.locals.clear();
         let mut watch = Some(Watch::start(&self.cancel, self.settings.active().statement_timeout));
         let result = self.run(prepared, &params, &mut watch).await;
         if !matches!(result, Ok(Answer::CopyIn(_))) {
@@ -197,8 +204,14 @@ impl Session {
         let statement = &prepared.statement;
         self.check_read_only(statement.command())?;
         match statement.command() {
-            Command::Query(_) | Command::Insert(_) | Command::Update(_) | Command::Delete(_) | Command::Explain(_) => {
-                if matches!(statement.command(), Command::Insert(_) | Command::Update(_) | Command::Delete(_)) {
+            Command::Query(_)
+            | Command::Insert(_)
+            | Command::Update(_)
+            | Command::Delete(_)
+            | Command::Merge(_)
+            | Command::With(_)
+            | Command::Explain(_) => {
+                if statement.command().writes_rows() {
                     let active = self.settings.active();
                     self.transaction.begin_writing_statement(self.instance.engine(), &self.cancel, active)?;
                 } else {
@@ -208,9 +221,11 @@ impl Session {
                 let answer = match &planned.kind {
                     Kind::Query(plan) => self.run_query(&planned, plan, params, watch).await,
                     Kind::System(plan) => self.run_system(&planned, plan, params),
-                    Kind::Insert(plan) => self.run_insert(plan, params).await,
+                    Kind::Insert(plan) => self.run_insert(plan, params).await.map(Outcome::answer),
                     Kind::Point(plan) => self.run_point(&planned, plan, params),
-                    Kind::Modify(_) => self.run_modify(prepared, &planned, params).await,
+                    Kind::Modify(plan) => self.run_modify(plan, params).await.map(Outcome::answer),
+                    Kind::Merge(plan) => self.run_merge(plan, params).await.map(Outcome::answer),
+                    Kind::With(plan) => self.run_with(plan, params, watch).await,
                     Kind::Explain(inner) => self.run_explain(statement, inner, params).await,
                     Kind::Declare(_) | Kind::Command => Err(SqlError::bug("a plan is missing")),
                 };
@@ -430,6 +445,14 @@ impl Session {
             Command::Insert(_) => "INSERT",
             Command::Update(_) => "UPDATE",
             Command::Delete(_) => "DELETE",
+            Command::Merge(_) => "MERGE",
+            Command::With(query) => match query.body.as_ref() {
+                SetExpr::Insert(_) => "INSERT",
+                SetExpr::Update(_) => "UPDATE",
+                SetExpr::Delete(_) => "DELETE",
+                SetExpr::Merge(_) => "MERGE",
+                _ => "SELECT",
+            },
             Command::CreateTable(_) => "CREATE TABLE",
             Command::CreateTableAs(_) => "CREATE TABLE AS",
             Command::CreateView(_) => "CREATE VIEW",

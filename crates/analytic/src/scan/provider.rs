@@ -53,6 +53,11 @@ impl TableProvider {
         &self.definition
     }
 
+    /// Whether it shows its rows' keys: the table that DML changes.
+    pub(crate) fn has_key(&self) -> bool {
+        self.with_key
+    }
+
     /// The same table with its rows.
     pub(crate) fn bound(&self, table: Arc<dyn TableSource>, run: Run) -> TableProvider {
         let estimates = Arc::new(TableEstimates::new(&self.definition, table.as_ref()));

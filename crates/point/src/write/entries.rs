@@ -171,7 +171,7 @@ impl IndexRule {
                 Some(new) if !moves => Ok(Change::Put(new.clone())),
                 _ => Ok(Change::Delete),
             };
-            let outcome = transaction.modify(self.id(), &key, &mut { change });
+            let outcome = transaction.modify_newest(self.id(), &key, &mut { change });
             match outcome {
                 Ok(Modified::Changed) => {}
                 Ok(Modified::Kept | Modified::NotFound) => {

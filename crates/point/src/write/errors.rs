@@ -54,9 +54,7 @@ impl TableWriter {
         if conflict.index.is_none() {
             return self.duplicate(values);
         }
-        let hidden = (self.table.hidden() == 1).then_some(Datum::Int8(0));
-        let stored: Vec<Datum> = hidden.into_iter().chain(values.iter().cloned()).collect();
-        let row = self.layout.encode(&stored);
+        let row = self.unnumbered(values);
         let index = self.indexes.iter().find(|index| Some(index.id()) == conflict.index);
         let entry = index.and_then(|index| index.entry(self.layout.read(&row)).ok().flatten());
         self.conflict_error(conflict, entry.as_ref())

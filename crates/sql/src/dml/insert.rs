@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use analytic::{AnalyticPlan, Kept};
-use sqlparser::ast::{self, Expr, Insert, Query, SetExpr, TableObject};
+use sqlparser::ast::{self, Expr, Insert, OnInsert, Query, SetExpr, TableObject};
 use types::text::Session as Dates;
 use types::{Datum, SqlError, SqlState, SqlType};
 
-use crate::answer::{Answer, Rows, tag};
+use crate::column::ColumnReader;
 use crate::dml::bulk::Loader;
 use crate::dml::cell::{Cell, Cells, check_assignable};
+use crate::dml::conflict::Conflict;
 use crate::dml::defaults::{Default, default_of};
-use crate::dml::returning::Returning;
+use crate::dml::outcome::Outcome;
+use crate::dml::returning::{Returning, Written, quoted};
 use crate::dml::row_bytes;
 use crate::dml::target::Target;
-use crate::evaluate;
+use crate::evaluate::{self, used};
 use crate::names::Name;
+use crate::parameters;
 use crate::parse::Statement;
 use crate::prepare::{Kind, Planned};
 use crate::session::Session;
@@ -35,6 +38,7 @@ pub(crate) struct InsertPlan {
     computed: Option<AnalyticPlan>,
     /// What the columns get that a query does not give: by column.
     defaults: Vec<(usize, Default)>,
+    conflict: Option<Conflict>,
     returning: Option<Returning>,
 }
 
@@ -45,6 +49,11 @@ impl InsertPlan {
 
     pub(crate) fn table_name(&self) -> &str {
         &self.target.table.name
+    }
+
+    /// EXPLAIN's lines on ON CONFLICT.
+    pub(crate) fn conflict_lines(&self) -> Vec<String> {
+        self.conflict.as_ref().map_or_else(Vec::new, |conflict| conflict.lines(&self.target.table))
     }
 
     /// The query the rows come from, if they do.
@@ -76,12 +85,12 @@ impl Session {
             return Err(SqlError::unsupported("INSERT into a function or a query is not supported"));
         };
         let name = Name::of(name, statement.source())?;
+        self.check_no_local(&name)?;
         let catalog = self.catalog();
         let table = Arc::clone(self.scope(&catalog).table(&name)?);
         let target = self.target(&table)?;
         let columns = target_columns(insert, &table)?;
-        let alias = insert.table_alias.as_ref().map(|a| a.alias.value.as_str());
-        let returning = Returning::of(insert.returning.as_deref(), &table, alias)?;
+        let alias = insert.table_alias.as_ref().map_or_else(|| quoted(&table.name), |a| a.alias.clone());
         let dates = self.dates();
         let mut cells = Cells { dates: &dates, params: declared.to_vec(), general: vec![] };
         let mut volatile = false;
@@ -106,7 +115,7 @@ impl Session {
                 None => {
                     let (plan, uses_system) = self.analytic_plan(Some(statement), query, declared)?;
                     volatile |= uses_system;
-                    cells.params = plan.params().iter().copied().map(Some).collect();
+                    parameters::settle(&mut cells.params, plan.params(), query);
                     let all: Vec<usize> = (0..table.columns.len()).collect();
                     let columns = check_query_columns(query, &plan, columns, &all, &table)?;
                     Source::Query { plan, columns }
@@ -123,58 +132,117 @@ impl Session {
         let computed = match general.as_slice() {
             [] => None,
             exprs => {
-                let (plan, uses_system) = self.analytic_plan(Some(statement), &evaluate::select(exprs, None)?, &params)?;
+                let query = evaluate::select(exprs, None)?;
+                let (plan, uses_system) = self.analytic_plan(Some(statement), &query, &params)?;
                 volatile |= uses_system;
-                params = plan.params().iter().copied().map(Some).collect();
+                parameters::settle(&mut params, plan.params(), &query);
                 Some(plan)
             }
         };
+        let conflict = match &insert.on {
+            Some(OnInsert::OnConflict(on)) => Some(self.plan_conflict(statement, on, &table, &alias, &mut params)?),
+            _ => None,
+        };
+        let written = Written { table: &table, alias: &alias, from: &[] };
+        let returning = self.plan_returning(statement, insert.returning.as_deref(), &written, &[], &mut params)?;
         let planning = Arc::clone(&self.settings.active().planning);
         Ok(Planned {
             planning,
-            params: params.into_iter().map(|t| t.unwrap_or(SqlType::Text)).collect(),
-            columns: returning.as_ref().map(|r| r.output.clone().into()),
-            kind: Kind::Insert(InsertPlan { target, source, computed, defaults, returning }),
+            params: parameters::settled(params),
+            columns: returning.as_ref().map(|r| Arc::clone(&r.output)),
+            kind: Kind::Insert(InsertPlan { target, source, computed, defaults, conflict, returning }),
             volatile,
             catalog,
         })
     }
 
-    pub(crate) async fn run_insert(&mut self, plan: &InsertPlan, params: &[Datum]) -> Result<Answer, SqlError> {
+    pub(crate) async fn run_insert(&mut self, plan: &InsertPlan, params: &[Datum]) -> Result<Outcome, SqlError> {
         let dates = self.dates();
+        let reads = plan.returning.as_ref().is_some_and(Returning::reads_tables);
+        if reads || plan.conflict.as_ref().is_some_and(Conflict::reads_tables) {
+            self.hide_changes();
+        }
+        let mut upserts = plan.conflict.as_ref().map(|conflict| self.upserts(conflict, &plan.target));
         let mut returned = Vec::new();
-        let (rows, room) = match &plan.source {
+        let mut room = self.instance.analytic().keep("rows to write");
+        let mut rows = match &plan.source {
             Source::Values(rows) => {
                 let computed = match &plan.computed {
                     None => vec![],
                     Some(computed) => self.one_row(computed, params).await?,
                 };
-                let transaction = self.open_transaction()?;
                 for row in rows {
                     let mut values = Vec::with_capacity(row.len());
                     for (cell, column) in row.iter().zip(&plan.target.table.columns) {
                         let computed = |at: usize| computed.get(at).cloned().unwrap_or(Datum::Null);
                         values.push(cell.value(column, params, computed, &dates)?);
                     }
-                    plan.target.insert(transaction, &values)?;
-                    returned.extend(plan.returning.as_ref().map(|r| r.row(&values)));
+                    match &mut upserts {
+                        Some(upserts) => self.upsert(upserts, values)?,
+                        None => {
+                            self.writer()?.insert(&plan.target, &values)?;
+                            returned.extend(plan.returning.as_ref().map(|r| r.row(&values, std::iter::empty())));
+                        }
+                    }
                 }
-                (rows.len() as u64, None)
+                rows.len() as u64
             }
-            Source::Query { plan: query, columns } => {
-                self.insert_query(plan, query, columns, params, &dates, &mut returned).await?
-            }
+            Source::Query { plan: query, columns } => match &mut upserts {
+                Some(upserts) => {
+                    for values in self.query_rows(plan, query, columns, params, &dates, &mut room).await? {
+                        self.upsert(upserts, values)?;
+                    }
+                    0
+                }
+                // Of what was loaded in bulk there are no rows to note.
+                None if self.locals.held.before.is_some() => {
+                    let rows = self.query_rows(plan, query, columns, params, &dates, &mut room).await?;
+                    for values in &rows {
+                        self.writer()?.insert(&plan.target, values)?;
+                        returned.extend(plan.returning.as_ref().map(|r| r.row(values, std::iter::empty())));
+                    }
+                    rows.len() as u64
+                }
+                None => {
+                    let (rows, kept) = self.insert_query(plan, query, columns, params, &dates, &mut returned).await?;
+                    room = kept.unwrap_or(room);
+                    rows
+                }
+            },
         };
-        Ok(match &plan.returning {
-            None => Answer::Done(tag("INSERT", rows)),
-            Some(returning) => {
-                let rows = Rows::ready(returning.output.clone().into(), "INSERT", returned);
-                Answer::Rows(match room {
-                    Some(room) => rows.with_room(room),
-                    None => rows,
-                })
+        if let Some(upserts) = upserts {
+            let written = self.finish_upserts(upserts, params, &dates, &mut room).await?;
+            rows = written.len() as u64;
+            let kept = plan.returning.iter().flat_map(|r| written.iter().map(|values| r.row(values, std::iter::empty())));
+            returned.extend(kept);
+        }
+        self.outcome("INSERT", rows, plan.returning.as_ref(), returned, params, room).await
+    }
+
+    /// The rows of a query, all of them, as rows of the table.
+    async fn query_rows(
+        &mut self,
+        plan: &InsertPlan,
+        query: &AnalyticPlan,
+        columns: &[usize],
+        params: &[Datum],
+        dates: &Dates,
+        room: &mut Kept,
+    ) -> Result<Vec<Vec<Datum>>, SqlError> {
+        let from: Vec<SqlType> = query.columns().iter().map(|c| c.data_type).collect();
+        let mut rows = Vec::new();
+        for batch in self.collect(query, params, room).await? {
+            let filled = self.fill(&batch, &from, columns, &plan.defaults, &plan.target, dates).await?;
+            let readers: Vec<ColumnReader<'_>> = (filled.columns().iter().zip(&plan.target.table.columns))
+                .map(|(array, column)| ColumnReader::new(array, column.data_type))
+                .collect();
+            for row in 0..filled.num_rows() {
+                let values: Vec<Datum> = readers.iter().map(|reader| reader.get(row).to_owned()).collect();
+                room.add(row_bytes(&values))?;
+                rows.push(values);
             }
-        })
+        }
+        Ok(rows)
     }
 
     /// Adds the rows of a query. They are collected first if the statement may not see them, and loaded in bulk if they are many.
@@ -196,7 +264,7 @@ impl Session {
         let reads_itself = query.relations().contains(&plan.target.table.id);
         let mut waiting = Vec::new();
         let mut room = self.instance.analytic().keep("rows to write");
-        let mut stream = query.execute(self.execution(params, Arc::default())?)?;
+        let mut stream = query.execute(self.execution(used(query, params), Arc::default())?)?;
         while let Some(batch) = stream.next().await {
             let batch = batch?;
             if reads_itself {
@@ -215,7 +283,7 @@ impl Session {
         let Some((values, mut room)) = kept else { return Ok((rows, None)) };
         if let Some(returning) = &plan.returning {
             for values in &values {
-                let row = returning.row(values);
+                let row = returning.row(values, std::iter::empty());
                 room.add(row_bytes(&row))?;
                 returned.push(row);
             }
@@ -230,10 +298,8 @@ impl Session {
 }
 
 fn check_supported(insert: &Insert) -> Result<(), SqlError> {
-    if insert.on.is_some() {
-        return Err(SqlError::unsupported("INSERT ... ON CONFLICT is not supported yet"));
-    }
     let other = insert.or.is_some()
+        || matches!(insert.on, Some(OnInsert::DuplicateKeyUpdate(_)))
         || insert.ignore
         || insert.overwrite
         || !insert.assignments.is_empty()
@@ -286,7 +352,7 @@ fn plain_values(query: &Query) -> Option<&ast::Values> {
 }
 
 /// The cells of one row of VALUES, for every column of the table.
-fn row_of_cells(
+pub(crate) fn row_of_cells(
     table: &catalog::Table,
     columns: &[usize],
     explicit: bool,

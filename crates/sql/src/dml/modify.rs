@@ -3,38 +3,41 @@
 //! ```text
 //! query --> rows --> write each, waiting for who holds it --> all are as the query saw them, or have ended: done
 //!             ^                                          |
-//!             +-- query anew, for these rows alone <-----+ some have changed (READ COMMITTED): undo, lock every row that was found
+//!             +-- query anew, of those that have         +-- some have changed (READ COMMITTED): undo, hold every row that was found
+//!                 changed, as they are now     <---------+
 //! ```
 //!
 //! 1. Rows that the first query did not find are not written, whatever they are by then.
-//! 2. The second query reads at a snapshot of its own. PostgreSQL's `EvalPlanQual` looks again at the changed row alone and keeps to
-//!    the statement's snapshot elsewhere; here joined tables and subqueries of the second query are as new as the rows.
+//! 2. What is looked at anew is the changed rows alone; whatever else the query reads is what the statement's snapshot shows.
+//!
+//! Source: PostgreSQL 15 `EvalPlanQual`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use analytic::{AnalyticPlan, DmlSource, Kept};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
-use engine::{Change, Isolation, Modified, Transaction};
-use point::write::Fate;
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, Ident, SelectItem, TableFactor, TableWithJoins, Update,
-    UpdateTableFromKind,
+    Assignment, Delete, Expr, FromTable, Ident, SelectItem, TableFactor, TableWithJoins, Update, UpdateTableFromKind,
 };
 use types::text::Session as Dates;
-use types::{Datum, Row, SqlError, SqlState, SqlType};
+use types::{Datum, Key, Row, SqlError, SqlState, SqlType};
 
-use crate::answer::{Answer, Rows, tag};
 use crate::column::ColumnReader;
+use crate::dml::assignments::plan_assignments;
 use crate::dml::cell::{Cell, Cells, check_assignable};
 use crate::dml::insert::is_untyped_expr;
-use crate::dml::returning::Returning;
+use crate::dml::outcome::Outcome;
+use crate::dml::returning::{Other, Returning, Written};
 use crate::dml::row_bytes;
 use crate::dml::target::Target;
+use crate::dml::write::{Changed, RowChange, Writer};
 use crate::names::Name;
+use crate::parameters;
 use crate::parse::Statement;
-use crate::prepare::{Kind, Planned, Prepared};
+use crate::prepare::{Kind, Planned};
+use crate::reading::{Before, LocalRows};
 use crate::session::Session;
 
 /// How an UPDATE or DELETE is run.
@@ -46,6 +49,8 @@ pub(crate) struct ModifyPlan {
     /// Whether the query may give a row more than once.
     joins: bool,
     returning: Option<Returning>,
+    /// Where, among the values of the query, those begin that RETURNING needs of the other relations.
+    others_from: usize,
 }
 
 impl ModifyPlan {
@@ -126,171 +131,130 @@ impl Session {
         request: Request<'_>,
         declared: &[Option<SqlType>],
     ) -> Result<Planned, SqlError> {
-        let TableWithJoins { relation: TableFactor::Table { name, alias, args: None, .. }, joins } = request.table else {
-            return Err(SqlError::unsupported("only tables can be written"));
-        };
-        if !joins.is_empty() || alias.as_ref().is_some_and(|a| !a.columns.is_empty()) {
-            return Err(SqlError::unsupported("joins and column aliases of the table to write are not supported"));
-        }
-        let name = Name::of(name, statement.source())?;
+        let (table, known) = self.writable_table(statement, request.table)?;
         let catalog = self.catalog();
-        let table = Arc::clone(self.scope(&catalog).table(&name)?);
         let target = self.target(&table)?;
-        let known = alias.as_ref().map_or_else(|| Ident::with_quote('"', &name.name), |a| a.name.clone());
-        let returning = Returning::of(request.returning, &table, Some(&known.value))?;
         let dates = self.dates();
         let mut cells = Cells { dates: &dates, params: declared.to_vec(), general: vec![] };
         let assignments = match request.assignments {
             None => None,
             Some(assignments) => Some(plan_assignments(assignments, &table, &mut cells)?),
         };
-        let Cells { params, general, .. } = cells;
-        let joins = !request.from.is_empty();
+        let Cells { mut params, general, .. } = cells;
+        let written = Written { table: &table, alias: &known, from: &request.from };
+        let others = self.returning_others(statement, request.returning, &written, &params)?;
         let source = DmlSource {
             target: table.id,
-            alias: known,
-            from: request.from,
+            alias: known.clone(),
+            from: request.from.clone(),
             selection: request.selection,
-            values: general.clone(),
+            on: None,
+            values: general.iter().cloned().chain(Other::values(&others)).collect(),
         };
-        let (context, system) = self.plan_context(Some(statement));
+        let (context, system) = self.plan_context(Some(statement))?;
         let analytic = Arc::clone(self.instance.analytic());
-        let source = analytic.plan_dml(&context, &source, &params)?;
+        let plan = analytic.plan_dml(&context, &source, &params)?;
+        parameters::settle(&mut params, plan.params(), &source.values);
+        parameters::settle(&mut params, plan.params(), &source.selection);
+        parameters::settle(&mut params, plan.params(), &source.from);
         for (column, cell) in assignments.iter().flatten() {
             if let Cell::Computed(at) = cell
-                && let (Some(from), Some(expr)) = (source.columns().get(at + 1), general.get(*at))
+                && let (Some(from), Some(expr)) = (plan.columns().get(at + 1), general.get(*at))
                 && !is_untyped_expr(expr)
             {
                 check_assignable(from.data_type, &table.columns[*column])?;
             }
         }
+        let returning = self.plan_returning(statement, request.returning, &written, &others, &mut params)?;
+        let joins = !request.from.is_empty();
         Ok(Planned {
             catalog,
             planning: Arc::clone(&self.settings.active().planning),
-            params: source.params().to_vec(),
-            columns: returning.as_ref().map(|r| r.output.clone().into()),
-            kind: Kind::Modify(ModifyPlan { target, source, assignments, joins, returning }),
+            params: parameters::settled(params),
+            columns: returning.as_ref().map(|r| Arc::clone(&r.output)),
+            kind: Kind::Modify(ModifyPlan { target, source: plan, assignments, joins, returning, others_from: general.len() }),
             volatile: system.was_used(),
         })
     }
 
-    pub(crate) async fn run_modify(
+    /// The table that a statement writes, and what it calls it. Errors: what is no table, 42P01.
+    pub(crate) fn writable_table(
         &mut self,
-        prepared: &Prepared,
-        planned: &Arc<Planned>,
-        params: &[Datum],
-    ) -> Result<Answer, SqlError> {
+        statement: &Statement,
+        written: &TableWithJoins,
+    ) -> Result<(Arc<catalog::Table>, Ident), SqlError> {
+        let TableWithJoins { relation: TableFactor::Table { name, alias, args: None, .. }, joins } = written else {
+            return Err(SqlError::unsupported("only tables can be written"));
+        };
+        if !joins.is_empty() || alias.as_ref().is_some_and(|a| !a.columns.is_empty()) {
+            return Err(SqlError::unsupported("joins and column aliases of the table to write are not supported"));
+        }
+        let name = Name::of(name, statement.source())?;
+        self.check_no_local(&name)?;
+        let catalog = self.catalog();
+        let table = Arc::clone(self.scope(&catalog).table(&name)?);
+        let known = alias.as_ref().map_or_else(|| Ident::with_quote('"', &name.name), |a| a.name.clone());
+        Ok((table, known))
+    }
+
+    /// Errors if a name is that of a query in WITH, which cannot be written: 42809.
+    pub(crate) fn check_no_local(&self, name: &Name) -> Result<(), SqlError> {
+        if name.schema.is_none() && self.locals.has(&name.name) {
+            let message = format!("relation \"{}\" cannot be the target of a modifying statement", name.name);
+            return Err(name.at(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message)));
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn run_modify(&mut self, plan: &ModifyPlan, params: &[Datum]) -> Result<Outcome, SqlError> {
+        if plan.returning.as_ref().is_some_and(Returning::reads_tables) {
+            self.hide_changes();
+        }
         let dates = self.dates();
-        let mut planned = Arc::clone(planned);
-        // From the second run on: the rows that may be written, which are locked.
-        let mut locked: Option<(HashSet<Vec<u8>>, Kept)> = None;
+        let earlier = self.locals.held.before.clone();
+        let mut kept = self.instance.analytic().keep("rows to write");
+        let found = self.collect(&plan.source, params, &mut kept).await?;
+        // Once every row is held: those that have changed since the snapshot, as they are now.
+        let mut newest: Option<BTreeMap<Key, Option<Row>>> = None;
+        let mut again = Vec::new();
         loop {
-            let Kind::Modify(plan) = &planned.kind else { return Err(SqlError::bug("a plan of another kind")) };
-            let mut kept = self.instance.analytic().keep("rows to write");
-            let batches = self.collect(&plan.source, params, &mut kept).await?;
+            let before = self.locals.held.before.clone();
             let cancel = Arc::clone(&self.cancel);
-            let transaction = self.open_transaction()?;
-            let start = transaction.savepoint();
-            let only = locked.as_ref().map(|(keys, _)| keys);
+            let mut writer = self.writer()?;
+            let start = writer.transaction.savepoint();
+            let earlier = earlier.as_deref();
             let mut work =
-                Work { plan, params, dates: &dates, kept, only, changed: false, inserts: vec![], returned: vec![], rows: 0 };
-            match work.run(transaction, &batches, &cancel) {
+                Work { plan, params, dates: &dates, kept: &mut kept, earlier, changed: false, returned: vec![], rows: 0 };
+            let is_as_found = |key: &[u8]| newest.as_ref().is_none_or(|newest| !newest.contains_key(key));
+            let done = work
+                .run(&mut writer, &found, &is_as_found, &cancel)
+                .and_then(|()| work.run(&mut writer, &again, &|_| true, &cancel));
+            match done {
                 // The row it is in conflict with may be one that is not as the query saw it.
                 Err(error) if error.state == SqlState::UNIQUE_VIOLATION && work.changed => {}
-                outcome => outcome?,
+                done => done?,
             }
-            if !work.changed {
-                work.insert(transaction)?;
-                let Work { rows, returned, kept, .. } = work;
-                return Ok(match &plan.returning {
-                    None => Answer::Done(tag(plan.command(), rows)),
-                    Some(returning) => {
-                        let rows = Rows::ready(returning.output.clone().into(), plan.command(), returned);
-                        Answer::Rows(rows.with_room(kept))
-                    }
-                });
+            let Work { changed, rows, returned, .. } = work;
+            if !changed {
+                return self.outcome(plan.command(), rows, plan.returning.as_ref(), returned, params, kept).await;
             }
-            if locked.is_some() {
-                return Err(SqlError::bug("a locked row has changed"));
+            if newest.is_some() {
+                return Err(SqlError::bug("a row that was held has changed"));
             }
-            transaction.rollback_to(&start);
-            let mut kept = self.instance.analytic().keep("locked rows");
-            let keys = lock(self.open_transaction()?, plan, &batches, &cancel, &mut kept)?;
-            locked = Some((keys, kept));
-            self.open_transaction()?.begin_statement();
-            planned = self.current_plan(prepared)?;
+            writer.transaction.rollback_to(&start);
+            self.locals.held.before = before;
+            // The others of the query are still those of the snapshot.
+            self.hide_changes();
+            let changed = self.writer()?.hold_found(&plan.target.table, &found, &cancel, &mut kept)?;
+            let rows: Vec<(&Key, &Row)> = changed.iter().filter_map(|(key, row)| row.as_ref().map(|row| (key, row))).collect();
+            let rows = LocalRows::of_stored(&plan.target.layout, rows.into_iter());
+            newest = Some(changed);
+            self.locals.held.target = Some(Arc::new(rows));
+            let found = self.collect(&plan.source, params, &mut kept).await;
+            self.locals.held.target = None;
+            again = found?;
         }
     }
-}
-
-/// Locks the rows that a query has found, unless they have ended: their keys.
-fn lock(
-    transaction: &mut Transaction,
-    plan: &ModifyPlan,
-    batches: &[RecordBatch],
-    cancel: &engine::Cancel,
-    kept: &mut Kept,
-) -> Result<HashSet<Vec<u8>>, SqlError> {
-    let mut keys = HashSet::new();
-    for batch in batches {
-        if cancel.is_set() {
-            return Err(crate::watch::canceled());
-        }
-        for row in 0..batch.num_rows() {
-            let key = key_at(batch.column(0), row)?;
-            // A write of the row as it is holds it until the transaction ends.
-            let locked = transaction.modify(plan.target.table.id, key, &mut |row| Ok(Change::Put(row.to_row())))?;
-            if locked == Modified::Changed && keys.insert(key.to_vec()) {
-                kept.add(size_of::<Vec<u8>>() + key.len())?;
-            }
-        }
-    }
-    Ok(keys)
-}
-
-/// Which columns an UPDATE sets to what. Errors: 42703; 42601 for one that is set twice.
-fn plan_assignments(
-    assignments: &[Assignment],
-    table: &catalog::Table,
-    cells: &mut Cells<'_>,
-) -> Result<Vec<(usize, Cell)>, SqlError> {
-    let mut planned: Vec<(usize, Cell)> = Vec::new();
-    let mut set = |name: &sqlparser::ast::ObjectName, expr: &Expr| {
-        let [part] = name.0.as_slice() else {
-            return Err(SqlError::unsupported(format!("SET of \"{name}\": only whole columns can be set")));
-        };
-        let name = part.as_ident().map_or("", |ident| ident.value.as_str());
-        let at = table.column(name).ok_or_else(|| {
-            let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
-            SqlError::new(SqlState::UNDEFINED_COLUMN, message)
-        })?;
-        if planned.iter().any(|(column, _)| *column == at) {
-            let message = format!("multiple assignments to same column \"{name}\"");
-            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
-        }
-        analytic::refuse_aggregates(expr, "UPDATE")?;
-        planned.push((at, cells.cell(expr, &table.columns[at])?));
-        Ok(())
-    };
-    for assignment in assignments {
-        match (&assignment.target, &assignment.value) {
-            (AssignmentTarget::ColumnName(name), value) => set(name, value)?,
-            (AssignmentTarget::Tuple(names), Expr::Tuple(values)) if names.len() == values.len() => {
-                names.iter().zip(values).try_for_each(|(name, value)| set(name, value))?;
-            }
-            (AssignmentTarget::Tuple(_), Expr::Tuple(_)) => {
-                let message = "number of columns does not match number of values";
-                return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
-            }
-            (AssignmentTarget::Tuple(names), value) if names.len() == 1 => {
-                names.iter().try_for_each(|name| set(name, value))?;
-            }
-            (AssignmentTarget::Tuple(_), _) => {
-                return Err(SqlError::unsupported("SET (a, b) = (SELECT ...) is not supported yet"));
-            }
-        }
-    }
-    Ok(planned)
 }
 
 /// One attempt.
@@ -298,20 +262,25 @@ struct Work<'a> {
     plan: &'a ModifyPlan,
     params: &'a [Datum],
     dates: &'a Dates,
-    /// Room for all that is below, and for the query's result.
-    kept: Kept,
-    /// If given, no other rows are written.
-    only: Option<&'a HashSet<Vec<u8>>>,
+    /// Room for all that is below.
+    kept: &'a mut Kept,
+    /// What earlier parts of the statement have written: a row is changed once, by the first.
+    earlier: Option<&'a Before>,
     /// A row is not as the query saw it.
     changed: bool,
-    /// Rows that get another key: as they were, and their new SQL columns.
-    inserts: Vec<(Row, Vec<Datum>)>,
     returned: Vec<Vec<Datum>>,
     rows: u64,
 }
 
 impl Work<'_> {
-    fn run(&mut self, transaction: &mut Transaction, batches: &[RecordBatch], cancel: &engine::Cancel) -> Result<(), SqlError> {
+    /// Changes the rows of the query whose keys are wanted.
+    fn run(
+        &mut self,
+        writer: &mut Writer<'_>,
+        batches: &[RecordBatch],
+        wanted: &dyn Fn(&[u8]) -> bool,
+        cancel: &engine::Cancel,
+    ) -> Result<(), SqlError> {
         let plan = self.plan;
         let mut met: HashSet<Vec<u8>> = HashSet::new();
         let types: Vec<SqlType> = plan.source.columns().iter().map(|c| c.data_type).collect();
@@ -322,11 +291,12 @@ impl Work<'_> {
             let readers: Vec<ColumnReader<'_>> =
                 batch.columns().iter().zip(&types).skip(1).map(|(array, t)| ColumnReader::new(array, *t)).collect();
             for row in 0..batch.num_rows() {
-                let key = key_at(batch.column(0), row)?;
-                if self.only.is_some_and(|only| !only.contains(key)) {
+                let Some(key) = key_at(batch.column(0), row)? else { continue };
+                let is_early = self.earlier.is_some_and(|earlier| earlier.has(plan.target.table.id, key));
+                // A row that the query gives twice is changed once, by either.
+                if is_early || !wanted(key) {
                     continue;
                 }
-                // A row that the query gives twice is changed once, by either.
                 if plan.joins {
                     if !met.insert(key.to_vec()) {
                         continue;
@@ -334,75 +304,53 @@ impl Work<'_> {
                     self.kept.add(size_of::<Vec<u8>>() + key.len())?;
                 }
                 let computed = |at: usize| readers.get(at).map_or(Datum::Null, |r| r.get(row).to_owned());
-                self.row(transaction, key, &computed)?;
+                self.row(writer, key, &computed, readers.len())?;
             }
         }
         Ok(())
     }
 
-    fn row(&mut self, transaction: &mut Transaction, key: &[u8], computed: &dyn Fn(usize) -> Datum) -> Result<(), SqlError> {
+    fn row(
+        &mut self,
+        writer: &mut Writer<'_>,
+        key: &[u8],
+        computed: &dyn Fn(usize) -> Datum,
+        computed_len: usize,
+    ) -> Result<(), SqlError> {
         let (plan, target) = (self.plan, &self.plan.target);
         let mut new = Vec::new();
         for (at, cell) in plan.assignments.iter().flatten() {
             new.push((*at, cell.value(&target.table.columns[*at], self.params, computed, self.dates)?));
         }
-        // REPEATABLE READ: the engine itself refuses a row that has changed.
-        let looks = transaction.isolation() == Isolation::ReadCommitted;
-        let seen = if looks { transaction.get(target.table.id, key)? } else { None };
-        let mut is_changed = false;
-        let mut moved = None;
-        let mut returned = None;
-        let outcome = target.writer.modify_or_move(transaction, key, &mut |row| {
-            if looks && seen.as_ref() != Some(&row.to_row()) {
-                is_changed = true;
-                return Ok(Fate::Here(Change::Keep));
+        let change = match plan.assignments {
+            None => RowChange::Delete,
+            Some(_) => RowChange::Set(&new),
+        };
+        match writer.change(target, key, &change)? {
+            Changed::Stale => self.changed = true,
+            Changed::Gone => {}
+            Changed::Done(values) => {
+                self.rows += 1;
+                let others = (plan.others_from..computed_len).map(computed);
+                if let Some(returning) = &plan.returning {
+                    let values = returning.row(&values, others);
+                    self.kept.add(row_bytes(&values))?;
+                    self.returned.push(values);
+                }
             }
-            let mut values = row.to_datums();
-            let hidden = target.table.hidden();
-            if plan.assignments.is_none() {
-                returned = plan.returning.as_ref().map(|r| r.row(&values[hidden..]));
-                return Ok(Fate::Here(Change::Delete));
-            }
-            for (at, value) in &new {
-                values[hidden + at].clone_from(value);
-            }
-            // Before the key, which has no NULL.
-            target.writer.check_not_null(&values[hidden..])?;
-            returned = plan.returning.as_ref().map(|r| r.row(&values[hidden..]));
-            let image = target.layout.encode(&values);
-            if *target.table.key_of(&target.layout.read(&image)) == *key {
-                return Ok(Fate::Here(Change::Put(image)));
-            }
-            moved = Some((row.to_row(), values.split_off(hidden)));
-            Ok(Fate::Moves)
-        })?;
-        if is_changed {
-            self.changed = true;
-        } else if outcome == Modified::Changed {
-            self.rows += 1;
-            for values in moved.iter().map(|(_, values)| values).chain(&returned) {
-                self.kept.add(row_bytes(values))?;
-            }
-            self.inserts.extend(moved);
-            self.returned.extend(returned);
-        }
-        Ok(())
-    }
-
-    /// Adds the rows that got another key, after all the old ones are gone.
-    fn insert(&mut self, transaction: &mut Transaction) -> Result<(), SqlError> {
-        for (old, values) in &self.inserts {
-            self.plan.target.insert_moved(transaction, old, values)?;
         }
         Ok(())
     }
 }
 
-/// A row's key, from the first column of the query.
-fn key_at(array: &dyn Array, row: usize) -> Result<&[u8], SqlError> {
+/// A row's key, from the first column of the query; `None` where it has no row.
+pub(crate) fn key_at(array: &dyn Array, row: usize) -> Result<Option<&[u8]>, SqlError> {
+    if array.is_null(row) {
+        return Ok(None);
+    }
     match array.data_type() {
-        DataType::BinaryView => Ok(array.as_binary_view().value(row)),
-        DataType::Binary => Ok(array.as_binary::<i32>().value(row)),
+        DataType::BinaryView => Ok(Some(array.as_binary_view().value(row))),
+        DataType::Binary => Ok(Some(array.as_binary::<i32>().value(row))),
         other => Err(SqlError::bug(format!("keys come as {other}"))),
     }
 }

@@ -10,7 +10,7 @@ use expr::row::{Binder, Bound};
 use point::TableWriter;
 use point::write::{Compile, Expression, Fate, Inserted, Links, RowFunction};
 use sqlparser::ast::Expr;
-use types::{Datum, Row, RowLayout, RowRef, SqlError, SqlType, TableId};
+use types::{Datum, Key, Row, RowLayout, RowRef, SqlError, SqlType, TableId};
 
 use crate::deparse::{self, Deparsed, Style};
 use crate::names::Name;
@@ -27,6 +27,13 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// The key of a row of a table that has one, by its SQL columns.
+    pub(crate) fn key_of(&self, values: &[Datum]) -> Key {
+        let columns = self.table.key_columns();
+        let of_key: Vec<Datum> = columns.iter().filter_map(|&c| values.get(c).cloned()).collect();
+        self.table.key_from(&of_key)
+    }
+
     /// The type of a SQL column.
     pub(crate) fn type_of(&self, column: usize) -> SqlType {
         self.table.columns[column].data_type
@@ -35,7 +42,7 @@ impl Target {
     /// Adds a row given by its SQL columns, which are of their types. Errors: 23502, 23505, 23514, and the engine's.
     pub(crate) fn insert(&self, transaction: &mut Transaction, values: &[Datum]) -> Result<(), SqlError> {
         match self.writer.insert(transaction, values)? {
-            Inserted::Done => Ok(()),
+            Inserted::Done(_) => Ok(()),
             Inserted::Conflict(conflict) => Err(self.writer.conflict(&conflict, values)),
         }
     }
@@ -43,7 +50,7 @@ impl Target {
     /// Adds a row that has got another key; `old` is what it was.
     pub(crate) fn insert_moved(&self, transaction: &mut Transaction, old: &Row, values: &[Datum]) -> Result<(), SqlError> {
         match self.writer.insert_moved(transaction, old, values)? {
-            Inserted::Done => Ok(()),
+            Inserted::Done(_) => Ok(()),
             Inserted::Conflict(conflict) => Err(self.writer.conflict(&conflict, values)),
         }
     }
@@ -114,19 +121,21 @@ impl Session {
         catalog: &Arc<Catalog>,
         exprs: &[Expr],
     ) -> Result<RowFunctions, SqlError> {
-        let (mut context, _) = self.plan_context(None);
+        let (mut context, _) = self.plan_context(None)?;
         context.catalog = Arc::clone(catalog);
         self.instance.analytic().row_functions(&context, table, exprs)
     }
 
-    /// The plan to run a prepared statement by, now; the definition of the table it writes stays as the plan has it.
+    /// The plan to run a prepared statement by, now; the definitions of the tables it writes stay as the plan has them.
     pub(crate) fn plan_to_run(&mut self, prepared: &Prepared) -> Result<Arc<Planned>, SqlError> {
-        loop {
+        'again: loop {
             let planned = self.current_plan(prepared)?;
-            let Some(table) = planned.written() else { return Ok(planned) };
-            if self.hold_definition(table)? {
-                return Ok(planned);
+            for table in planned.written() {
+                if !self.hold_definition(table)? {
+                    continue 'again;
+                }
             }
+            return Ok(planned);
         }
     }
 

@@ -7,9 +7,9 @@ use sqlparser::ast::{Delete, Expr, Insert, Query, Update};
 use types::SqlType;
 
 use crate::names::Name;
-use crate::parse::Statement;
 use crate::parse::constraint::Constraint;
 use crate::parse::index::{CreateIndex, ReindexKind};
+use crate::parse::{Merge, Statement};
 
 /// One statement.
 #[derive(Clone, Debug)]
@@ -19,6 +19,9 @@ pub(crate) enum Command {
     Insert(Arc<Insert>),
     Update(Arc<Update>),
     Delete(Arc<Delete>),
+    Merge(Arc<Merge>),
+    /// WITH that writes, or before a statement that does.
+    With(Arc<Query>),
     /// SELECT INTO, CREATE TABLE AS.
     CreateTableAs(CreateTableAs),
     CreateTable(CreateTable),
@@ -93,6 +96,13 @@ pub(crate) enum Command {
     Close(Option<String>),
     /// Something that would change nothing here (SET CONSTRAINTS ALL, UNLISTEN *); its command tag.
     Nothing(&'static str),
+}
+
+impl Command {
+    /// Whether it is a planned statement that changes rows.
+    pub(crate) fn writes_rows(&self) -> bool {
+        matches!(self, Command::Insert(_) | Command::Update(_) | Command::Delete(_) | Command::Merge(_) | Command::With(_))
+    }
 }
 
 /// Transaction modes; what was not said is `None`.

@@ -2,7 +2,7 @@
 //! is made of.
 
 use expr::dialect::DIALECT;
-use sqlparser::ast::{DataType, Expr, ObjectName, Query, Visit, VisitMut};
+use sqlparser::ast::{Assignment, DataType, Expr, ObjectName, Query, TableWithJoins, Visit, VisitMut};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
 use types::{SqlError, SqlState};
@@ -281,6 +281,16 @@ impl<'s> Cursor<'s> {
             return self.parse(|p| p.parse_prefix()).map(balance);
         }
         self.parse(|p| p.parse_identifier().map(Expr::Identifier))
+    }
+
+    /// A relation of FROM with what is joined to it.
+    pub(crate) fn table_and_joins(&mut self) -> Result<TableWithJoins, SqlError> {
+        self.parse(|p| p.parse_table_and_joins()).and_then(checked)
+    }
+
+    /// The list of SET.
+    pub(crate) fn assignments(&mut self) -> Result<Vec<Assignment>, SqlError> {
+        self.parse(|p| p.parse_comma_separated(Parser::parse_assignment)).and_then(checked)
     }
 
     /// A DEFAULT expression: one that ends before NOT NULL and other column constraints.

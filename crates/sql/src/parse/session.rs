@@ -270,8 +270,12 @@ fn prepare(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     cursor.expect(&["as"])?;
     let statement = Box::new(statement::nested(cursor)?);
     match statement.command() {
-        Command::Query(_) | Command::Insert(_) | Command::Update(_) | Command::Delete(_) => {}
-        _ => return Err(SqlError::new(SqlState::SYNTAX_ERROR, "only SELECT, VALUES, INSERT, UPDATE and DELETE can be prepared")),
+        Command::Query(_) => {}
+        command if command.writes_rows() => {}
+        _ => {
+            let message = "only SELECT, VALUES, INSERT, UPDATE, DELETE and MERGE can be prepared";
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+        }
     }
     Ok(Command::Prepare { name, types, statement })
 }

@@ -11,7 +11,7 @@ use types::{SqlError, SqlState};
 use crate::parse::command::{Command, CreateTableAs};
 use crate::parse::cursor::Cursor;
 use crate::parse::source::Source;
-use crate::parse::{copy, ddl, index, session};
+use crate::parse::{copy, ddl, dml, index, merge, session};
 
 /// A parsed statement. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -90,7 +90,8 @@ pub(crate) fn command(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     };
     match word {
         "select" | "values" | "with" | "table" => query(cursor),
-        "insert" | "update" | "delete" => dml(cursor),
+        "insert" | "update" | "delete" => dml::dml(cursor),
+        "merge" => merge::merge(cursor),
         "create" => ddl::create(cursor),
         "drop" => ddl::drop(cursor),
         "alter" => ddl::alter(cursor),
@@ -103,6 +104,9 @@ pub(crate) fn command(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
 
 fn query(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     let mut query = cursor.query()?;
+    if let Some(command) = dml::of_query(&query)? {
+        return Ok(command);
+    }
     check_query(&query)?;
     if let SetExpr::Select(select) = query.body.as_mut()
         && let Some(into) = select.into.take()
@@ -127,11 +131,8 @@ fn query(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
 
 /// Refuses what would be read and not done.
 pub(crate) fn check_query(query: &Query) -> Result<(), SqlError> {
-    match query.body.as_ref() {
-        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-            return Err(SqlError::unsupported("WITH before INSERT, UPDATE, DELETE or MERGE is not supported"));
-        }
-        _ => {}
+    if merge::writes(&query.body) {
+        return Err(SqlError::unsupported("a statement that writes is not supported here"));
     }
     struct Locks(Option<&'static str>);
     impl ast::Visitor for Locks {
@@ -141,13 +142,8 @@ pub(crate) fn check_query(query: &Query) -> Result<(), SqlError> {
             if !query.locks.is_empty() {
                 self.0 = Some("SELECT FOR UPDATE and FOR SHARE are not supported");
             }
-            for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
-                if matches!(
-                    cte.query.body.as_ref(),
-                    SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
-                ) {
-                    self.0 = Some("data-modifying statements in WITH are not supported");
-                }
+            if query.with.iter().flat_map(|with| &with.cte_tables).any(|cte| merge::writes(&cte.query.body)) {
+                self.0 = Some("WITH clause containing a data-modifying statement must be at the top level");
             }
             if self.0.is_some() { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
         }
@@ -155,28 +151,4 @@ pub(crate) fn check_query(query: &Query) -> Result<(), SqlError> {
     let mut locks = Locks(None);
     let _ = ast::Visit::visit(query, &mut locks);
     locks.0.map_or(Ok(()), |what| Err(SqlError::unsupported(what)))
-}
-
-fn dml(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
-    // The parser takes more dialects than one.
-    let follows = match cursor.peek() {
-        Some("insert") => Some("into"),
-        Some("delete") => Some("from"),
-        _ => None,
-    };
-    if follows.is_some_and(|word| cursor.peek_at(1) != Some(word)) {
-        cursor.next();
-        return Err(cursor.unexpected());
-    }
-    match cursor.statement()? {
-        ast::Statement::Insert(insert) => {
-            if let Some(source) = &insert.source {
-                check_query(source)?;
-            }
-            Ok(Command::Insert(insert.into()))
-        }
-        ast::Statement::Update(update) => Ok(Command::Update(update.into())),
-        ast::Statement::Delete(delete) => Ok(Command::Delete(delete.into())),
-        other => Err(SqlError::unsupported(format!("this form of statement is not supported: {other}"))),
-    }
 }
