@@ -103,7 +103,7 @@ pub(crate) fn plan(
     let used = Mutex::new(BTreeSet::new());
     let names = Names::new(analytic.shared(), context, keyed, &used);
     let mut prepared = query.clone();
-    prepare::query(&mut prepared, &context.text, &|name| names.columns(name))?;
+    prepare::query(&mut prepared, &context.text, &names)?;
     let fail = |error: DataFusionError| errors::sql_error(&error, &context.text);
     let count = parameters::count(&prepared, declared.len())?;
     let mut known = Known::new(declared, count);
@@ -147,7 +147,7 @@ fn zone_name(zone: &TimeZone) -> Option<String> {
 pub(crate) fn logical_plan_of_text(names: &Names<'_>, text: &str) -> Result<LogicalPlan> {
     let parsed = Parser::new(&DIALECT).try_with_sql(text).and_then(|mut parser| parser.parse_query());
     let mut query = parsed.map_err(|error| DataFusionError::SQL(Box::new(error), None))?;
-    prepare::query(&mut query, text, &|name| names.columns(name)).map_err(errors::raise)?;
+    prepare::query(&mut query, text, names).map_err(errors::raise)?;
     logical_plan(names, &query, &Known::new(&[], 0))
 }
 

@@ -10,9 +10,10 @@ use datafusion::sql::sqlparser::ast::{
     SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use expr::syntax;
-use types::{SqlError, SqlState};
+use types::{SqlError, SqlState, SqlType};
 
 use crate::names;
+use crate::resolve::Names;
 
 pub(crate) mod aggregates;
 mod limits;
@@ -27,11 +28,11 @@ mod windows;
 
 /// Rewrites a query and everything in it. `text` is what it was parsed from, for the positions of errors.
 ///
-/// `columns`: those of tables and views.
+/// `names`: what it can ask about tables, views and expressions.
 ///
 /// Errors: 0A000 for what cannot be done, 42601 for what makes no sense, those of constants that are none of their type.
-pub(crate) fn query(query: &mut Query, text: &str, columns: natural::Columns<'_>) -> Result<(), SqlError> {
-    finish(VisitMut::visit(query, &mut Preparation { text, depth: 0, columns, ctes: vec![] }))
+pub(crate) fn query(query: &mut Query, text: &str, names: &Names<'_>) -> Result<(), SqlError> {
+    finish(VisitMut::visit(query, &mut Preparation { text, depth: 0, names, ctes: vec![], is_copy: false }))
 }
 
 fn finish(flow: ControlFlow<SqlError>) -> Result<(), SqlError> {
@@ -45,17 +46,31 @@ struct Preparation<'a> {
     text: &'a str,
     /// How many queries are around.
     depth: usize,
-    columns: natural::Columns<'a>,
+    names: &'a Names<'a>,
     /// What the queries around, and this one, name in WITH.
     ctes: Vec<Vec<String>>,
+    /// Whether this is a copy's, for its type: VALUES in VALUES are looked at once.
+    is_copy: bool,
 }
 
 impl Preparation<'_> {
+    /// The type of an expression that is not prepared yet; `None` if it cannot be told.
+    fn type_of(&self, expr: &Expr) -> Option<SqlType> {
+        if self.is_copy {
+            return None;
+        }
+        let mut expr = expr.clone();
+        let mut preparation =
+            Preparation { text: self.text, depth: self.depth, names: self.names, ctes: self.ctes.clone(), is_copy: true };
+        finish(VisitMut::visit(&mut expr, &mut preparation)).ok()?;
+        self.names.type_of(expr)
+    }
+
     fn name_natural(&self, select: &mut Select) -> Result<(), SqlError> {
         let is_cte = |name: &ObjectName| {
             name.0.len() == 1 && names::last(name).is_some_and(|name| self.ctes.iter().flatten().any(|cte| *cte == name))
         };
-        natural::to_using(select, &|name| if is_cte(name) { None } else { (self.columns)(name) })
+        natural::to_using(select, &|name| if is_cte(name) { None } else { self.names.columns(name) })
     }
 }
 
@@ -75,7 +90,10 @@ impl VisitorMut for Preparation<'_> {
             for expr in rows.rows.iter().flat_map(|row| &row.content) {
                 flow(aggregates::refuse(expr, "VALUES"))?;
             }
-            flow(values::unify(rows))?;
+            flow(values::unify(rows, |expr| self.type_of(expr)))?;
+            if let Some(selects) = flow(values::to_selects(rows))? {
+                *query.body = selects;
+            }
         }
         flow(refuse(query).and_then(|()| windows::in_order(query, self.text)).and_then(|()| using::order(query)))?;
         flow(order::bind(query, self.depth == 1))?;
@@ -155,9 +173,9 @@ impl VisitorMut for Preparation<'_> {
     }
 }
 
-fn flow(result: Result<(), SqlError>) -> ControlFlow<SqlError> {
+fn flow<T>(result: Result<T, SqlError>) -> ControlFlow<SqlError, T> {
     match result {
-        Ok(()) => ControlFlow::Continue(()),
+        Ok(value) => ControlFlow::Continue(value),
         Err(error) => ControlFlow::Break(error),
     }
 }

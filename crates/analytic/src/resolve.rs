@@ -23,13 +23,15 @@ use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    AggregateUDF, Cast, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, TableType, WindowUDF,
+    AggregateUDF, Cast, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, TableType,
+    WindowUDF,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::ast::ObjectName;
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast::{self, ObjectName};
 use parking_lot::Mutex;
-use types::{SqlError, SqlState, TableId, arrow_form};
+use types::{SqlError, SqlState, SqlType, TableId, arrow_form};
 
 use crate::context::PlanContext;
 use crate::errors;
@@ -74,6 +76,15 @@ impl<'a> Names<'a> {
         let source = self.relation(&reference).ok()?;
         let names = source.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
         Some(names.into_iter().filter(|name| name != crate::dml::KEY_COLUMN).collect())
+    }
+
+    /// The type of a prepared expression without columns; `None` if it cannot be told.
+    pub(crate) fn type_of(&self, expr: ast::Expr) -> Option<SqlType> {
+        let options = ParserOptions::from(&self.shared.state().config_options().sql_parser);
+        let planner = SqlToRel::new_with_options(self, options);
+        let planned = planner.sql_to_expr(expr, &DFSchema::empty(), &mut PlannerContext::new()).ok()?;
+        let (_, field) = planned.to_field(&DFSchema::empty()).ok()?;
+        arrow_form::sql_type_of(&field)
     }
 
     fn relation(&self, name: &TableReference) -> Result<Arc<dyn TableSource>> {

@@ -20,6 +20,7 @@ use std::fmt::Write;
 use crate::calendar::{self, DATE_INFINITY, DATE_MAX, DATE_MIN, DATE_NEG_INFINITY, DAY, DAYS_TO_2000, MICROS_TO_2000};
 use crate::datum::{Datum, DatumRef, Decimal, Interval};
 use crate::error::{SqlError, SqlState};
+use crate::float::{one_nan_f32, one_nan_f64};
 use crate::sql_type::SqlType;
 use crate::text::{self, fit_string, no_zero_byte, numeric};
 
@@ -43,8 +44,8 @@ pub fn parse(t: SqlType, bytes: &[u8]) -> Result<Datum, SqlError> {
         SqlType::Int2 => Datum::Int2(i16::from_be_bytes(take(bytes)?)),
         SqlType::Int4 => Datum::Int4(i32::from_be_bytes(take(bytes)?)),
         SqlType::Int8 => Datum::Int8(i64::from_be_bytes(take(bytes)?)),
-        SqlType::Float4 => Datum::Float4(f32::from_be_bytes(take(bytes)?)),
-        SqlType::Float8 => Datum::Float8(f64::from_be_bytes(take(bytes)?)),
+        SqlType::Float4 => Datum::Float4(one_nan_f32(f32::from_be_bytes(take(bytes)?))),
+        SqlType::Float8 => Datum::Float8(one_nan_f64(f64::from_be_bytes(take(bytes)?))),
         SqlType::Numeric { precision, scale } => Datum::Numeric(parse_numeric(bytes, precision, scale)?),
         SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) => Datum::Text(fit_string(t, utf8(bytes)?)?.into()),
         SqlType::Bytea => Datum::Bytea(bytes.into()),

@@ -18,6 +18,7 @@ pub mod calendar;
 pub mod coerce;
 pub mod datum;
 pub mod error;
+pub mod float;
 pub mod ids;
 pub mod key;
 pub mod row;

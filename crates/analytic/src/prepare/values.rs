@@ -7,24 +7,35 @@
 //! ```
 //!
 //! DataFusion wants one type for each column. Numbers among themselves get the digits that all of them fit; with constants in quotes,
-//! NULLs and casts, everything is cast to the type PostgreSQL would choose. What other expressions are is not known here.
+//! NULLs and casts, everything is cast to the type PostgreSQL would choose. What other expressions are says the planner; of those with
+//! columns of queries around it cannot. DataFusion has no subqueries there: such rows become a UNION ALL of SELECTs.
+
+use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, TypedString, UnaryOperator, Value, ValueWithSpan, Values,
+    CastKind, DataType, ExactNumberInfo, Expr, Ident, SelectItem, SetExpr, SetOperator, SetQuantifier, TypedString,
+    UnaryOperator, Value, ValueWithSpan, Values, visit_expressions,
 };
+use datafusion::sql::sqlparser::parser::Parser;
 use expr::arrow_driver::{common_type, sql_type};
+use expr::dialect::DIALECT;
 use expr::syntax;
-use types::{SqlError, SqlType};
+use types::{SqlError, SqlState, SqlType};
 
 /// Digits before and behind the point.
 type Digits = (usize, usize);
 
-/// Casts what each column has to the type that all of it fits. Errors: 42804 if there is none.
-pub(super) fn unify(values: &mut Values) -> Result<(), SqlError> {
-    let columns = values.rows.iter().map(|row| row.content.len()).max().unwrap_or(0);
+/// Casts what each column has to the type that all of it fits. Errors: 42804 if there is none, 42601 for rows of several lengths.
+///
+/// `type_of`: an expression's, if it can be told.
+pub(super) fn unify(values: &mut Values, type_of: impl Fn(&Expr) -> Option<SqlType>) -> Result<(), SqlError> {
+    let columns = values.rows.first().map_or(0, |row| row.content.len());
+    if values.rows.iter().any(|row| row.content.len() != columns) {
+        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length"));
+    }
     for column in 0..columns {
         let mut items: Vec<&mut Expr> = values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)).collect();
-        let Some(kinds) = items.iter().map(|item| kind(item)).collect::<Option<Vec<Kind>>>() else { continue };
+        let Some(kinds) = items.iter().map(|item| kind(item, &type_of)).collect::<Option<Vec<Kind>>>() else { continue };
         let numbers = number_type(&items);
         if numbers.is_none() && kinds.iter().any(|kind| matches!(kind, Kind::Number)) {
             // More digits than there are: said by whoever plans them.
@@ -74,6 +85,49 @@ pub(super) fn unify(values: &mut Values) -> Result<(), SqlError> {
     Ok(())
 }
 
+/// The rows as a UNION ALL of SELECTs, if one has a subquery.
+pub(super) fn to_selects(values: &Values) -> Result<Option<SetExpr>, SqlError> {
+    let is_subquery = |expr: &Expr| matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. });
+    let has_subquery =
+        visit_expressions(values, |expr| if is_subquery(expr) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
+    if has_subquery.is_continue() {
+        return Ok(None);
+    }
+    let mut arms = values.rows.iter().map(|row| select(&row.content)).collect::<Result<Vec<_>, _>>()?;
+    // Halved again and again, so that many rows do not nest deeply.
+    while arms.len() > 1 {
+        let mut halves = arms.into_iter();
+        let mut unions = Vec::new();
+        while let Some(left) = halves.next() {
+            unions.push(match halves.next() {
+                None => left,
+                Some(right) => SetExpr::SetOperation {
+                    op: SetOperator::Union,
+                    set_quantifier: SetQuantifier::All,
+                    left: Box::new(left),
+                    right: Box::new(right),
+                },
+            });
+        }
+        arms = unions;
+    }
+    Ok(arms.pop())
+}
+
+/// `SELECT e1 AS column1, e2 AS column2, ..`
+fn select(exprs: &[Expr]) -> Result<SetExpr, SqlError> {
+    // The parser knows how to fill in a select's many fields.
+    let query = Parser::new(&DIALECT).try_with_sql("SELECT 1").and_then(|mut parser| parser.parse_query());
+    let query = query.map_err(|error| SqlError::bug(error.to_string()))?;
+    let SetExpr::Select(mut select) = *query.body else { return Err(SqlError::bug("SELECT is not a select")) };
+    let named = |(at, expr): (usize, &Expr)| SelectItem::ExprWithAlias {
+        expr: expr.clone(),
+        alias: Ident::new(format!("column{}", at + 1)),
+    };
+    select.projection = exprs.iter().enumerate().map(named).collect();
+    Ok(SetExpr::Select(select))
+}
+
 enum Kind {
     /// A constant in quotes, or NULL.
     Open,
@@ -82,9 +136,9 @@ enum Kind {
 }
 
 /// `None`: it cannot be told here.
-fn kind(expr: &Expr) -> Option<Kind> {
+fn kind(expr: &Expr, type_of: &impl Fn(&Expr) -> Option<SqlType>) -> Option<Kind> {
     match expr {
-        Expr::Nested(inner) => kind(inner),
+        Expr::Nested(inner) => kind(inner, type_of),
         Expr::Value(ValueWithSpan { value: Value::Boolean(_), .. }) => Some(Kind::Cast(DataType::Boolean, SqlType::Bool)),
         Expr::Value(ValueWithSpan { value, .. }) if !matches!(value, Value::Number(..)) => match value {
             Value::Null | Value::SingleQuotedString(_) | Value::EscapedStringLiteral(_) => Some(Kind::Open),
@@ -94,8 +148,17 @@ fn kind(expr: &Expr) -> Option<Kind> {
         | Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, data_type, .. } => {
             sql_type(data_type).ok().map(|t| Kind::Cast(data_type.clone(), t))
         }
-        expr => number(expr).map(|_| Kind::Number),
+        expr if number(expr).is_some() => Some(Kind::Number),
+        expr => type_of(expr).and_then(|t| Some(Kind::Cast(name_of(t)?, t))),
     }
+}
+
+/// A type as it is written; `None` for a char of any length.
+fn name_of(t: SqlType) -> Option<DataType> {
+    if t == SqlType::Char(0) {
+        return None;
+    }
+    Parser::new(&DIALECT).try_with_sql(&t.to_string()).and_then(|mut parser| parser.parse_data_type()).ok()
 }
 
 /// The type that all numbers among these fit, if there are any, and one that has room for them. Beside one with a point, constants in

@@ -30,13 +30,15 @@ pub(super) fn refusal(array: &ArrayRef, row: usize, value: &Datum) -> Option<Str
     Some(message.to_owned())
 }
 
-/// Whether none of a column that has its SQL type's form already is [`refusal`]'s.
+/// Whether none of a column that has its SQL type's form already is [`refusal`]'s, or a float that `datum_at` changes.
 pub(super) fn are_all_of(array: &ArrayRef, t: SqlType) -> bool {
-    use arrow::datatypes::{Date32Type, Time64MicrosecondType, TimestampMicrosecondType};
+    use arrow::datatypes::{Date32Type, Float32Type, Float64Type, Time64MicrosecondType, TimestampMicrosecondType};
     match t {
         SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_) => {
             array.as_string_view().iter().flatten().all(|text| !text.as_bytes().contains(&0))
         }
+        SqlType::Float4 => array.as_primitive::<Float32Type>().values().iter().all(|v| !v.is_nan()),
+        SqlType::Float8 => array.as_primitive::<Float64Type>().values().iter().all(|v| !v.is_nan()),
         SqlType::Time => array.as_primitive::<Time64MicrosecondType>().iter().flatten().all(is_time),
         SqlType::Date => array.as_primitive::<Date32Type>().iter().flatten().all(is_date),
         SqlType::Timestamp | SqlType::TimestampTz => {

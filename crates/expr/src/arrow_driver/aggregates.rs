@@ -20,6 +20,7 @@ use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
 };
+use types::float::one_nan_f64;
 use types::{SqlError, SqlState, SqlType, arrow_form};
 
 use super::raise;
@@ -275,10 +276,10 @@ impl Finish {
 
     /// The value for a sum of floats.
     fn float(&self, sum: f64, count: u64) -> f64 {
-        match self.kind {
+        one_nan_f64(match self.kind {
             Kind::Sum => sum,
             Kind::Avg => sum / count as f64,
-        }
+        })
     }
 }
 

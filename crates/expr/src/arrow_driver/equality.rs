@@ -3,6 +3,7 @@
 //! ```text
 //! interval                   '1 month' = '30 days': ordered by its length, a month is 30 days, a day 24 hours: interval_order(v)
 //! char of several lengths    'ab  ' = 'ab':         blanks at the end do not count:                            without_blanks(v)
+//! floats                     0 = -0:                where an order goes on behind them, or has peers:          float_order(v)
 //!
 //! ORDER BY v                        ORDER BY order(v)
 //! PARTITION BY v, ON a.v = b.v      likewise
@@ -15,6 +16,7 @@
 //! Comparisons are written so by the planner; `min` and `max` have an order of their own (`aggregates::ordered`).
 //! Not here: grouping sets of them, which keep different forms apart.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -27,7 +29,7 @@ use datafusion::logical_expr::{Aggregate, Distinct, Expr, ExprSchemable, Logical
 use types::{SqlType, arrow_form};
 
 use super::cast_udf::cast_expr;
-use super::planner::{arg, interval_order, side, without_blanks};
+use super::planner::{arg, float_order, interval_order, side, without_blanks};
 use crate::rules::{self, Comparison};
 
 /// See the module's head. Before DataFusion's type coercion, which has no frames of a window ordered by intervals.
@@ -57,10 +59,31 @@ fn make_canonical(expr: &mut Expr, schema: &DFSchema) -> Result<()> {
     Ok(())
 }
 
+/// The keys of an order. A float that is the last can stay as it is, for the scan to find its column.
+fn make_order_canonical<'a>(keys: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> Result<()> {
+    let mut keys = keys.into_iter().peekable();
+    while let Some(key) = keys.next() {
+        make_canonical(key, schema)?;
+        if keys.peek().is_some() {
+            make_zeros_one(key, schema)?;
+        }
+    }
+    Ok(())
+}
+
+fn make_zeros_one(key: &mut Expr, schema: &DFSchema) -> Result<()> {
+    if let Ok((_, field)) = key.to_field(schema)
+        && field.data_type().is_floating()
+    {
+        *key = float_order(std::mem::take(key))?;
+    }
+    Ok(())
+}
+
 /// Whether what is computed from these columns may be a value of several forms. `char(n)` may meet one of another length.
 fn may_have_forms(schema: &DFSchema) -> bool {
     let mut types = schema.fields().iter().filter_map(|field| arrow_form::sql_type_of(field));
-    types.any(|t| has_forms(t) || matches!(t, SqlType::Char(_)))
+    types.any(|t| has_forms(t) || matches!(t, SqlType::Char(_) | SqlType::Float4 | SqlType::Float8))
 }
 
 fn is_grouped_by_forms(aggregate: &Aggregate, schema: &DFSchema) -> Result<bool> {
@@ -105,14 +128,13 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 fn keys(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
     Ok(match plan {
         LogicalPlan::Sort(mut sort) => {
-            for key in &mut sort.expr {
-                make_canonical(&mut key.expr, schema)?;
-            }
+            make_order_canonical(sort.expr.iter_mut().map(|key| &mut key.expr), schema)?;
             LogicalPlan::Sort(sort)
         }
         LogicalPlan::Distinct(Distinct::On(mut on)) => {
             for key in on.on_expr.iter_mut().chain(on.sort_expr.iter_mut().flatten().map(|key| &mut key.expr)) {
                 make_canonical(key, schema)?;
+                make_zeros_one(key, schema)?;
             }
             LogicalPlan::Distinct(Distinct::On(on))
         }
@@ -144,14 +166,13 @@ fn ordered(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let WindowFunction { params, .. } = window.as_mut();
             for key in params.partition_by.iter_mut().chain(params.order_by.iter_mut().map(|key| &mut key.expr)) {
                 make_canonical(key, schema)?;
+                make_zeros_one(key, schema)?;
             }
             Transformed::yes(Expr::WindowFunction(window))
         }
         Expr::AggregateFunction(mut function) => {
             let AggregateFunction { func, params } = &mut function;
-            for key in &mut params.order_by {
-                make_canonical(&mut key.expr, schema)?;
-            }
+            make_order_canonical(params.order_by.iter_mut().map(|key| &mut key.expr), schema)?;
             if params.distinct
                 && func.name() == "count"
                 && let [arg] = params.args.as_mut_slice()
@@ -173,7 +194,9 @@ fn grouped(aggregate: Aggregate, schema: &DFSchema) -> Result<LogicalPlan> {
     let mut keys = Vec::new();
     let mut firsts = Vec::new();
     let mut outputs = Vec::new();
-    for (at, expr) in group_expr.into_iter().enumerate() {
+    // What is named twice is one field of the node.
+    let mut seen = HashSet::new();
+    for (at, expr) in group_expr.into_iter().filter(|expr| seen.insert(expr.clone())).enumerate() {
         let (table, field) = shown.qualified_field(at);
         let output = |from: Expr| Expr::Alias(datafusion::logical_expr::expr::Alias::new(from, table.cloned(), field.name()));
         let value = expr.clone().unalias();

@@ -207,7 +207,16 @@ pub(super) fn is_longer(expr: &Expr, n: u32) -> bool {
 
 /// An interval as a number that orders, and is equal, as intervals are.
 pub(super) fn interval_order(expr: Expr) -> Result<Expr> {
-    let function = udf::scalar_function("interval_order").ok_or_else(|| raise(SqlError::bug("interval_order is missing")))?;
+    ordered_by("interval_order", expr)
+}
+
+/// A float with one zero.
+pub(super) fn float_order(expr: Expr) -> Result<Expr> {
+    ordered_by("float_order", expr)
+}
+
+fn ordered_by(name: &str, expr: Expr) -> Result<Expr> {
+    let function = udf::scalar_function(name).ok_or_else(|| raise(SqlError::bug(format!("{name} is missing"))))?;
     Ok(function.call(vec![expr]))
 }
 

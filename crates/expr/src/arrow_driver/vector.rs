@@ -30,6 +30,7 @@ pub(super) fn apply(name: &str, call: &Call<'_>, args: &[ColumnarValue], from: &
         ("*", [a, b]) => arithmetic(Op::Multiply, call, a, b, rows),
         ("/", [a, b]) => arithmetic(Op::Divide, call, a, b, rows),
         ("%" | "mod", [a, b]) => arithmetic(Op::Remainder, call, a, b, rows),
+        ("float_order", [ColumnarValue::Array(array)]) => float_order(array),
         ("extract", [ColumnarValue::Array(array)]) => extract(call, array),
         ("date_trunc", [ColumnarValue::Array(array)]) => truncate(call, array),
         ("substring" | "substr", [ColumnarValue::Array(array), rest @ ..]) => substring(array, rest, from),
@@ -130,6 +131,13 @@ fn floats(op: Op, a: &ColumnarValue, b: &ColumnarValue, t: SqlType) -> Found {
         _ => found.as_primitive::<Float64Type>().values().iter().any(|v| suspicious(*v)),
     };
     (!again).then_some(Ok(found))
+}
+
+fn float_order(array: &ArrayRef) -> Found {
+    Some(Ok(match array.data_type() {
+        DataType::Float32 => Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(|v| v + 0.0)),
+        _ => Arc::new(array.as_primitive_opt::<Float64Type>()?.unary::<_, Float64Type>(|v| v + 0.0)),
+    }))
 }
 
 /// Digits and scale of the operands and the result.

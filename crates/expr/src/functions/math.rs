@@ -22,6 +22,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
             crate::cast::cast(value, call.signature.result, call.session)
         },
     ),
+    // What equal floats are ordered by: both zeros are one.
+    Function::new(
+        "float_order",
+        |args, _| fits(args, &[SqlType::Float4], SqlType::Float4).or_else(|| fits(args, &[Float8], Float8)),
+        |_, args| match args {
+            [DatumRef::Float4(v)] => Ok(Datum::Float4(v + 0.0)),
+            [DatumRef::Float8(v)] => Ok(Datum::Float8(v + 0.0)),
+            _ => Err(mismatch("float_order")),
+        },
+    ),
     Function::new("abs", |args, _| same_number(args), abs),
     Function::new("sign", |args, _| numeric_or_float(args), sign),
     Function::new("ceil", |args, _| whole_number(args), |call, args| rounded(call, args, 0, Rounding::Ceiling)),

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use types::float::one_nan_f64;
 use types::{Datum, Decimal, RowRef, SqlError, SqlState, SqlType, coerce};
 
 use super::{Arithmetic, Comparison, Node, RowExpr};
@@ -117,7 +118,7 @@ fn arithmetic(op: Arithmetic, a: Datum, b: Datum, data_type: SqlType) -> Result<
             if vanishes {
                 return Err(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: underflow"));
             }
-            Ok(Datum::Float8(v))
+            Ok(Datum::Float8(one_nan_f64(v)))
         }
     }
 }

@@ -11,6 +11,7 @@ use arrow::datatypes::IntervalMonthDayNano;
 
 use super::data_type;
 use crate::datum::{DatumRef, Interval};
+use crate::float::{one_nan_f32, one_nan_f64};
 use crate::sql_type::SqlType;
 
 /// Builds the array of one column, value by value.
@@ -101,8 +102,8 @@ impl ColumnBuilder {
             (Values::Int2(b), DatumRef::Int2(v)) => b.append_value(v),
             (Values::Int4(b), DatumRef::Int4(v)) => b.append_value(v),
             (Values::Int8(b), DatumRef::Int8(v)) => b.append_value(v),
-            (Values::Float4(b), DatumRef::Float4(v)) => b.append_value(v),
-            (Values::Float8(b), DatumRef::Float8(v)) => b.append_value(v),
+            (Values::Float4(b), DatumRef::Float4(v)) => b.append_value(one_nan_f32(v)),
+            (Values::Float8(b), DatumRef::Float8(v)) => b.append_value(one_nan_f64(v)),
             (Values::Numeric(b, scale), DatumRef::Numeric(v)) if v.scale == *scale => b.append_value(v.unscaled),
             (Values::Text(b), DatumRef::Text(v)) => b.append_value(v),
             (Values::Bytea(b), DatumRef::Bytea(v)) => b.append_value(v),

@@ -11,6 +11,7 @@ use arrow::datatypes::{
 };
 
 use crate::datum::{Datum, Decimal, Interval};
+use crate::float::{one_nan_f32, one_nan_f64};
 use crate::sql_type::SqlType;
 
 /// The value at `row` of an array of [`super::data_type`]`(t)`, or of any other whose [`super::sql_type`] is that of `t`
@@ -35,9 +36,9 @@ pub fn datum_at(array: &dyn Array, row: usize, t: SqlType) -> Datum {
         (SqlType::Int4, DataType::UInt16) => Datum::Int4(at::<UInt16Type>(array, row).into()),
         (SqlType::Int8, DataType::Int64) => Datum::Int8(at::<Int64Type>(array, row)),
         (SqlType::Int8, DataType::UInt32) => Datum::Int8(at::<UInt32Type>(array, row).into()),
-        (SqlType::Float4, DataType::Float32) => Datum::Float4(at::<Float32Type>(array, row)),
-        (SqlType::Float4, DataType::Float16) => Datum::Float4(at::<Float16Type>(array, row).to_f32()),
-        (SqlType::Float8, DataType::Float64) => Datum::Float8(at::<Float64Type>(array, row)),
+        (SqlType::Float4, DataType::Float32) => Datum::Float4(one_nan_f32(at::<Float32Type>(array, row))),
+        (SqlType::Float4, DataType::Float16) => Datum::Float4(one_nan_f32(at::<Float16Type>(array, row).to_f32())),
+        (SqlType::Float8, DataType::Float64) => Datum::Float8(one_nan_f64(at::<Float64Type>(array, row))),
         (SqlType::Numeric { scale, .. }, other) => Datum::Numeric(decimal_at(array, row, other, scale)),
         (SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_), DataType::Utf8View) => {
             Datum::Text(array.as_string_view().value(row).into())
