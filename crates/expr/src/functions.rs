@@ -9,9 +9,11 @@ use crate::function::{Arg, Function, Signature};
 mod arithmetic;
 mod conditional;
 mod datetime;
+mod encoding;
 mod fields;
 mod math;
 mod pattern;
+mod regexp;
 mod template;
 mod temporal;
 mod text;
@@ -23,7 +25,17 @@ pub(crate) use text::{characters, first};
 
 /// All of them; later ones with the same name do not exist.
 pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
-    [arithmetic::FUNCTIONS, conditional::FUNCTIONS, datetime::FUNCTIONS, math::FUNCTIONS, text::FUNCTIONS].into_iter().flatten()
+    [
+        arithmetic::FUNCTIONS,
+        conditional::FUNCTIONS,
+        datetime::FUNCTIONS,
+        encoding::FUNCTIONS,
+        math::FUNCTIONS,
+        regexp::FUNCTIONS,
+        text::FUNCTIONS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Fits `args` to `wanted`: an open one takes the wanted type, the others must be it or widen to it without loss.

@@ -18,6 +18,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod array_text;
 pub mod arrow_driver;
 mod cast;
 mod decimal;

@@ -16,13 +16,15 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, TimezoneInfo, TrimWhereField,
-    TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowFrameUnits, WindowSpec,
-    WindowType,
+    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr,
+    Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart,
+    TimezoneInfo, TrimWhereField, TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound,
+    WindowFrameUnits, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use types::{Datum, SqlError, SqlState, SqlType};
+
+use crate::array_text;
 
 /// Between a function's name and the constant that is part of it.
 pub const SPECIAL: char = '@';
@@ -123,11 +125,11 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
         }
         Expr::BinaryOp { left, op, right } => binary(*left, op, *right)?,
         Expr::AnyOp { left, compare_op, right, is_some } => match strip(&right) {
-            Expr::Array(array) if !is_volatile(&left) => each(&left, &compare_op, &array.elem, BinaryOperator::Or)?,
+            array if !is_volatile(&left) && is_list(array) => each(&left, &compare_op, &elements(array)?, BinaryOperator::Or)?,
             _ => Expr::AnyOp { left, compare_op, right, is_some },
         },
         Expr::AllOp { left, compare_op, right } => match strip(&right) {
-            Expr::Array(array) if !is_volatile(&left) => each(&left, &compare_op, &array.elem, BinaryOperator::And)?,
+            array if !is_volatile(&left) && is_list(array) => each(&left, &compare_op, &elements(array)?, BinaryOperator::And)?,
             _ => Expr::AllOp { left, compare_op, right },
         },
         Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, array: false, format: None } => {
@@ -522,6 +524,35 @@ fn pairs(a: &[Expr], b: &[Expr], join: &BinaryOperator, test: impl Fn(Expr, Expr
 }
 
 /// `left op ANY (ARRAY[..])` (joined by OR) or ALL (by AND): NULLs among the items count as they do in each comparison.
+/// Whether it is an array whose elements are written out: `ARRAY[..]`, `'{..}'` or `'{..}'::t[]`.
+fn is_list(array: &Expr) -> bool {
+    matches!(array, Expr::Array(_)) || string_of(array).is_some() || cast_list(array).is_some()
+}
+
+/// The text and the type of the elements of `'{..}'::t[]`.
+fn cast_list(array: &Expr) -> Option<(&str, &DataType)> {
+    match array {
+        Expr::Cast { expr, data_type: DataType::Array(ArrayElemTypeDef::SquareBracket(of, _)), .. } => {
+            Some((string_of(expr)?, of))
+        }
+        _ => None,
+    }
+}
+
+/// The elements of such an array.
+fn elements(array: &Expr) -> Result<Vec<Expr>, SqlError> {
+    let value = |element: Option<String>| Expr::value(element.map_or(Value::Null, Value::SingleQuotedString));
+    if let Expr::Array(array) = array {
+        Ok(array.elem.clone())
+    } else if let Some((text, of)) = cast_list(array) {
+        let found = array_text::elements(text)?;
+        Ok(found.into_iter().map(|element| cast(value(element), of.clone())).collect())
+    } else {
+        let found = array_text::elements(string_of(array).unwrap_or_default())?;
+        Ok(found.into_iter().map(value).collect())
+    }
+}
+
 fn each(left: &Expr, op: &BinaryOperator, items: &[Expr], join: BinaryOperator) -> Result<Expr, SqlError> {
     if *op == BinaryOperator::Eq && join == BinaryOperator::Or && !items.is_empty() {
         return Ok(Expr::InList { expr: Box::new(left.clone()), list: items.to_vec(), negated: false });

@@ -52,11 +52,8 @@ pub fn find(name: &str) -> Option<TimeZone> {
 /// The zone of a POSIX rule: a name and an offset, which counts west of UTC; perhaps a name, an offset and a rule for summer
 /// time. As in PostgreSQL a name may have any characters, and summer time without a rule is that of the United States.
 fn posix(rule: &str) -> Option<TimeZone> {
-    let (standard, rest) = posix_name(rule)?;
+    let (_, rest) = posix_name(rule)?;
     let (offset, rest) = posix_offset(rest)?;
-    if standard.is_empty() {
-        return None;
-    }
     if rest.is_empty() {
         return Some(TimeZone::fixed(Offset::from_seconds(-offset).ok()?));
     }

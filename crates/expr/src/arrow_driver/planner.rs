@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast, WindowFunction};
@@ -84,6 +85,12 @@ impl ExprPlanner for Operators {
     fn plan_window(&self, mut raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
         raw.args = raw.args.into_iter().map(with_casts_named).collect::<Result<_>>()?;
         let to = match raw.func_def.name() {
+            "nth_value" if raw.args.get(1).and_then(integer).is_some_and(|n| n <= 0) => {
+                return Err(raise(SqlError::new(SqlState(*b"22016"), "argument of nth_value must be greater than zero")));
+            }
+            "ntile" if raw.args.first().and_then(integer).is_some_and(|n| n <= 0) => {
+                return Err(raise(SqlError::new(SqlState(*b"22014"), "argument of ntile must be greater than zero")));
+            }
             "row_number" | "rank" | "dense_rank" => SqlType::Int8,
             "ntile" => SqlType::Int4,
             _ => return Ok(PlannerResult::Original(raw)),
@@ -108,6 +115,16 @@ impl ExprPlanner for Operators {
         let field = Arc::new(arrow_form::field(name, to, true));
         let window = Expr::WindowFunction(Box::new(window));
         Ok(PlannerResult::Planned(Expr::Cast(Cast::new_from_field(Box::new(window), field))))
+    }
+}
+
+/// The number that a constant is.
+fn integer(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Literal(value, _) => value.cast_to(&DataType::Int64).ok().and_then(|value| i64::try_from(value).ok()),
+        Expr::Cast(cast) => integer(&cast.expr),
+        Expr::Alias(alias) => integer(&alias.expr),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Functions of dates and times.
 
 use types::calendar::{self, DAY};
+use types::zone::Abbreviation;
 use types::{Datum, DatumRef, Interval, SqlError, SqlState, SqlType, coerce, zone};
 
 use super::fields::{self, Field};
@@ -129,6 +130,11 @@ fn field(call: &Call<'_>) -> Result<Field, SqlError> {
 fn extract(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     let [value] = *args else { return Err(mismatch("extract")) };
     let SqlType::Numeric { scale, .. } = call.signature.result else { return Err(mismatch("extract")) };
+    if fields::infinity(field(call)?, value).is_some() {
+        return Err(
+            SqlError::unsupported("numeric infinity is not supported").hint("Use date_part, which gives double precision.")
+        );
+    }
     match fields::extract(field(call)?, value, |at| zone::offset_at(&call.session.zone, at))? {
         Some(found) => Ok(Datum::Numeric(types::Decimal { unscaled: decimal::rescale(found, scale)?, scale })),
         None => Ok(Datum::Null),
@@ -137,6 +143,9 @@ fn extract(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
 
 fn date_part(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     let [value] = *args else { return Err(mismatch("date_part")) };
+    if let Some(infinity) = fields::infinity(field(call)?, value) {
+        return Ok(Datum::Float8(infinity));
+    }
     Ok(fields::extract(field(call)?, value, |at| zone::offset_at(&call.session.zone, at))?
         .map_or(Datum::Null, |found| Datum::Float8(decimal::to_f64(found))))
 }
@@ -245,8 +254,15 @@ fn timezone(_: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     let out = || SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
     let offset = |at: i64, local: bool| match args.first() {
         Some(DatumRef::Text(name)) => {
-            let zone = zone::named(name)?;
-            Ok(if local { zone::offset_of_local(&zone, at) } else { zone::offset_at(&zone, at) })
+            // An abbreviation is looked for before a zone: EST is not America's summer time.
+            match zone::abbreviation(name) {
+                Some((Abbreviation::Fixed(offset), _)) => Ok(offset),
+                Some((Abbreviation::In(zone), _)) => Ok(zone::offset_of_abbreviation(&zone, name, at)),
+                None => {
+                    let zone = zone::named(name)?;
+                    Ok(if local { zone::offset_of_local(&zone, at) } else { zone::offset_at(&zone, at) })
+                }
+            }
         }
         Some(DatumRef::Interval(Interval { months: 0, days: 0, micros })) => Ok((micros / 1_000_000) as i32),
         Some(DatumRef::Interval(_)) => {

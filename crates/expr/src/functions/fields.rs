@@ -86,6 +86,20 @@ fn unsupported(field: Field, of: &str) -> SqlError {
     SqlError::unsupported(format!("unit \"{name}\" not supported for type {of}"))
 }
 
+/// Infinity of a field that grows with time: less, or more, than every number. `None` of a value or field without.
+pub(crate) fn infinity(field: Field, value: DatumRef<'_>) -> Option<f64> {
+    let is_less = match value {
+        DatumRef::Date(v) if calendar::is_infinite_date(v) => v < 0,
+        DatumRef::Timestamp(v) | DatumRef::TimestampTz(v) if calendar::is_infinite_timestamp(v) => v < 0,
+        _ => return None,
+    };
+    let grows = matches!(
+        field,
+        Field::Year | Field::Decade | Field::Century | Field::Millennium | Field::Julian | Field::Isoyear | Field::Epoch
+    );
+    grows.then_some(if is_less { f64::NEG_INFINITY } else { f64::INFINITY })
+}
+
 /// The field of a value; `None` where it has none (infinity). Errors: 0A000, 22023.
 ///
 /// `offset_at` tells how many seconds the session's clocks are ahead of UTC at a moment.

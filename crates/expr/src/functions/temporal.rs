@@ -204,32 +204,34 @@ pub(super) fn age(a: i64, b: i64) -> Result<Interval, SqlError> {
     Interval::new(months * sign, days * sign, micros * i64::from(sign))
 }
 
-/// 30 days as a month, 24 hours as a day, all parts of one sign.
+/// 30 days as a month (if `days`), 24 hours as a day (if `hours`), those parts of one sign.
 pub(super) fn justify(span: Interval, hours: bool, days: bool) -> Result<Interval, SqlError> {
     let Interval { mut months, days: mut d, micros: mut us } = span;
     if hours {
         let whole = us / DAY;
         us -= whole * DAY;
         d = d.checked_add(whole as i32).ok_or_else(|| out_of_range("interval"))?;
-        if d > 0 && us < 0 {
-            us += DAY;
-            d -= 1;
-        } else if d < 0 && us > 0 {
-            us -= DAY;
-            d += 1;
-        }
     }
     if days {
         let whole = d / 30;
         d -= whole * 30;
         months = months.checked_add(whole).ok_or_else(|| out_of_range("interval"))?;
-        if months > 0 && d < 0 {
+        // Without days the time decides, where it counts.
+        let sign = if d == 0 && hours { us.signum() } else { d.signum().into() };
+        if months > 0 && sign < 0 {
             d += 30;
             months -= 1;
-        } else if months < 0 && d > 0 {
+        } else if months < 0 && sign > 0 {
             d -= 30;
             months += 1;
         }
+    }
+    if hours && d > 0 && us < 0 {
+        us += DAY;
+        d -= 1;
+    } else if hours && d < 0 && us > 0 {
+        us -= DAY;
+        d += 1;
     }
     Interval::new(months, d, us)
 }

@@ -137,8 +137,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "concat",
         |args, _| all_text(args),
         |call, args| {
-            call.room_for(args.iter().filter_map(as_text).map(str::len).sum())?;
-            text(args.iter().filter_map(as_text).collect::<String>())
+            call.room_for(args.iter().filter_map(as_output).map(str::len).sum())?;
+            text(args.iter().filter_map(as_output).collect::<String>())
         },
     )
     .called_on_null(),
@@ -147,8 +147,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         |args, _| all_text(args),
         |call, args| match args.split_first() {
             Some((DatumRef::Text(separator), rest)) => {
-                call.room_for(rest.iter().filter_map(as_text).map(|s| s.len() + separator.len()).sum())?;
-                text(rest.iter().filter_map(as_text).collect::<Vec<_>>().join(separator))
+                call.room_for(rest.iter().filter_map(as_output).map(|s| s.len() + separator.len()).sum())?;
+                text(rest.iter().filter_map(as_output).collect::<Vec<_>>().join(separator))
             }
             _ => Ok(Datum::Null),
         },
@@ -385,12 +385,16 @@ fn hex_signature(args: &[Arg]) -> Option<Signature> {
 }
 
 fn all_text(args: &[Arg]) -> Option<Signature> {
-    (!args.is_empty()).then(|| Signature { args: vec![Text; args.len()], result: Text })
+    // A boolean is not cast: its output is shorter than its text.
+    let taken = |arg: &Arg| if *arg == Some(Bool) { Bool } else { Text };
+    (!args.is_empty()).then(|| Signature { args: args.iter().map(taken).collect(), result: Text })
 }
 
-fn as_text<'a>(v: &DatumRef<'a>) -> Option<&'a str> {
+/// What is shown of a value; `None` is NULL.
+fn as_output<'a>(v: &DatumRef<'a>) -> Option<&'a str> {
     match v {
         DatumRef::Text(v) => Some(v),
+        DatumRef::Bool(v) => Some(if *v { "t" } else { "f" }),
         _ => None,
     }
 }
