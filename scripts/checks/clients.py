@@ -130,6 +130,18 @@ def run_psycopg(port, out):
                 for row in cur.execute("select * from p3 order by id"):
                     out.say("row", row)
                 out.say("columns", [(c.name, c.type_code, c.internal_size, c.precision, c.scale) for c in cur.description])
+        # Lists.
+        for binary in (False, True):
+            cur = conn.cursor(binary=binary)
+            for at, (kind, values) in enumerate(VALUES):
+                for test in ("= any", "<> all"):
+                    for array in (values[:1], [*values, None], []):
+                        out.say(kind, test, cur.execute(f"select id from p3 where c{at} {test}(%s::{kind}[]) order by id", [array]).fetchall())
+            out.say("list", cur.execute("update p3 set c2 = c2 where id = any(%s) and c0 = any(%s) returning id", [[0, 1, 7], [True]]).fetchall())
+            out.say("list", cur.execute("insert into p3 (id) select id + 500 from p3 where id = any(%s) returning id", [[binary + 0]]).fetchall())
+            out.say("list", cur.execute("delete from p3 where id = any(%s)", [[500, 501]]).rowcount)
+            out.say("list", cur.execute("select id = any(%s) from p3 where id = 0", [[1, None]]).fetchall())
+            out.fails("list", cur.execute, "select id from p3 where c2 = any(%s::integer[])", ["{1,x}"])
         # Statements prepared by the driver, and what DEALLOCATE does to them.
         conn.prepare_threshold, conn.prepared_max = 0, 2
         for n in range(6):
@@ -282,6 +294,8 @@ def run_psycopg2(port, out):
     out.say("update", cur.rowcount, cur.statusmessage)
     cur.execute("insert into p2 (id) values (200) returning id, c8")
     out.say("returning", cur.fetchall())
+    cur.execute("select id from p2 where id = any(%s) and c8 = any(%s) order by id", [[0, 1, 200], ["", "plain"]])
+    out.say("list", cur.fetchall())
     conn.autocommit = False
     named = conn.cursor("named")
     named.itersize = 3
@@ -336,6 +350,10 @@ async def asyncpg_steps(conn, out):
         row = await statement.fetchrow(n)
         out.say("row", None if row is None else tuple(row))
     out.say("status", statement.get_statusmsg())
+    for at, (kind, values) in enumerate(VALUES):
+        for test in ("= any", "<> all"):
+            out.say(kind, test, [r[0] for r in await conn.fetch(f"select id from ap where c{at} {test}($1) order by id", values[:1])])
+    out.say("list", await conn.fetch("delete from ap where id = any($1) and c2 = any($2::integer[]) returning id", [0, 77], [5]))
     async with conn.transaction():
         await conn.executemany("insert into ap (id, c8) values ($1, $2)", [(n, f"many {n}") for n in range(1000, 1500)])
         cursor = await conn.cursor("select id from ap where id >= 1000 order by id")
@@ -383,6 +401,8 @@ def run_pg8000(port, out):
     for row in conn.run("select * from p8 order by id"):
         out.say("row", row)
     out.say("columns", [(c["name"], c["type_oid"], c["type_size"], c["type_modifier"]) for c in conn.columns])
+    out.say("list", conn.run("select id from p8 where id = any(:v) order by id", v=[0, 99, 5]))
+    out.say("list", conn.run("select id from p8 where c8 = any(:v) order by id", v=["plain", "x"]))
     statement = conn.prepare("select id + :n as next from p8 where id < 2 order by id")
     out.say("prepared", statement.run(n=5), statement.run(n=6))
     statement.close()

@@ -13,7 +13,8 @@ use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, Result};
 use datafusion::logical_expr::expr::Placeholder;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::sqlparser::ast::{Query, Value, ValueWithSpan, Visit, Visitor};
 use types::{Datum, SqlError, SqlState, SqlType, arrow_form};
 
@@ -64,6 +65,26 @@ impl Known {
     pub(crate) fn types(&self) -> Vec<SqlType> {
         self.0.iter().map(|t| t.unwrap_or(SqlType::Text)).collect()
     }
+}
+
+/// The parameters that are arrays, with the type of their elements: `x = ANY ($1)`.
+pub(crate) fn arrays(plan: &LogicalPlan) -> Result<Vec<(usize, SqlType)>> {
+    let mut found = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Some((wanted, Expr::Placeholder(Placeholder { id, .. }))) = expr::arrow_driver::array_test_of(expr)
+                    && let Some(at) = index(id)
+                {
+                    let of = wanted.to_field(&schema).ok().and_then(|(_, field)| arrow_form::sql_type_of(&field));
+                    found.push((at, of.unwrap_or(SqlType::Text)));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(found)
 }
 
 fn index(id: &str) -> Option<usize> {

@@ -38,6 +38,7 @@ pub struct AnalyticPlan {
     pub(crate) plan: LogicalPlan,
     columns: Vec<OutputColumn>,
     params: Vec<SqlType>,
+    arrays: Vec<(usize, SqlType)>,
     relations: Vec<TableId>,
     pub(crate) text: Arc<str>,
     /// The session's time zone, unless it is UTC.
@@ -67,6 +68,11 @@ impl AnalyticPlan {
     /// The types of the parameters.
     pub fn params(&self) -> &[SqlType] {
         &self.params
+    }
+
+    /// The parameters that are the text of an array, by position, and the type of its elements.
+    pub fn arrays(&self) -> &[(usize, SqlType)] {
+        &self.arrays
     }
 
     /// The tables and views the query reads, each once. The plan is good as long as their definitions are the same.
@@ -114,11 +120,13 @@ pub(crate) fn plan(
         logical = analyzed(&names, &prepared, &known).map_err(fail)?;
     }
     let columns = output::columns(&logical)?;
+    let arrays = parameters::arrays(&logical).map_err(fail)?;
     Ok(AnalyticPlan {
         analytic: Arc::clone(analytic),
         plan: logical,
         columns,
         params: known.types(),
+        arrays,
         relations: used.into_inner().into_iter().collect(),
         text: Arc::clone(&context.text),
         zone: zone_name(&context.session.dates.zone),

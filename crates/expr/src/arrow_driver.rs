@@ -117,6 +117,17 @@ pub fn cast_of(expr: &Expr) -> Option<(&Expr, SqlType)> {
     }
 }
 
+/// What `x = ANY (array)` compares, `x`, and the array's text.
+pub fn array_test_of(expr: &Expr) -> Option<(&Expr, &Expr)> {
+    match expr {
+        Expr::ScalarFunction(function) if function.func.name() == crate::functions::any::NAME => match function.args.as_slice() {
+            [wanted, array] => Some((wanted, array)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// `expr`, of any type of SQL, cast to `to`.
 pub fn cast_to(expr: Expr, to: SqlType) -> Expr {
     cast_udf::cast_expr(expr, to)

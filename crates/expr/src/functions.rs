@@ -6,6 +6,7 @@ use types::{Datum, DatumRef, SqlError, SqlType};
 
 use crate::function::{Arg, Function, Signature};
 
+pub(crate) mod any;
 mod arithmetic;
 mod conditional;
 mod datetime;
@@ -26,6 +27,7 @@ pub(crate) use text::{characters, first};
 /// All of them; later ones with the same name do not exist.
 pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
     [
+        any::FUNCTIONS,
         arithmetic::FUNCTIONS,
         conditional::FUNCTIONS,
         datetime::FUNCTIONS,

@@ -25,6 +25,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use types::{Datum, SqlError, SqlState, SqlType};
 
 use crate::array_text;
+use crate::functions::any;
 
 /// Between a function's name and the constant that is part of it.
 pub const SPECIAL: char = '@';
@@ -126,10 +127,14 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
         Expr::BinaryOp { left, op, right } => binary(*left, op, *right)?,
         Expr::AnyOp { left, compare_op, right, is_some } => match strip(&right) {
             array if !is_volatile(&left) && is_list(array) => each(&left, &compare_op, &elements(array)?, BinaryOperator::Or)?,
+            array if compare_op == BinaryOperator::Eq && is_parameter(array) => in_parameter(*left, array),
             _ => Expr::AnyOp { left, compare_op, right, is_some },
         },
         Expr::AllOp { left, compare_op, right } => match strip(&right) {
             array if !is_volatile(&left) && is_list(array) => each(&left, &compare_op, &elements(array)?, BinaryOperator::And)?,
+            array if compare_op == BinaryOperator::NotEq && is_parameter(array) => {
+                Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(in_parameter(*left, array)) }
+            }
             _ => Expr::AllOp { left, compare_op, right },
         },
         Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, array: false, format: None } => {
@@ -524,6 +529,23 @@ fn pairs(a: &[Expr], b: &[Expr], join: &BinaryOperator, test: impl Fn(Expr, Expr
 }
 
 /// `left op ANY (ARRAY[..])` (joined by OR) or ALL (by AND): NULLs among the items count as they do in each comparison.
+/// Whether it is `$1` or `$1::t[]`.
+fn is_parameter(array: &Expr) -> bool {
+    match array {
+        Expr::Cast { expr, data_type: DataType::Array(_), .. } => is_parameter(strip(expr)),
+        Expr::Value(ValueWithSpan { value: Value::Placeholder(_), .. }) => true,
+        _ => false,
+    }
+}
+
+/// `left = ANY ($1)`: the parameter is the text of an array.
+fn in_parameter(left: Expr, array: &Expr) -> Expr {
+    match array {
+        Expr::Cast { expr, .. } => in_parameter(left, strip(expr)),
+        parameter => call(any::NAME, vec![left, parameter.clone()]),
+    }
+}
+
 /// Whether it is an array whose elements are written out: `ARRAY[..]`, `'{..}'` or `'{..}'::t[]`.
 fn is_list(array: &Expr) -> bool {
     matches!(array, Expr::Array(_)) || string_of(array).is_some() || cast_list(array).is_some()

@@ -366,14 +366,19 @@ fn declared_type(oid: u32) -> Result<Option<SqlType>, SqlError> {
     }
 }
 
-/// Errors for parameters declared as of a type that only queries of system relations take: 0A000.
+/// Errors for parameters declared as of a type that only queries of system relations take, or arrays that are none: 0A000.
 fn check_declared(statement: &Statement, parse: &Parse<'_>) -> Result<(), SqlError> {
-    let is_system = statement.prepared.as_ref().is_some_and(|prepared| prepared.is_system());
-    let strange = |oid: &u32| !matches!(*oid, 0 | UNKNOWN_OID | OID_OID) && SqlType::from_oid(*oid).is_none();
-    match parse.parameter_oids.iter().find(strange) {
-        Some(oid) if !is_system => Err(no_type(oid)),
-        _ => Ok(()),
+    if statement.prepared.as_ref().is_some_and(|prepared| prepared.is_system()) {
+        return Ok(());
     }
+    for (at, oid) in parse.parameter_oids.iter().enumerate() {
+        let is_taken = matches!(oid, 0 | UNKNOWN_OID | OID_OID) || SqlType::from_oid(oid).is_some();
+        let are_arrays = || sql::is_array(oid) && statement.oids.get(at).is_some_and(|wanted| sql::is_array(*wanted));
+        if !is_taken && !are_arrays() {
+            return Err(no_type(oid));
+        }
+    }
+    Ok(())
 }
 
 fn no_type(oid: u32) -> SqlError {

@@ -60,6 +60,6 @@ pub use format::{ByteaOutput, FormatOptions};
 pub use instance::{Instance, Options};
 pub use notice::{Notice, Severity};
 pub use parse::Statement;
-pub use pg_catalog::{SystemRows, is_type, system_parameter};
+pub use pg_catalog::{SystemRows, is_array, is_type, system_parameter};
 pub use prepare::{OutputColumn, Prepared};
 pub use session::{Login, Session, TransactionStatus};

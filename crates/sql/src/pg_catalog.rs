@@ -43,10 +43,10 @@ use crate::instance::Instance;
 use crate::session::Session;
 use crate::settings::Reader;
 
-pub(crate) use kind::wire_len;
+pub(crate) use kind::{array_of, wire_len};
 pub(crate) use objects::{Volatility, volatility};
 pub(crate) use offer::System;
-pub use rows::{SystemRows, is_type, system_parameter};
+pub use rows::{SystemRows, is_array, is_type, system_parameter};
 pub(crate) use system_plan::SystemPlan;
 
 /// The name of a type as `format_type` writes it.

@@ -64,7 +64,15 @@ impl Prepared {
     fn of(statement: &Statement, planned: Arc<Planned>) -> Arc<Prepared> {
         let param_oids = match &planned.kind {
             Kind::System(plan) => plan.params().to_vec(),
-            _ => planned.params.iter().map(|t| t.oid()).collect(),
+            kind => {
+                let mut oids: Vec<u32> = planned.params.iter().map(|t| t.oid()).collect();
+                for (at, element) in kind.arrays() {
+                    if let Some(oid) = oids.get_mut(*at) {
+                        *oid = pg_catalog::array_of(element.oid());
+                    }
+                }
+                oids
+            }
         };
         Arc::new(Prepared {
             params: planned.params.clone(),
@@ -117,6 +125,18 @@ pub(crate) enum Kind {
     Declare(Arc<Prepared>),
     /// Nothing is planned: the command says it all.
     Command,
+}
+
+impl Kind {
+    /// The parameters that are arrays, and the type of their elements.
+    fn arrays(&self) -> &[(usize, SqlType)] {
+        match self {
+            Kind::Query(QueryPlan::Analytic(plan)) => plan.arrays(),
+            Kind::Modify(plan) => plan.source.arrays(),
+            Kind::Insert(plan) => plan.arrays(),
+            _ => &[],
+        }
+    }
 }
 
 impl Planned {

@@ -15,12 +15,14 @@ use datafusion::logical_expr::{
 };
 use types::arrow_form::{self, ColumnBuilder};
 use types::text::Session;
-use types::{SqlError, SqlType, zone};
+use types::{Datum, SqlError, SqlType, zone};
 
 use super::limits::{BatchRoom, Limits};
+use super::planner::without_blanks;
 use super::read::{Reader, is_open};
 use super::{cast_udf, raise, undefined, values, vector};
 use crate::function::{Arg, Call, Function, Room, Signature, Stability, find, split_name};
+use crate::functions::any;
 
 /// The function with this name, with the constant that may be part of it.
 pub(super) fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
@@ -196,6 +198,10 @@ impl ScalarUDFImpl for FunctionUdf {
                 let t = self.resolve(&types)?.result;
                 Ok(ExprSimplifyResult::Simplified(cast_udf::known_as(coalesce(args), t)))
             }
+            any::NAME => Ok(match in_list(&args, info)? {
+                Some(list) => ExprSimplifyResult::Simplified(list),
+                None => ExprSimplifyResult::Original(args),
+            }),
             _ if self.function.stability == Stability::Stable && args.is_empty() => {
                 let signature = self.resolve(&[])?;
                 let session = session(info.config_options(), now_of(info))?;
@@ -277,6 +283,28 @@ fn by_rows(
         Some(room) => room.finish(builder.finish()),
         None => Ok(builder.finish()),
     }
+}
+
+/// `x = ANY (array)` as `x IN (..)`, once the array is known. Where values have several forms, or none can be equal, the function stays.
+fn in_list(args: &[Expr], info: &SimplifyContext) -> Result<Option<Expr>> {
+    let [wanted, Expr::Literal(array, _)] = args else { return Ok(None) };
+    let Some(Datum::Text(array)) = values::datum(array, SqlType::Text) else { return Ok(None) };
+    let (_, field) = wanted.to_field(info.schema())?;
+    let Some(t) = arrow_form::sql_type_of(&field).filter(|t| *t != SqlType::Interval) else { return Ok(None) };
+    // Reported when it is run.
+    let Ok(members) = any::members(t, &array, &session(info.config_options(), now_of(info))?) else { return Ok(None) };
+    if members.values.is_empty() {
+        return Ok(None);
+    }
+    let is_char = matches!(t, SqlType::Char(_));
+    let element = |value: &Datum| match value {
+        Datum::Text(text) if is_char => lit(ScalarValue::Utf8View(Some(text.trim_end_matches(' ').into()))),
+        value => lit(values::scalar(value, t)),
+    };
+    let null = members.has_null.then(|| lit(values::scalar(&Datum::Null, t)));
+    let list = members.values.iter().map(element).chain(null).collect();
+    let wanted = if is_char { without_blanks(wanted.clone()) } else { wanted.clone() };
+    Ok(Some(wanted.in_list(list, false)))
 }
 
 /// `CASE WHEN a IS NOT NULL THEN a WHEN .. ELSE last END`: arguments behind the first that is not NULL are not computed.

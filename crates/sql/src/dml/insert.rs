@@ -47,6 +47,14 @@ impl InsertPlan {
         &self.target
     }
 
+    /// The parameters that are arrays, and the type of their elements.
+    pub(crate) fn arrays(&self) -> &[(usize, SqlType)] {
+        match &self.source {
+            Source::Values(_) => &[],
+            Source::Query { plan, .. } => plan.arrays(),
+        }
+    }
+
     pub(crate) fn table_name(&self) -> &str {
         &self.target.table.name
     }

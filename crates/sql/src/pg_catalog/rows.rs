@@ -145,6 +145,11 @@ pub fn is_type(oid: u32) -> bool {
     kind::info(oid).is_some()
 }
 
+/// Whether it is the oid of a type of arrays.
+pub fn is_array(oid: u32) -> bool {
+    kind::is_array(oid)
+}
+
 /// A parameter of a type only system relations have, in the form statements take it. `None`: there is no such type. Errors: 22P02,
 /// 22P03 and 08P01 for bytes that are none of the type; 0A000 for binary forms that are not read.
 pub fn system_parameter(type_oid: u32, bytes: &[u8], is_binary: bool) -> Option<Result<Datum, SqlError>> {
