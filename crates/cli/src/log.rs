@@ -53,10 +53,15 @@ pub(crate) fn start(format: Format, level: &str) -> Result<Level, Failure> {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, Failure> {
-    EnvFilter::builder().parse(format!("{WITHOUT_ROWS},{level}")).map_err(|error| {
-        Failure::usage(format!("log level {level:?}: {error}"))
-            .next("a level is error, warn, info, debug or trace, or a filter such as info,server=debug")
-    })
+    let next = "a level is error, warn, info, debug or trace, or a filter such as info,server=debug";
+    // The library takes any other word for the name of a module.
+    let is_level = |word: &str| word.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    if let Some(word) = level.split(',').find(|part| !part.contains(['=', '[']) && !is_level(part.trim())) {
+        return Err(Failure::usage(format!("log level {level:?}: there is no level {word:?}")).next(next));
+    }
+    EnvFilter::builder()
+        .parse(format!("{WITHOUT_ROWS},{level}"))
+        .map_err(|error| Failure::usage(format!("log level {level:?}: {error}")).next(next))
 }
 
 #[cfg(test)]
@@ -70,5 +75,7 @@ mod tests {
         assert!(shown("info,server=trace").contains("sqlparser=info"), "{}", shown("info,server=trace"));
         assert!(shown("sqlparser=debug").contains("sqlparser=debug"), "{}", shown("sqlparser=debug"));
         assert!(filter("loud,,=").is_err());
+        assert!(filter("loud").is_err());
+        assert!(filter("info,server=debug").is_ok());
     }
 }

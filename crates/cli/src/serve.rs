@@ -74,6 +74,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let level = log::start(arguments.log_format.or(config.log.format).unwrap_or_default(), &level_of(&config))?;
     let mut signals = Signals::new()?;
 
+    // A port that is taken is said before a directory is made.
+    for address in addresses(&arguments, &config)? {
+        std::net::TcpListener::bind(address).map_err(|error| cannot_listen(&format!("cannot listen on {address}: {error}")))?;
+    }
     let env = RealEnv::new();
     let options = config.database_options()?;
     let instance = open(Arc::clone(&env), &arguments.data, options).await?;
@@ -121,9 +125,7 @@ async fn serve(
     if let Some(max) = config.max_connections {
         settings.connections_max = max;
     }
-    let server = Server::start(settings, Arc::clone(instance)).await.map_err(|error| {
-        Failure::new(error.to_string()).next("choose another address with --listen, or port 0 for a free one")
-    })?;
+    let server = Server::start(settings, Arc::clone(instance)).await.map_err(|error| cannot_listen(&error.to_string()))?;
     announce(server.addresses())?;
 
     while signals.next().await == Told::Reload {
@@ -144,6 +146,10 @@ async fn serve(
             }
         }
     }
+}
+
+fn cannot_listen(error: &str) -> Failure {
+    Failure::new(error.to_owned()).next("choose another address with --listen, or port 0 for a free one")
 }
 
 fn addresses(arguments: &Arguments, config: &Config) -> Result<Vec<SocketAddr>, Failure> {

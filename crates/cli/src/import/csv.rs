@@ -57,10 +57,15 @@ impl CsvSource {
         if !self.records.next(&mut record)? {
             return Err(self.failed("it is empty, so it has no header").next("--no-header takes every line as a row"));
         }
-        let name = |field: &Option<_>| {
-            field.as_ref().map_or(String::new(), |at| String::from_utf8_lossy(record.value(at)).trim().to_owned())
-        };
-        let names: Vec<String> = record.fields.iter().map(name).collect();
+        let mut names = Vec::with_capacity(record.fields.len());
+        for field in &record.fields {
+            let value = field.as_ref().map_or(&[][..], |at| record.value(at));
+            let name = std::str::from_utf8(value).ok().filter(|name| !name.contains('\0')).ok_or_else(|| {
+                self.failed("its header is not UTF-8")
+                    .next("convert it first, such as with iconv -f LATIN1 -t UTF-8 (or -f UTF-16)")
+            })?;
+            names.push(name.trim().to_owned());
+        }
         if names.iter().any(String::is_empty) {
             return Err(self.failed("a column in its header has no name").next("--no-header takes the first line as a row"));
         }
