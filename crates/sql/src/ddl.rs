@@ -11,6 +11,7 @@ mod drop;
 mod foreign_key;
 mod immutable;
 mod index;
+mod moments;
 mod names;
 mod primary_key;
 mod schema;

@@ -7,6 +7,7 @@ use sqlparser::ast::{Expr, Visit, Visitor};
 use types::{ColumnId, Oid, SchemaId, SqlError, SqlState, TableId};
 
 use crate::answer::Answer;
+use crate::ddl::moments::settle_default;
 use crate::ddl::names::{check_columns, exists, key_name};
 use crate::dml::check_assignable;
 use crate::evaluate::{self, Simple};
@@ -34,7 +35,10 @@ impl Session {
                 default: None,
             };
             self.check_default(definition, &column)?;
-            column.default = definition.default.as_ref().map(Expr::to_string);
+            if let Some(mut default) = definition.default.clone() {
+                settle_default(&mut default, column.data_type, &self.dates())?;
+                column.default = Some(default.to_string());
+            }
             columns.push(column);
         }
         let mut table =

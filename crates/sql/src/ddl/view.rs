@@ -11,6 +11,7 @@ use sqlparser::ast::{Ident, ObjectName, Query, TableFactor, VisitMut, VisitorMut
 use types::{ColumnId, SqlError, SqlState, TableId};
 
 use crate::answer::Answer;
+use crate::ddl::moments::settle;
 use crate::ddl::names::{check_columns, exists};
 use crate::names::{Name, Scope};
 use crate::parse::{CreateView, Statement};
@@ -47,6 +48,7 @@ impl Session {
             .collect();
         check_columns(columns.iter().map(|c| c.name.as_str()))?;
         let mut query = create.query.as_ref().clone();
+        settle(&mut query, &self.dates())?;
         let mut depends_on = Vec::new();
         qualify(&mut query, &self.scope(&catalog), &[], &mut depends_on)?;
         let mut view =
