@@ -9,7 +9,7 @@ use txn::Version;
 use types::{CommitTs, Key, Row};
 
 use crate::index::SlotRef;
-use crate::slots::{NONE, State};
+use crate::slots::{NONE, ROW_OVERHEAD, State};
 use crate::table::DeltaTable;
 
 /// A row that can be frozen as it is, unless someone writes it meanwhile.
@@ -23,6 +23,13 @@ pub struct Cold {
     pub version: Version,
     /// The row.
     pub row: Row,
+}
+
+impl Cold {
+    /// What the delta gives back when the row has left it, in bytes; before-images are not counted.
+    pub fn bytes(&self) -> usize {
+        ROW_OVERHEAD + self.key.len() + self.row.0.len()
+    }
 }
 
 impl DeltaTable {

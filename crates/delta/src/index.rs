@@ -25,7 +25,7 @@ use types::{ByteList, Direction, Key};
 const STRIPE_ENTRIES_MAX: usize = if cfg!(test) { 64 } else { 4096 };
 
 /// What an index entry takes: key head, pointer and slot, in nodes that are about four fifths full.
-const ENTRY_BYTES: usize = (size_of::<Stored>() + size_of::<SlotRef>()) * 5 / 4;
+pub(crate) const ENTRY_BYTES: usize = (size_of::<Stored>() + size_of::<SlotRef>()) * 5 / 4;
 
 /// Bytes of a key that are kept in the tree's nodes.
 const HEAD_LEN: usize = 16;

@@ -45,5 +45,5 @@ pub use counters::Counts;
 pub use index::SlotRef;
 pub use range::{Entry, RangeBlock};
 pub use scan::{DeltaScan, Dump, KEY_COLUMN};
-pub use slots::Base;
+pub use slots::{Base, ROW_OVERHEAD};
 pub use table::{DeltaTable, Expect, Found, Lineage, Newest, PutOutcome, Write};

@@ -71,6 +71,15 @@ impl DeltaTable {
         freed
     }
 
+    /// Compacts the values of slabs of which an eighth or more is let go: they are else kept until it is half. Looks at every slab.
+    pub fn squeeze(&self) {
+        for slab in (0..self.slabs.end()).filter_map(|position| self.slabs.get(position)) {
+            if slab.slots.read().is_loose() {
+                self.change(&slab, |slots| slots.compact(&self.shape));
+            }
+        }
+    }
+
     fn next_dirty(&self, oldest: CommitTs) -> Option<(CommitTs, u32)> {
         let mut dirty = self.dirty.lock();
         let Reverse((ts, _)) = dirty.peek()?;

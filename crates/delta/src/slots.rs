@@ -22,7 +22,7 @@ mod write;
 use txn::{Snapshot, Version};
 use types::{CommitTs, Key, Row};
 
-use crate::index::SlotRef;
+use crate::index::{ENTRY_BYTES, SlotRef};
 use crate::patch;
 use crate::shape::{Reference, Shape, is_null};
 use crate::slab::Bits;
@@ -104,6 +104,9 @@ pub(crate) struct Reclaimed {
     /// When there will be more to do: once every snapshot is at this timestamp or later.
     pub(crate) next: Option<CommitTs>,
 }
+
+/// What a row in the delta takes beside its image and its key, in bytes: the slot's head and the index's entry.
+pub const ROW_OVERHEAD: usize = size_of::<Head>() + ENTRY_BYTES;
 
 pub(crate) struct Slots {
     heads: Vec<Head>,

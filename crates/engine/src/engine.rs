@@ -262,19 +262,26 @@ impl Inner {
         self.discarded.lock().push((CommitTs::ZERO, segment));
     }
 
-    /// Lets a write of `bytes` go on, slows it down, or refuses it, by how far the merge is behind.
-    pub(crate) fn admit_write(&self, bytes: u64, cancel: &Cancel) -> Result<(), EngineError> {
+    /// Lets a write of `bytes`, by a transaction that has `own` in the delta already, go on, slows it down, or refuses it, by how far
+    /// the merge is behind.
+    pub(crate) fn admit_write(&self, bytes: u64, own: u64, cancel: &Cancel) -> Result<(), EngineError> {
         let limit = self.options.delta_bytes_max;
+        // Others wait for room that does not come before this one ends.
+        if own + bytes > limit {
+            return Err(EngineError::TransactionOutgrowsDelta { limit });
+        }
+        let room = (2 * limit).saturating_sub(bytes);
+        if self.delta_bytes.load(Ordering::Relaxed) > room {
+            self.wake();
+            self.wait_for_room(room, room, cancel)?;
+        }
         let used = self.delta_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if used <= limit {
             return Ok(());
         }
         self.wake();
-        if used > 2 * limit {
-            return self.wait_for_room(2 * limit, cancel);
-        }
-        // In proportion: nothing at the limit, 2 ms a write at twice the limit.
-        let delay = Duration::from_micros((used - limit) * 2_000 / limit);
+        // In proportion: nothing at the limit, 2 ms a write at twice the limit. The merge cannot move what is the writer's own.
+        let delay = Duration::from_micros(used.saturating_sub(limit + own) * 2_000 / limit);
         if delay > Duration::from_micros(50) {
             self.block(&mut || {
                 self.progress.wait_until(&mut || self.delta_bytes.load(Ordering::Relaxed) <= limit, Some(delay));
@@ -284,11 +291,12 @@ impl Inner {
     }
 
     /// True if so much of the delta is taken, by others than who has `own` bytes of it, that the rest is kept for statements under
-    /// way: three quarters of what is refused.
+    /// way.
     pub(crate) fn is_crowded(&self, own: u64) -> bool {
         self.delta_bytes.load(Ordering::Relaxed) > self.crowded_at(own)
     }
 
+    /// Three quarters of what is refused.
     fn crowded_at(&self, own: u64) -> u64 {
         self.options.delta_bytes_max / 2 * 3 + own
     }
@@ -296,19 +304,18 @@ impl Inner {
     /// Lets a statement that will write begin once the delta is not crowded, or refuses it if it stays full.
     pub(crate) fn admit_statement(&self, own: u64, cancel: &Cancel) -> Result<(), EngineError> {
         self.wake();
-        self.wait_for_room(self.crowded_at(own), cancel)
+        self.wait_for_room(self.crowded_at(own), 2 * self.options.delta_bytes_max, cancel)
     }
 
-    /// Waits for the delta to go down to `bytes`. Errors: `DeltaFull` if it has not, and is above twice its limit.
-    fn wait_for_room(&self, bytes: u64, cancel: &Cancel) -> Result<(), EngineError> {
-        let limit = 2 * self.options.delta_bytes_max;
+    /// Waits for the delta to go down to `bytes`. Errors: `DeltaFull` if it has not, and is above `most`.
+    fn wait_for_room(&self, bytes: u64, most: u64, cancel: &Cancel) -> Result<(), EngineError> {
         let used = || self.delta_bytes.load(Ordering::Relaxed);
         self.block(&mut || {
             self.progress.wait_until(&mut || used() <= bytes || cancel.is_set(), Some(WAIT_FOR_MERGE));
         });
         match used() {
             _ if cancel.is_set() => Err(EngineError::Canceled),
-            used if used > limit => Err(EngineError::DeltaFull { bytes: used, limit }),
+            bytes if bytes > most => Err(EngineError::DeltaFull { bytes, limit: 2 * self.options.delta_bytes_max }),
             _ => Ok(()),
         }
     }

@@ -46,6 +46,8 @@ pub enum EngineError {
     NotNull { table: String, column: String },
     #[error("transaction is larger than {limit} bytes of changes")]
     TransactionTooLarge { limit: usize },
+    #[error("the transaction does not fit into the store of recent changes: it may have {limit} bytes there")]
+    TransactionOutgrowsDelta { limit: u64 },
     #[error("the row is too big for the store of recent changes")]
     RowTooBig,
     #[error("the store of recent changes is full: {bytes} of {limit} bytes")]
@@ -155,10 +157,14 @@ impl From<EngineError> for SqlError {
                 return SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
                     .hint("Split the transaction, or load rows with COPY or import, which go straight to column segments.");
             }
+            EngineError::TransactionOutgrowsDelta { .. } => {
+                return SqlError::new(SqlState::OUT_OF_MEMORY, message)
+                    .hint("Split the transaction, load rows with COPY or import, which go straight to column segments, or raise delta_mib.");
+            }
             EngineError::RowTooBig => SqlState::PROGRAM_LIMIT_EXCEEDED,
             EngineError::DeltaFull { .. } => {
                 return SqlError::new(SqlState::OUT_OF_MEMORY, message)
-                    .hint("The background merge is behind. Try again in a moment, or raise delta_bytes_max.");
+                    .hint("The background merge is behind. Try again in a moment, or raise delta_mib.");
             }
             EngineError::Closed(_) => {
                 return SqlError::new(SqlState::IO_ERROR, message)

@@ -29,18 +29,41 @@ use crate::table::TableStore;
 
 /// Rows per batch handed to the segment writer.
 const ROWS_PER_BATCH: usize = 8192;
+/// Bytes of row images from which a batch gets no further row.
+const BYTES_PER_BATCH: usize = 16 << 20;
 
-/// Freezes rows of a table that were not written within the last `idle_ticks` ticks, if there are at least `rows_min`; returns
-/// how many moved. Memory: the images of at most one segment's rows.
-pub(crate) fn run(engine: &Inner, store: &TableStore, rows_min: usize, idle_ticks: u16) -> Result<usize, EngineError> {
+/// How much has to be cold for a segment to be worth it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Least {
+    Rows(usize),
+    /// By [`Cold::bytes`].
+    Bytes(u64),
+}
+
+/// What has left the delta, or will when no snapshot is older than `at`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    pub(crate) at: CommitTs,
+    /// By [`Cold::bytes`].
+    pub(crate) bytes: u64,
+}
+
+/// Freezes rows of a table that were not written within the last `idle_ticks` ticks, a segment's worth, if there is at least so much.
+/// Memory: the images of its rows, half of the delta's limit or one row more.
+pub(crate) fn run(engine: &Inner, store: &TableStore, least: Least, idle_ticks: u16) -> Result<Option<Moved>, EngineError> {
     let _moving = store.moving.lock();
     if store.dropped_at() != CommitTs::MAX {
-        return Ok(0);
+        return Ok(None);
     }
-    let bytes_max = (engine.options.delta_bytes_max / 2) as usize;
+    let bytes_max = (engine.options.delta_bytes_max / 2).max(1) as usize;
     let cold = store.delta.cold(engine.txns.oldest(), idle_ticks, engine.options.segment_rows, bytes_max);
-    if cold.len() < rows_min.max(1) {
-        return Ok(0);
+    let bytes = cold.iter().map(|row| row.bytes() as u64).sum();
+    let enough = match least {
+        Least::Rows(rows) => cold.len() >= rows,
+        Least::Bytes(least) => bytes >= least,
+    };
+    if cold.is_empty() || !enough {
+        return Ok(None);
     }
     store.bury_rest()?;
     tracing::debug!(table = %store.id(), rows = cold.len(), "freezing rows");
@@ -55,10 +78,13 @@ pub(crate) fn run(engine: &Inner, store: &TableStore, rows_min: usize, idle_tick
             PutOutcome::Changed | PutOutcome::TooBig => dead_on_arrival.push(position as u32),
         }
     }
-    engine.txns.quiesce(|at| publish(store, segment, me, &marked, &dead_on_arrival, at));
+    let at = engine.txns.quiesce(|at| {
+        publish(store, segment, me, &marked, &dead_on_arrival, at);
+        at
+    });
     engine.txns.finish(me, Outcome::Committed);
     tracing::debug!(table = %store.id(), rows = marked.len(), changed_meanwhile = dead_on_arrival.len(), "froze rows");
-    Ok(marked.len())
+    Ok(Some(Moved { at, bytes }))
 }
 
 /// Makes the segment live at `at`, and with it the rows leave the delta.
@@ -80,17 +106,19 @@ pub(crate) fn publish(
     }
 }
 
-/// Freezes while the log is read: there are no other readers or writers, and the rows move at the last commit redone.
+/// Freezes a segment's worth while the log is read: there are no other readers or writers, and the rows move at the last commit
+/// redone. Returns whether there was something to move.
 pub(crate) fn while_loading(
     to: &Destination<'_>,
     store: &TableStore,
     id: SegmentId,
     rows_max: usize,
+    bytes_max: usize,
     at: CommitTs,
-) -> Result<(), EngineError> {
-    let cold = store.delta.cold(at, 0, rows_max, usize::MAX);
+) -> Result<bool, EngineError> {
+    let cold = store.delta.cold(at, 0, rows_max, bytes_max);
     if cold.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let segment = write(to, store, id, &cold)?;
     let mut marked = Vec::with_capacity(cold.len());
@@ -104,7 +132,7 @@ pub(crate) fn while_loading(
     }
     publish(store, segment, REDO, &marked, &[], at);
     store.delta.reclaim(at);
-    Ok(())
+    Ok(true)
 }
 
 /// Where a segment is written.
@@ -123,7 +151,7 @@ fn write(to: &Destination<'_>, store: &TableStore, id: SegmentId, cold: &[Cold])
         WriterOptions::default(),
         Arc::clone(to.cache),
     )?;
-    for rows in cold.chunks(ROWS_PER_BATCH) {
+    for rows in batches(cold) {
         let mut builders: Vec<ColumnBuilder> = store.layout.types().iter().map(|&t| ColumnBuilder::new(t, rows.len())).collect();
         for row in rows {
             let row = store.layout.read(&row.row);
@@ -137,4 +165,19 @@ fn write(to: &Destination<'_>, store: &TableStore, id: SegmentId, cold: &[Cold])
         writer.append(&batch)?;
     }
     Ok(writer.finish()?)
+}
+
+/// The rows cut into batches, of at least one row each.
+fn batches(cold: &[Cold]) -> impl Iterator<Item = &[Cold]> {
+    let mut bytes = 0;
+    let mut rows = 0;
+    cold.chunk_by(move |before, _| {
+        bytes += before.row.0.len();
+        rows += 1;
+        let more = rows < ROWS_PER_BATCH && bytes < BYTES_PER_BATCH;
+        if !more {
+            (bytes, rows) = (0, 0);
+        }
+        more
+    })
 }

@@ -33,6 +33,7 @@ mod freeze;
 mod maintenance;
 mod options;
 mod owed;
+mod pressure;
 mod range;
 mod read_view;
 mod recovery;

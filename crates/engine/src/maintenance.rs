@@ -1,7 +1,7 @@
 //! Background work, one step at a time: reclaim, freeze, compact, checkpoint, collect.
 //!
 //! 1. Every step looks at what is due by bytes and rows and does all of it, a segment at a time for each table; nothing due: it
-//!    sleeps until it is woken, or for a moment.
+//!    sleeps until it is woken, or for a moment. While the delta is full one compaction is enough for a step.
 //! 2. A piece that fails is logged and tried again later, and keeps no other from being done: a checkpoint may make the room that a
 //!    freeze has not found. If the log has failed the database takes no writes any more.
 
@@ -16,7 +16,8 @@ use crate::checkpoint;
 use crate::compact;
 use crate::engine::Inner;
 use crate::error::EngineError;
-use crate::freeze;
+use crate::freeze::{self, Least};
+use crate::pressure::{Pressure, measure};
 use crate::table::TableStore;
 
 /// When the last checkpoint was.
@@ -39,14 +40,16 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 pub(crate) fn start(engine: &Arc<Inner>) -> Arc<dyn JobHandle> {
     let weak = Arc::downgrade(engine);
+    let (mut pressure, mut turn) = (Pressure::default(), TableId(0));
     let job = move || {
         let Some(engine) = weak.upgrade() else { return Next::Done };
-        step(&engine)
+        step(&engine, &mut pressure, &mut turn)
     };
     engine.env.spawn("maintenance", Priority::Background, Box::new(job))
 }
 
-fn step(engine: &Inner) -> Next {
+/// `turn`: of tables from this id on compaction comes first.
+fn step(engine: &Inner, pressure: &mut Pressure, turn: &mut TableId) -> Next {
     if engine.check_open().is_err() {
         return Next::Done;
     }
@@ -55,10 +58,7 @@ fn step(engine: &Inner) -> Next {
         reclaim(engine, store);
         store.delta.tick();
     }
-    let delta_bytes = || stores.iter().map(|s| s.delta.bytes() as u64).sum::<u64>();
-    let mut bytes = delta_bytes();
-    let pressed = bytes > engine.options.delta_bytes_max / 2;
-    if pressed {
+    if measure(engine, &stores) > engine.options.delta_bytes_max / 2 {
         // A long snapshot keeps one version of a row then, not all that were made since.
         let needed = engine.txns.needed();
         for store in &stores {
@@ -67,10 +67,10 @@ fn step(engine: &Inner) -> Next {
                 store.delta.reclaim_between(&needed);
             }
         }
-        bytes = delta_bytes();
     }
-    engine.delta_bytes.store(bytes, Ordering::Relaxed);
-    engine.progress.notify_all();
+    if measure(engine, &stores) > engine.options.delta_bytes_max {
+        stores.iter().for_each(|store| store.delta.squeeze());
+    }
     engine.forget_catalogs(engine.txns.oldest());
 
     let (mut worked, mut failed) = (false, false);
@@ -82,15 +82,20 @@ fn step(engine: &Inner) -> Next {
         }
     };
     note(checkpoint::collect(engine).map(|()| false));
-    for store in &stores {
-        // Under pressure even small amounts move, and rows written a moment ago.
-        let rows_min = if pressed { engine.options.freeze_rows_min / 16 } else { engine.options.freeze_rows_min };
-        if store.delta.rows() >= rows_min {
-            note(freeze::run(engine, store, rows_min, if pressed { 1 } else { COLD_TICKS }).map(|rows| rows > 0));
-        }
+    pressure.relieve(engine, &stores, &mut note);
+    let rows_min = engine.options.freeze_rows_min;
+    for store in stores.iter().filter(|store| store.delta.rows() >= rows_min) {
+        note(freeze::run(engine, store, Least::Rows(rows_min), COLD_TICKS).map(|moved| moved.is_some()));
     }
-    for store in &stores {
-        note(compact::run(engine, store));
+    let (before, after): (Vec<_>, Vec<_>) = stores.iter().partition(|store| store.id() < *turn);
+    for store in after.into_iter().chain(before) {
+        let compacted = compact::run(engine, store);
+        let has_worked = matches!(compacted, Ok(true));
+        note(compacted);
+        if has_worked && measure(engine, &stores) > engine.options.delta_bytes_max {
+            *turn = TableId(store.id().0 + 1);
+            break;
+        }
     }
     if checkpoint_due(engine) {
         note(checkpoint::run(engine).map(|()| true));
@@ -110,7 +115,7 @@ fn checkpoint_due(engine: &Inner) -> bool {
 }
 
 /// Gives back what no snapshot can see any more.
-fn reclaim(engine: &Inner, store: &TableStore) {
+pub(crate) fn reclaim(engine: &Inner, store: &TableStore) {
     let oldest = engine.txns.oldest();
     // After `oldest` is known: what is left over of later commits is in slots that stay.
     match store.bury_rest() {
@@ -145,7 +150,7 @@ pub(crate) fn merge_now(engine: &Inner, table: Option<TableId>) -> Result<(), En
     for store in engine.stores() {
         if table.is_none_or(|t| t == store.id() || of(store.id()) == Some(t)) {
             reclaim(engine, &store);
-            while freeze::run(engine, &store, 1, 0)? > 0 {
+            while freeze::run(engine, &store, Least::Rows(1), 0)?.is_some() {
                 reclaim(engine, &store);
             }
             while compact::run(engine, &store)? {

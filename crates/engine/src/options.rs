@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Bytes of the delta (rows, before-images, index) above which writers are slowed in proportion; at twice this they are
-    /// refused with 53200 until the merge has caught up. Default 1 GiB: about 4 M rows of 250 bytes.
+    /// refused with 53200 until the merge has caught up, a transaction alone from this on. Default 1 GiB: about 4 M rows of 250 bytes.
     pub delta_bytes_max: u64,
     /// Bytes of decoded columns kept in memory. Default 1.25 GiB.
     pub cache_bytes_max: u64,

@@ -12,6 +12,7 @@
 //! 3. Nothing here writes to the log, and files are removed only after everything is loaded and the manifest is durable. Crashing
 //!    at any point and opening again gives the same database.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +38,11 @@ use crate::table::TableStore;
 /// Under which redo writes; no transaction has it.
 pub(crate) const REDO: TxnId = TxnId(0);
 
+/// Between looks at how much the deltas hold while the log is redone.
+const RECORDS_PER_LOOK: u64 = 1024;
+/// The same in bytes of records: rows may be big.
+const BYTES_PER_LOOK: u64 = 1 << 20;
+
 struct Loading {
     env: Arc<dyn Env>,
     dir: PathBuf,
@@ -48,7 +54,8 @@ struct Loading {
     ts: CommitTs,
     next_segment: u64,
     redone_bytes: u64,
-    records_since_freeze: u64,
+    records_since_look: u64,
+    bytes_since_look: u64,
     /// Segments that the log names: the next recovery may read the same log, so their files stay even if they are retired.
     logged: HashSet<SegmentId>,
 }
@@ -78,7 +85,8 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         ts: CommitTs::ZERO,
         next_segment: 1,
         redone_bytes: 0,
-        records_since_freeze: 0,
+        records_since_look: 0,
+        bytes_since_look: 0,
         logged: HashSet::new(),
         options,
     };
@@ -252,28 +260,42 @@ impl Loading {
         }
         self.ts = ts;
         self.redone_bytes += record.len() as u64;
-        self.records_since_freeze += 1;
+        self.records_since_look += 1;
+        self.bytes_since_look += record.len() as u64;
+        if self.records_since_look < RECORDS_PER_LOOK && self.bytes_since_look < BYTES_PER_LOOK {
+            return Ok(());
+        }
+        (self.records_since_look, self.bytes_since_look) = (0, 0);
         self.keep_within_limit()
     }
 
-    /// Freezes what is in the deltas if they have outgrown their limit.
+    /// Freezes what is in the deltas if they have outgrown their limit, tables that hold most first, until half of it is left.
     fn keep_within_limit(&mut self) -> Result<(), EngineError> {
-        if !self.records_since_freeze.is_multiple_of(1024) {
-            return Ok(());
-        }
-        let bytes: u64 = self.tables.values().map(|s| s.delta.bytes() as u64).sum();
-        if bytes <= self.options.delta_bytes_max {
+        let limit = self.options.delta_bytes_max;
+        let bytes_max = (limit / 2).max(1) as usize;
+        let bytes = |tables: &HashMap<TableId, Arc<TableStore>>| tables.values().map(|s| s.delta.bytes() as u64).sum::<u64>();
+        if bytes(&self.tables) <= limit {
             return Ok(());
         }
         for store in self.tables.values() {
             store.delta.reclaim(self.ts);
         }
-        let largest = self.tables.values().max_by_key(|s| s.delta.bytes()).map(Arc::clone);
-        if let Some(store) = largest {
-            let id = SegmentId(self.next_segment);
-            self.next_segment += 1;
-            let to = Destination { env: &self.env, dir: store.dir(self.env.as_ref(), &self.dir)?, cache: &self.cache };
-            freeze::while_loading(&to, &store, id, self.options.segment_rows, self.ts)?;
+        let mut by_bytes: Vec<(usize, Arc<TableStore>)> =
+            self.tables.values().map(|s| (s.delta.bytes(), Arc::clone(s))).collect();
+        by_bytes.sort_unstable_by_key(|(bytes, store)| (Reverse(*bytes), store.id()));
+        for (_, store) in by_bytes {
+            if bytes(&self.tables) <= limit / 2 {
+                break;
+            }
+            let dir = store.dir(self.env.as_ref(), &self.dir)?;
+            let to = Destination { env: &self.env, dir, cache: &self.cache };
+            while bytes(&self.tables) > limit / 2 {
+                let id = SegmentId(self.next_segment);
+                self.next_segment += 1;
+                if !freeze::while_loading(&to, &store, id, self.options.segment_rows, bytes_max, self.ts)? {
+                    break;
+                }
+            }
         }
         Ok(())
     }

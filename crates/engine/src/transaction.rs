@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{Catalog, Edit};
-use delta::{Base, Expect, Found, Lineage, Newest, PutOutcome, SlotRef, Write};
+use delta::{Base, Expect, Found, Lineage, Newest, PutOutcome, ROW_OVERHEAD, SlotRef, Write};
 use roaring::RoaringBitmap;
 use segments::LiveSegment;
 use txn::{Cancel, Outcome, Snapshot, SnapshotGuard, TableLock, WaitLimits};
@@ -224,7 +224,7 @@ impl Transaction {
     /// keep the merge from giving memory back. Errors: `DeltaFull` if there is no room after a while, `Canceled`.
     pub fn begin_writing_statement(&mut self) -> Result<(), EngineError> {
         let mut admitted = Ok(());
-        let own = self.redo.len() as u64;
+        let own = self.delta_bytes();
         if self.engine.is_crowded(own) {
             if self.begin.isolation == Isolation::ReadCommitted {
                 self.snapshot = None;
@@ -438,7 +438,12 @@ impl Transaction {
         if self.redo.len() + bytes > limit {
             return Err(EngineError::TransactionTooLarge { limit });
         }
-        self.engine.admit_write(bytes as u64, &self.begin.cancel)
+        self.engine.admit_write((bytes + ROW_OVERHEAD) as u64, self.delta_bytes(), &self.begin.cancel)
+    }
+
+    /// What it has in the delta, about.
+    fn delta_bytes(&self) -> u64 {
+        (self.redo.len() + self.steps.len() * ROW_OVERHEAD) as u64
     }
 
     /// A row id for a row of a table without primary key. Ids are not reused while the engine runs; one of a transaction that is

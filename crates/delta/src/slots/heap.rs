@@ -61,8 +61,13 @@ impl Slots {
         }
     }
 
+    /// An eighth or more of the heap is garbage.
+    pub(crate) fn is_loose(&self) -> bool {
+        self.garbage >= GARBAGE_BYTES_MIN && self.garbage * 8 > self.heap.len()
+    }
+
     /// Copies what is referred to into a new heap.
-    pub(super) fn compact(&mut self, shape: &Shape) {
+    pub(crate) fn compact(&mut self, shape: &Shape) {
         let old = std::mem::take(&mut self.heap);
         let mut new = Vec::with_capacity(old.len() - self.garbage);
         let copy = |reference: Reference, new: &mut Vec<u8>| {

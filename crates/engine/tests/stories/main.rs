@@ -5,6 +5,7 @@
 mod bulk;
 mod checkpoint;
 mod maintenance;
+mod pressure;
 mod recovery;
 mod support;
 mod transaction;

@@ -95,7 +95,7 @@ fn a_row_whose_place_cannot_be_read_when_it_dies_is_not_read_twice() {
 /// Short of memory, the slot of a deleted row was given up although its row in a segment was still alive.
 #[test]
 fn a_row_that_could_not_be_buried_stays_hidden_when_memory_is_short() {
-    let options = Options { maintenance: true, compact_overlap: 2, delta_bytes_max: 1, freeze_rows_min: 1000, ..by_hand() };
+    let options = Options { maintenance: true, compact_overlap: 2, delta_bytes_max: 200, freeze_rows_min: 1000, ..by_hand() };
     let machine = Machine::new(Options { cache_bytes_max: 0, ..options });
     machine.commit(|t| assert_eq!(machine.load(t, &[(1, 1), (3, 1), (5, 1)]).unwrap(), 3));
     machine.commit(|t| assert_eq!(machine.load(t, &[(2, 1), (4, 1), (6, 1)]).unwrap(), 3));

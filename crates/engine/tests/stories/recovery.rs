@@ -14,7 +14,7 @@ fn recovery_freezes_rows_beside_the_files_of_freezes_that_no_manifest_has() {
     }
     let rows = machine.rows();
     machine.engine().merge(None).unwrap();
-    machine.options.delta_bytes_max = 1;
+    machine.options.delta_bytes_max = 60_000;
     for _ in 0..2 {
         machine.kill().unwrap();
         assert_eq!(machine.rows(), rows);
