@@ -8,7 +8,8 @@
 //!
 //! 1. A subquery becomes a join (DataFusion's rules do it) only in the forms [`Shape`](shape) knows to be right; any other becomes an
 //!    [`Apply`](node::Apply), which adds the subquery's value to its input as a column.
-//! 2. `EXISTS`, `IN`, `ANY` and `ALL` are scalar subqueries over aggregates by then, and keep their three values.
+//! 2. `EXISTS`, `IN`, `ANY` and `ALL` are scalar subqueries over aggregates by then, and keep their three values. `NOT IN` becomes a join
+//!    only with a column as what is sought, made one if need be: the join knows of NULLs among its keys alone.
 //! 3. It is run only where its value is asked for: not in a branch of CASE that is not taken, nor behind AND, OR and COALESCE where what
 //!    stands before settles them (`guards`).
 //! 4. It is done when a plan has its tables and parameters, before it is optimized: nothing is optimized across an Apply but the columns
@@ -29,7 +30,7 @@ use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuant
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Case, Expr, ExprSchemable, Extension, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
+    BinaryExpr, Case, Cast, Expr, ExprSchemable, Extension, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
     Sort, Subquery, lit,
 };
 use datafusion::scalar::ScalarValue;
@@ -38,6 +39,7 @@ use self::node::{Apply, Key};
 
 mod guards;
 mod node;
+mod outer_join;
 mod references;
 mod run;
 mod shape;
@@ -48,6 +50,9 @@ pub(crate) use run::Planner;
 const OPERAND: &str = "\u{1}operand";
 /// The only column of a subquery that is joined with, so that none of its table's columns has its name.
 const VALUE: &str = "\u{1}answer";
+
+/// What the columns are called that are made of operands, with a number.
+const SOUGHT: &str = "\u{1}sought";
 
 /// The plan, with an Apply for each subquery that cannot become a join.
 pub(crate) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -76,6 +81,12 @@ struct ExpressionRewriter<'r> {
 }
 
 impl Rewriter {
+    /// A name no other column has.
+    fn name(&mut self, prefix: &str) -> String {
+        self.made += 1;
+        format!("{prefix}{}", self.made)
+    }
+
     fn plan(&mut self, plan: LogicalPlan) -> Result<LogicalPlan> {
         Ok(plan.transform_up(|node| self.node(node))?.data)
     }
@@ -85,6 +96,9 @@ impl Rewriter {
             return Ok(Transformed::no(node));
         }
         let mut node = condition_above(node)?;
+        if let LogicalPlan::Join(join) = node {
+            return self.outer_join(join);
+        }
         let shown = node.schema().columns();
         let mut hidden = HashMap::new();
         if let LogicalPlan::Sort(sort) = &mut node {
@@ -120,6 +134,16 @@ impl Rewriter {
         }
         let shown = shown.into_iter().map(Expr::Column).collect();
         Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(shown, Arc::new(plan))?)))
+    }
+}
+
+/// Whether a join with the rows of a subquery can look for the operand as it is. For NOT IN it must be a key, which a constant is not, and one
+/// that is known to be maybe NULL; what is volatile is computed once a row.
+fn is_joined_with(operand: &Expr, negated: bool) -> bool {
+    match operand {
+        Expr::Column(_) => true,
+        Expr::Cast(Cast { expr, .. }) => is_joined_with(expr, negated),
+        operand => !negated && !operand.is_volatile(),
     }
 }
 
@@ -223,10 +247,12 @@ impl ExpressionRewriter<'_> {
         let operand = self.expr(*expr)?;
         let again = |expr: Expr, subquery: Subquery| Expr::InSubquery(InSubquery::new(Box::new(expr), subquery, negated));
         if !references::is_correlated(&subquery.subquery)? {
-            let done = self.alone(subquery, |subquery| again(operand.data, subquery))?;
-            return Ok(Transformed::new_transformed(done.data, done.transformed || operand.transformed));
+            let sought = if is_joined_with(&operand.data, negated) { operand } else { self.as_column(operand.data)? };
+            let done = self.alone(subquery, |subquery| again(sought.data, subquery))?;
+            return Ok(Transformed::new_transformed(done.data, done.transformed || sought.transformed));
         }
-        if shape::is_chain(&subquery.subquery)?
+        if !operand.data.is_volatile()
+            && shape::is_chain(&subquery.subquery)?
             && let Some(inner) = self.joinable(&subquery)?
         {
             if !negated {
@@ -289,6 +315,16 @@ impl ExpressionRewriter<'_> {
         self.apply(template, vec![Key { name: Column::new_unqualified(OPERAND), value: operand }])
     }
 
+    /// An expression as a column of the input.
+    fn as_column(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
+        let name = self.rewriter.name(SOUGHT);
+        let input = std::mem::replace(&mut self.input, LogicalPlan::EmptyRelation(empty()));
+        let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+        columns.push(expr.alias(&name));
+        self.input = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?);
+        Ok(Transformed::yes(Expr::Column(Column::new_unqualified(name))))
+    }
+
     /// A subquery that uses nothing of this node: it is a query of its own.
     fn alone(&mut self, subquery: Subquery, again: impl FnOnce(Subquery) -> Expr) -> Result<Transformed<Expr>> {
         let plan = self.rewriter.plan(subquery.subquery.as_ref().clone())?;
@@ -312,8 +348,7 @@ impl ExpressionRewriter<'_> {
             references::check(&column, self.input.schema())?;
             keys.push(Key { name, value: Expr::Column(column) });
         }
-        let name = format!("\u{1}apply{}", self.rewriter.made);
-        self.rewriter.made += 1;
+        let name = self.rewriter.name("\u{1}apply");
         let input = std::mem::replace(&mut self.input, LogicalPlan::EmptyRelation(empty()));
         let apply = Apply::new(input, keys, self.guards.clone(), Arc::new(template), name)?;
         let column = Expr::Column(apply.column());

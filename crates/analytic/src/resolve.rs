@@ -314,6 +314,10 @@ impl ContextProvider for Names<'_> {
         if name == "pg_sleep" {
             return Some(crate::sleep::function());
         }
+        // Of text here; `syntax` casts it.
+        if name == "gen_random_uuid" {
+            return self.shared.state().scalar_functions().get("uuid").cloned();
+        }
         expr::arrow_driver::session_function(name, &self.context.session.user, &self.context.session.database)
             .or_else(|| self.context.system.function(name))
             .or_else(|| expr::arrow_driver::scalar_function(name))

@@ -612,7 +612,7 @@ fn row_in_list(expr: &Expr, list: Vec<Expr>, negated: bool) -> Result<Expr, SqlE
 fn special_call(mut function: Function) -> Expr {
     let Some(ident) = function.name.0.last().and_then(ObjectNamePart::as_ident) else { return Expr::Function(function) };
     if ident.value.eq_ignore_ascii_case("gen_random_uuid") {
-        return cast(call("uuid", vec![]), DataType::Uuid);
+        return cast(Expr::Function(function), DataType::Uuid);
     }
     let name = if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() };
     let FunctionArguments::List(list) = &mut function.args else { return Expr::Function(function) };

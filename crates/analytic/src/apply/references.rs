@@ -30,6 +30,11 @@ fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     }
 }
 
+/// Whether an expression is a subquery, maybe with an operand.
+pub(super) fn is_subquery(expr: &Expr) -> bool {
+    subquery_of(expr).is_some()
+}
+
 /// Whether an expression of the node itself has a subquery.
 pub(super) fn has_subquery(node: &LogicalPlan) -> Result<bool> {
     let mut found = false;
