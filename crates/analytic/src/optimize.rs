@@ -10,7 +10,10 @@
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
+use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 
 use crate::join_order;
@@ -20,8 +23,14 @@ type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 /// The last rule of DataFusion's that prepares joins.
 const LAST_BEFORE: &str = "push_down_filter";
 /// Rules that are run on both sides of ours: they see to what it has moved.
-const AGAIN: [&str; 5] =
-    ["simplify_expressions", "eliminate_filter", "propagate_empty_relation", "push_down_limit", "push_down_filter"];
+const AGAIN: [&str; 6] = [
+    "simplify_expressions",
+    "eliminate_filter",
+    "propagate_empty_relation",
+    "push_down_limit",
+    ConstantsRight::NAME,
+    "push_down_filter",
+];
 
 /// All logical rules, in two halves around the order of joins.
 #[derive(Debug)]
@@ -31,9 +40,10 @@ pub(crate) struct Rewrites {
 }
 
 impl Rewrites {
-    pub(crate) fn new(defaults: Rules) -> Rewrites {
-        let split = defaults.iter().position(|rule| rule.name() == LAST_BEFORE).map_or(defaults.len(), |at| at + 1);
-        let (before, rest) = defaults.split_at(split);
+    pub(crate) fn new(mut defaults: Rules) -> Rewrites {
+        let last = defaults.iter().position(|rule| rule.name() == LAST_BEFORE).unwrap_or(defaults.len());
+        defaults.insert(last, Arc::new(ConstantsRight));
+        let (before, rest) = defaults.split_at((last + 2).min(defaults.len()));
         let again = before.iter().filter(|rule| AGAIN.contains(&rule.name()));
         let after = again.chain(rest).cloned().collect();
         Rewrites { before: Optimizer::with_rules(before.to_vec()), after: Optimizer::with_rules(after) }
@@ -55,6 +65,56 @@ impl Rewrites {
         };
         go_on()?;
         self.after.optimize(plan, config, |_, _| {})
+    }
+}
+
+/// Comparisons with constants in one form: the constant on the right, without what its field says. `x = 1 AND 1 = x` is false to
+/// DataFusion's rule for conditions, and so is `x = 1 AND x = 1::bigint`: the two are different expressions.
+#[derive(Debug)]
+struct ConstantsRight;
+
+impl ConstantsRight {
+    const NAME: &'static str = "constants_right";
+}
+
+const COMPARISONS: [Operator; 6] = [Operator::Eq, Operator::NotEq, Operator::Lt, Operator::LtEq, Operator::Gt, Operator::GtEq];
+
+impl OptimizerRule for ConstantsRight {
+    fn name(&self) -> &str {
+        ConstantsRight::NAME
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        // A condition may move below a projection, and have what is computed there in it.
+        if !matches!(plan, LogicalPlan::Filter(_) | LogicalPlan::Join(_) | LogicalPlan::Projection(_)) {
+            return Ok(Transformed::no(plan));
+        }
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(|expr| Ok(constant_right(expr)))?.update_data(|expr| name.restore(expr)))
+        })
+    }
+}
+
+fn constant_right(expr: Expr) -> Transformed<Expr> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { mut left, mut op, mut right }) if COMPARISONS.contains(&op) => {
+            let mut changed = false;
+            if let (Expr::Literal(..), false, Some(swapped)) = (&*left, matches!(*right, Expr::Literal(..)), op.swap()) {
+                (left, op, right) = (right, swapped, left);
+                changed = true;
+            }
+            if let Expr::Literal(_, metadata) = right.as_mut() {
+                changed |= metadata.take().is_some();
+            }
+            Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed)
+        }
+        other => Transformed::no(other),
     }
 }
 
