@@ -30,8 +30,8 @@ use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuant
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Case, Cast, Expr, ExprSchemable, Extension, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
-    Sort, Subquery, lit,
+    BinaryExpr, Case, Cast, Expr, ExprSchemable, Extension, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
+    Projection, Sort, Subquery, lit,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -40,6 +40,7 @@ use self::node::{Apply, Key};
 mod guards;
 mod node;
 mod outer_join;
+mod own_names;
 mod references;
 mod run;
 mod shape;
@@ -335,7 +336,10 @@ impl ExpressionRewriter<'_> {
     /// The subquery as it can be joined with; `None` if there is an Apply in it, which nothing is pulled out of.
     fn joinable(&mut self, subquery: &Subquery) -> Result<Option<LogicalPlan>> {
         let plan = self.rewriter.plan(subquery.subquery.as_ref().clone())?;
-        Ok((!plan.exists(|node| Ok(matches!(node, LogicalPlan::Extension(_))))?).then_some(plan))
+        if plan.exists(|node| Ok(matches!(node, LogicalPlan::Extension(_))))? {
+            return Ok(None);
+        }
+        own_names::give(plan, self.rewriter).map(Some)
     }
 
     /// The value of a subquery, as a column of the input.

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Cast, Distinct, Expr, FetchType, JoinType, LogicalPlan, Operator, SkipType,
 };
 
-use super::references::{beyond, is_correlated};
+use super::references::{beyond, has_subqueries, is_correlated};
 
 /// The subquery without what does not matter to whether it has a row.
 pub(super) fn rows_of(plan: &LogicalPlan) -> &LogicalPlan {
@@ -61,7 +61,9 @@ fn chain(plan: &LogicalPlan, fits: &dyn Fn(&Expr) -> bool) -> Result<bool> {
     match plan {
         LogicalPlan::Filter(filter) => {
             let mut outer = split_conjunction(&filter.predicate).into_iter().filter(|condition| condition.contains_outer());
-            Ok(outer.all(fits) && chain(&filter.input, fits)?)
+            // With a subquery, it would be a join of the subquery around.
+            let is_plain = |condition: &Expr| fits(condition) && has_subqueries(condition).is_ok_and(|has| !has);
+            Ok(outer.all(is_plain) && chain(&filter.input, fits)?)
         }
         LogicalPlan::Projection(projection) => {
             Ok(!projection.expr.iter().any(Expr::contains_outer) && chain(&projection.input, fits)?)
