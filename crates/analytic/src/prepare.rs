@@ -16,6 +16,7 @@ use crate::names;
 use crate::resolve::Names;
 
 pub(crate) mod aggregates;
+mod grouping;
 mod limits;
 mod natural;
 mod order;
@@ -122,6 +123,7 @@ impl VisitorMut for Preparation<'_> {
             flow(predicates::in_condition(condition))?;
         }
         flow(refuse_aggregates_in(select))?;
+        flow(grouping::to_sets(select))?;
         flow(windows::in_list(select, self.text))?;
         flow(self.name_natural(select))?;
         flow(using::select(select))?;
