@@ -3,6 +3,7 @@
 
     scripts/python scripts/oracle/both.py COLONNADE FILE...       the statements of files, one a line (`--` begins a comment)
     scripts/python scripts/oracle/both.py COLONNADE --queries N [--seed S]      N generated queries (queries.py)
+    scripts/python scripts/oracle/both.py COLONNADE --pairs N [--seed S]        N generated queries over values of two types (pairs.py)
 
 COLONNADE is the binary. Both start empty, with the same tables (`TABLES` of queries.py) unless a file makes its own. Rows are compared as
 text: in order if the query says ORDER BY, numerics as numbers (the scale of a result is PostgreSQL's by value, ours by type). Of errors the
@@ -22,6 +23,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import pairs
 import postgres15
 import psycopg
 import queries
@@ -97,6 +99,7 @@ def main():
     parser.add_argument("binary")
     parser.add_argument("files", nargs="*")
     parser.add_argument("--queries", type=int, default=0)
+    parser.add_argument("--pairs", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--messages", action="store_true")
     parser.add_argument("--all", action="store_true", help="show what is the same, too")
@@ -104,7 +107,7 @@ def main():
     arguments = parser.parse_args()
     statements = [line for file in arguments.files for line in pathlib.Path(file).read_text().splitlines()
                   if line.strip() and not line.startswith("--")]
-    statements += queries.generate(arguments.queries, arguments.seed)
+    statements += queries.generate(arguments.queries, arguments.seed) + pairs.generate(arguments.pairs, arguments.seed)
     found = refused = 0
     with postgres15.running() as oracle, colonnade(os.path.abspath(arguments.binary)) as port:
         url = "host=127.0.0.1 port={} user=postgres dbname=postgres"

@@ -34,13 +34,14 @@ mod planner;
 mod read;
 mod series;
 mod session;
+mod set_operations;
 mod sql_types;
 mod udf;
 mod values;
 mod vector;
 
 pub use limits::{GoOn, Limits};
-pub use sql_types::sql_type;
+pub use sql_types::{CHAR_OF_ANY_LENGTH, sql_type};
 pub use values::{datum, scalar};
 
 /// An error of ours, to travel through DataFusion and Arrow.

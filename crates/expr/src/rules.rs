@@ -146,8 +146,10 @@ pub(crate) enum Comparison {
     As(SqlType),
     /// As numbers, each as it is: integers and numerics compare by value.
     Numbers,
-    /// As text without trailing blanks.
+    /// As texts without their trailing blanks.
     Blanks,
+    /// As texts, a `char` without its trailing blanks.
+    CharAsText,
 }
 
 /// How `a` and `b` compare; `None` if they do not (`operator does not exist`).
@@ -168,7 +170,8 @@ pub(crate) fn comparison(a: Arg, b: Arg) -> Option<Comparison> {
     };
     match (a, b) {
         (Char(m), Char(n)) if m == n && m > 0 => Some(Comparison::As(a)),
-        (Char(_), Char(_) | Varchar(_) | Text) | (Varchar(_) | Text, Char(_)) => Some(Comparison::Blanks),
+        (Char(_), Char(_) | Varchar(_)) | (Varchar(_), Char(_)) => Some(Comparison::Blanks),
+        (Char(_), Text) | (Text, Char(_)) => Some(Comparison::CharAsText),
         (Varchar(_) | Text, Varchar(_) | Text) => Some(Comparison::As(Text)),
         (a, b) if as_numeric(a).is_some() && as_numeric(b).is_some() => {
             Some(if a == b { Comparison::As(a) } else { Comparison::Numbers })
@@ -201,7 +204,8 @@ mod tests {
         assert_eq!(common([Some(Char(3)), Some(Varchar(5))]), Some(Char(0)));
         assert_eq!(common([Some(Varchar(5)), Some(Char(3))]), Some(Text));
         assert_eq!(common([Some(Char(3)), Some(Char(5)), Some(Text)]), Some(Char(0)));
-        assert_eq!(comparison(Some(Char(3)), Some(Text)), Some(Comparison::Blanks));
+        assert_eq!(comparison(Some(Char(3)), Some(Text)), Some(Comparison::CharAsText));
+        assert_eq!(comparison(Some(Varchar(9)), Some(Char(3))), Some(Comparison::Blanks));
         assert_eq!(comparison(Some(Int4), Some(Text)), None);
     }
 

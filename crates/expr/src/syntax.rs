@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{
     WindowFrameUnits, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
-use types::{Datum, SqlError, SqlState, SqlType};
+use types::{Datum, Decimal, SqlError, SqlState, SqlType};
 
 use crate::array_text;
 use crate::functions::any;
@@ -58,7 +58,7 @@ pub fn rewrite(expr: &mut Expr) -> Result<(), SqlError> {
 
 fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
     Ok(match expr {
-        Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) => number(digits, long, span),
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) => number(that_fit(digits)?, long, span),
         Expr::Value(ValueWithSpan { value: Value::UnicodeStringLiteral(text), span }) => {
             Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span })
         }
@@ -140,7 +140,7 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
         Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, array: false, format: None } => {
             match catalog_type(&data_type) {
                 Some(name) => call(name, vec![*expr]),
-                None if is_bare_numeric(&data_type) => numeric_cast(*expr),
+                None if is_bare_numeric(&data_type) => numeric_cast(*expr)?,
                 // By its digits: 1e308 has no room in a numeric.
                 None if is_number(&expr) && is_float(&data_type) => {
                     let text = Expr::value(Value::SingleQuotedString(expr.to_string()));
@@ -278,6 +278,18 @@ fn number(digits: String, long: bool, span: Span) -> Expr {
     }
 }
 
+/// The digits of a number as it can be kept: those behind the point that are too many are rounded. Errors: 22003, too many before it.
+fn that_fit(digits: String) -> Result<String, SqlError> {
+    let is_long = digits.bytes().filter(u8::is_ascii_digit).count() > usize::from(crate::rules::DIGITS_MAX);
+    if !is_long || digits.contains(['e', 'E']) {
+        return Ok(digits);
+    }
+    let Decimal { unscaled, scale } = types::text::parse_decimal(&digits.replace('_', ""))?;
+    let text = format!("{unscaled:0>width$}", width = usize::from(scale) + 1);
+    let (before, behind) = text.split_at(text.len() - usize::from(scale));
+    Ok(format!("{before}.{behind}"))
+}
+
 fn negated(expr: Expr) -> Expr {
     match expr {
         // The sign belongs to the literal: -2147483648 is an integer.
@@ -395,14 +407,14 @@ fn is_bare_numeric(data_type: &DataType) -> bool {
 }
 
 /// `CAST(x AS numeric)` keeps the digits x has: a constant those it was written with, a number those of its type.
-fn numeric_cast(expr: Expr) -> Expr {
-    match string_of(&expr).map(str::trim) {
+fn numeric_cast(expr: Expr) -> Result<Expr, SqlError> {
+    Ok(match string_of(&expr).map(str::trim) {
         Some(text) if is_plain_number(text) => {
             let text = if text.contains('.') { text.to_owned() } else { format!("{text}.") };
-            Expr::value(Value::Number(text, false))
+            Expr::value(Value::Number(that_fit(text)?, false))
         }
         _ => call("numeric", vec![expr]),
-    }
+    })
 }
 
 /// Digits with at most one point.

@@ -13,11 +13,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, Ident, SelectItem, SetExpr, SetOperator, SetQuantifier, TypedString,
+    CastKind, DataType, ExactNumberInfo, Expr, Ident, ObjectName, SelectItem, SetExpr, SetOperator, SetQuantifier, TypedString,
     UnaryOperator, Value, ValueWithSpan, Values, visit_expressions,
 };
 use datafusion::sql::sqlparser::parser::Parser;
-use expr::arrow_driver::{common_type, sql_type};
+use expr::arrow_driver::{CHAR_OF_ANY_LENGTH, common_type, sql_type};
 use expr::dialect::DIALECT;
 use expr::syntax;
 use types::{SqlError, SqlState, SqlType};
@@ -54,10 +54,6 @@ pub(super) fn unify(values: &mut Values, type_of: impl Fn(&Expr) -> Option<SqlTy
             continue;
         }
         let t = common_type("VALUES", &types)?;
-        if matches!(t, SqlType::Char(_)) && !types.iter().flatten().all(|other| *other == t) {
-            // There is no name for a char without a length.
-            continue;
-        }
         let cast = kinds.iter().find_map(|kind| match kind {
             Kind::Cast(data_type, of) if *of == t => Some(data_type.clone()),
             _ => None,
@@ -70,6 +66,7 @@ pub(super) fn unify(values: &mut Values, type_of: impl Fn(&Expr) -> Option<SqlTy
                 DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision.into(), scale.into()))
             }
             SqlType::Float8 => DataType::DoublePrecision,
+            SqlType::Char(_) => DataType::Custom(ObjectName::from(Ident::with_quote('"', CHAR_OF_ANY_LENGTH)), vec![]),
             // Strings of several lengths.
             _ => DataType::Text,
         });

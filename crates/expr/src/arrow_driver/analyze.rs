@@ -1,8 +1,9 @@
 //! What the planner could not settle while it built expressions, settled on the finished plan.
 //!
-//! `settle_constants`, before DataFusion's type coercion: string constants in IN lists, CASE, LIKE, `IS DISTINCT FROM`, UNION take the
-//! type they are compared or united with; intervals and `char` of several lengths are ordered and grouped as they compare (`equality`),
-//! and what grouping sets group by is made columns. `Casts`, after it: every cast, written or implied, gets PostgreSQL's meaning.
+//! `settle_constants`, before DataFusion's type coercion: string constants in IN lists, CASE, LIKE, `IS DISTINCT FROM` take the type they
+//! are compared with, the sides of a set operation their common type (`set_operations`); intervals and `char` of several lengths are
+//! ordered and grouped as they compare (`equality`), and what grouping sets group by is made columns. `Casts`, after it: every cast,
+//! written or implied, gets PostgreSQL's meaning.
 
 use std::sync::Arc;
 
@@ -10,19 +11,20 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::{BinaryExpr, Case, GroupingSet, InList, WindowFunctionParams};
+use datafusion::logical_expr::expr::{BinaryExpr, Case, GroupingSet, InList, InSubquery, SetComparison, WindowFunctionParams};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{grouping_set_to_exprlist, merge_schema};
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Projection, Union, WindowFrameBound,
-    WindowFrameUnits,
+    Aggregate, Expr, ExprSchemable, LogicalPlan, Operator, Projection, Subquery, WindowFrameBound, WindowFrameUnits,
 };
 use datafusion::optimizer::AnalyzerRule;
 use types::{SqlError, SqlType, arrow_form, text};
 
-use super::planner::{arg, compare, is_longer, own_digits, side, to_type};
+use super::planner::{
+    arg, as_written, compare, compare_as, comparison_of, is_longer, operand, own_digits, side, to_type, without_blanks,
+};
 use super::read::is_open;
-use super::{cast_udf, equality, mixed, nested, raise, undefined_operator};
+use super::{cast_udf, equality, mixed, nested, raise, set_operations, undefined_operator};
 use crate::cast;
 use crate::function::Arg;
 use crate::{rules, syntax};
@@ -38,9 +40,7 @@ struct Casts;
 /// String constants in a finished plan take the type they are compared or united with.
 pub(super) fn settle_constants(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(grouping_columns)?.data;
-    let plan = rewrite(plan, open_constant)?;
-    let plan = plan.transform_up_with_subqueries(unite)?.data;
-    equality::settle(plan)
+    equality::settle(rewrite(plan, set_operations::unite, open_constant)?)
 }
 
 /// The expressions of grouping sets as columns of a projection below: their names must not change when their constants are settled.
@@ -88,16 +88,23 @@ impl AnalyzerRule for Casts {
     }
 
     fn analyze(&self, plan: LogicalPlan, _options: &ConfigOptions) -> Result<LogicalPlan> {
-        rewrite(plan, settle_cast)
+        rewrite(plan, set_operations::renewed, settle_cast)
     }
 }
 
-/// Applies `f` to every expression of a plan and of its subqueries, from the leaves up.
-pub(super) fn rewrite(plan: LogicalPlan, f: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
+/// Applies `node` to every node of a plan and of its subqueries, from the leaves up, and `f` to every expression of it.
+fn rewrite(
+    plan: LogicalPlan,
+    node: impl Fn(LogicalPlan) -> Result<Transformed<LogicalPlan>>,
+    f: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<LogicalPlan> {
     let mut changed = false;
     let rewritten = plan.transform_up_with_subqueries(|plan| {
         // A new type below shows here.
         let plan = if changed { plan.recompute_schema()? } else { plan };
+        let plan = node(plan)?;
+        changed |= plan.transformed;
+        let plan = plan.data;
         let mut schema = merge_schema(&plan.inputs());
         if let LogicalPlan::TableScan(scan) = &plan {
             schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
@@ -117,76 +124,32 @@ pub(super) fn rewrite(plan: LogicalPlan, f: impl Fn(Expr, &DFSchema) -> Result<T
     Ok(rewritten.data)
 }
 
-/// The constant that a column of a plan is.
-fn constant_at(plan: &LogicalPlan, at: usize) -> Option<&Expr> {
-    let LogicalPlan::Projection(projection) = plan else { return None };
-    let mut expr = projection.expr.get(at)?;
-    while let Expr::Alias(alias) = expr {
-        expr = &alias.expr;
-    }
-    matches!(expr, Expr::Literal(..)).then_some(expr)
-}
-
-/// The branches of a UNION: a column that is a string constant in one is what it is in the others.
-fn unite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let LogicalPlan::Union(union) = plan else { return Ok(Transformed::no(plan)) };
-    let width = union.schema.fields().len();
-    let types = |at: usize| {
-        union.inputs.iter().map(move |input| {
-            let field = input.schema().field(at);
-            if is_open(field.data_type()) { Some(None) } else { arrow_form::sql_type_of(field).map(Some) }
-        })
-    };
-    let mut wanted = Vec::with_capacity(width);
-    for at in 0..width {
-        // A type that is none of SQL's is DataFusion's business.
-        let known: Option<Vec<Arg>> = types(at).collect();
-        wanted.push(match known {
-            Some(mut known) if known.iter().any(Option::is_some) => {
-                if known.iter().any(|known| matches!(known, Some(SqlType::Numeric { .. }))) {
-                    // A constant in quotes keeps its digits.
-                    for (known, input) in known.iter_mut().zip(&union.inputs).filter(|(known, _)| known.is_none()) {
-                        *known = constant_at(input, at).and_then(|constant| own_digits(constant.clone(), None).1);
-                    }
-                }
-                let t = rules::common(known.iter().copied()).ok_or_else(|| raise(mixed("UNION", &known)))?;
-                known.iter().any(|known| *known != Some(t)).then_some(t)
-            }
-            _ => None,
-        });
-    }
-    if wanted.iter().all(Option::is_none) {
-        return Ok(Transformed::no(LogicalPlan::Union(union)));
-    }
-    let inputs = union.inputs.iter().map(|input| {
-        let schema = input.schema();
-        let exprs = wanted.iter().enumerate().map(|(at, wanted)| {
-            let field = schema.field(at);
-            let column = Expr::Column(Column::from(schema.qualified_field(at)));
-            match wanted {
-                Some(t) => {
-                    let from = if is_open(field.data_type()) { None } else { arrow_form::sql_type_of(field) };
-                    // What is text already gets a field that says so: DataFusion wants the same of all branches.
-                    let cast = match (from, t) {
-                        (Some(SqlType::Varchar(_)), SqlType::Text) => cast_udf::cast_expr(column, *t),
-                        _ => to_type(column, from, *t),
-                    };
-                    cast.alias(field.name())
-                }
-                _ => column,
-            }
-        });
-        LogicalPlanBuilder::from(input.as_ref().clone()).project(exprs)?.build().map(Arc::new)
-    });
-    let inputs = inputs.collect::<Result<Vec<_>>>()?;
-    Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)))
-}
-
 fn open_constant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::InList(list) => in_list(list, schema),
+        Expr::InSubquery(InSubquery { expr, subquery, negated }) => Ok(rows_compared(*expr, Operator::Eq, subquery, schema)?
+            .update_data(|(expr, subquery)| Expr::InSubquery(InSubquery::new(Box::new(expr), subquery, negated)))),
+        Expr::SetComparison(SetComparison { expr, subquery, op, quantifier }) => Ok(rows_compared(*expr, op, subquery, schema)?
+            .update_data(|(expr, subquery)| Expr::SetComparison(SetComparison::new(Box::new(expr), subquery, op, quantifier)))),
+        Expr::ScalarFunction(mut function) if function.func.name() == "nullif" && is_nullif_of_char(&function.args, schema) => {
+            let other = function.args.pop().map(|other| to_type(other, None, SqlType::Char(0)));
+            function.args.extend(other);
+            Ok(Transformed::yes(Expr::ScalarFunction(function)))
+        }
+        Expr::ScalarFunction(mut function) if takes_text(function.func.name()) => {
+            let changed = char_as_text(&mut function.args, schema);
+            Ok(Transformed::new_transformed(Expr::ScalarFunction(function), changed))
+        }
+        Expr::AggregateFunction(mut function) if function.func.name() == "string_agg" => {
+            let changed = char_as_text(&mut function.params.args, schema);
+            Ok(Transformed::new_transformed(Expr::AggregateFunction(function), changed))
+        }
         Expr::ScalarFunction(mut function) if ["coalesce", "nullif", "greatest", "least"].contains(&function.func.name()) => {
             let types: Vec<_> = function.args.iter().map(|e| arg(e, schema)).collect();
+            if function.func.name() == "coalesce" && is_text_of_several(&types) {
+                let changed = char_as_text(&mut function.args, schema);
+                return Ok(Transformed::new_transformed(Expr::ScalarFunction(function), changed));
+            }
             if !types.iter().any(|t| matches!(t, Ok(Some(SqlType::Numeric { .. })))) || !types.contains(&Ok(None)) {
                 return Ok(Transformed::no(Expr::ScalarFunction(function)));
             }
@@ -205,7 +168,7 @@ fn open_constant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 _ => Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
             }
         }
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if COMPARISONS.contains(&op) => late_char(*left, op, *right, schema),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if COMPARISONS.contains(&op) => late(*left, op, *right, schema),
         Expr::Like(mut like) => {
             // A pattern is text; so is what it is matched with.
             match arg(&like.expr, schema) {
@@ -227,25 +190,71 @@ fn open_constant(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 
 const COMPARISONS: [Operator; 6] = [Operator::Eq, Operator::NotEq, Operator::Lt, Operator::LtEq, Operator::Gt, Operator::GtEq];
 
-/// A comparison of what has turned out to be `char`, with a text or a constant that was taken for one: a CASE in a subquery.
-fn late_char(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let is_char = |t: Arg| matches!(t, Some(SqlType::Char(_)));
-    let (Ok(a), Ok(b)) = (arg(&left, schema), arg(&right, schema)) else {
-        return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))));
-    };
-    let are_strings = [a, b].into_iter().flatten().all(SqlType::is_string);
-    if !are_strings || is_char(a) == is_char(b) {
-        return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))));
-    }
-    let as_written = |expr: Expr, t: Arg| match expr {
-        Expr::Cast(cast) if matches!(cast.expr.as_ref(), Expr::Literal(value, _) if cast_udf::literal(value).is_some()) => {
-            (*cast.expr, None)
+/// A comparison of what has turned out to be of another type than it was planned for: a column of a set operation, a CASE in a subquery.
+/// A constant may have been taken for a text.
+fn late(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if let (Ok(a), Ok(b)) = (arg(&left, schema), arg(&right, schema)) {
+        let is_settled = (a.is_none() || b.is_none() || a == b) && !is_char(a) && !is_char(b);
+        if !is_settled && rules::comparison(a, b).is_some() {
+            let ((left, a), (right, b)) = (as_written(left, a), as_written(right, b));
+            return compare(op, left, a, right, b).map(Transformed::yes);
         }
-        other => (other, t),
+    }
+    Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))))
+}
+
+/// Whether values of these types are texts together.
+fn is_text_of_several(types: &[std::result::Result<Arg, ()>]) -> bool {
+    let types: Option<Vec<Arg>> = types.iter().map(|t| t.ok()).collect();
+    types.and_then(rules::common) == Some(SqlType::Text)
+}
+
+fn is_char(t: Arg) -> bool {
+    matches!(t, Some(SqlType::Char(_)))
+}
+
+/// Whether a `char` is compared with what becomes one: a constant, a varchar.
+fn is_nullif_of_char(args: &[Expr], schema: &DFSchema) -> bool {
+    let [a, b] = args else { return false };
+    arg(a, schema).is_ok_and(is_char) && matches!(arg(b, schema), Ok(None | Some(SqlType::Varchar(_))))
+}
+
+/// Functions of texts that are DataFusion's, which knows no `char`.
+fn takes_text(function: &str) -> bool {
+    function.starts_with("regexp_") || ["md5", "string_to_array"].contains(&function)
+}
+
+/// Gives a function of texts its `char` arguments as texts. True if there are any.
+fn char_as_text(args: &mut [Expr], schema: &DFSchema) -> bool {
+    let mut found = false;
+    for expr in args {
+        if arg(expr, schema).is_ok_and(is_char) {
+            *expr = without_blanks(std::mem::take(expr));
+            found = true;
+        }
+    }
+    found
+}
+
+/// The column of a subquery as it is compared: no name of a column below it.
+const COMPARED: &str = "\u{1}compared";
+
+/// An operand and the rows of a subquery, as the two are compared.
+fn rows_compared(expr: Expr, op: Operator, mut subquery: Subquery, schema: &DFSchema) -> Result<Transformed<(Expr, Subquery)>> {
+    let rows = Arc::clone(&subquery.subquery);
+    let [(table, field)] = rows.schema().iter().collect::<Vec<_>>()[..] else { return Ok(Transformed::no((expr, subquery))) };
+    // A constant that is the column of a query is a text.
+    let (Ok(a), Some(b)) = (arg(&expr, schema), arrow_form::sql_type_of(field)) else {
+        return Ok(Transformed::no((expr, subquery)));
     };
-    let (left, a) = if is_char(a) { (left, a) } else { as_written(left, a) };
-    let (right, b) = if is_char(b) { (right, b) } else { as_written(right, b) };
-    compare(op, left, a, right, b).map(Transformed::yes)
+    let column = Expr::Column(Column::from((table, field)));
+    let comparison = comparison_of(op, (&expr, a), (&column, Some(b)))?;
+    let value = operand(column.clone(), Some(b), comparison)?;
+    if value != column {
+        let rows = Projection::try_new(vec![value.alias(COMPARED)], rows)?;
+        subquery = subquery.with_plan(Arc::new(LogicalPlan::Projection(rows)));
+    }
+    Ok(Transformed::yes((operand(expr, a, comparison)?, subquery)))
 }
 
 /// Errors: RANGE counts from what is no number; the offset is none of its type (22P02), or a negative one (22013).
@@ -289,10 +298,26 @@ fn in_list(InList { expr, list, negated }: InList, schema: &DFSchema) -> Result<
     let Ok(types) = types else { return Ok(Transformed::no(Expr::InList(InList { expr, list, negated }))) };
     // Where `=` is more than equal bytes, it is a chain of `=`.
     let cut = matches!(types[0], Some(SqlType::Char(n)) if list.iter().any(|item| is_longer(item, n)));
-    if cut || types.contains(&Some(SqlType::Interval)) {
+    let of_char = types.iter().any(|t| is_char(*t)) && types[1..].iter().any(Option::is_some);
+    if cut || of_char || types.contains(&Some(SqlType::Interval)) {
+        // Several constants make an array, of a type that they and what is sought fit.
+        let is_constant = |item: &Expr| !item.any_column_refs();
+        let constants = || list.iter().zip(&types[1..]).filter(|(item, _)| is_constant(item)).map(|(_, t)| *t);
+        let array = if of_char && constants().count() > 1 {
+            rules::common([types[0]].into_iter().chain(constants())).map(|t| match t {
+                SqlType::Char(_) => rules::Comparison::Blanks,
+                _ => rules::Comparison::CharAsText,
+            })
+        } else {
+            None
+        };
         let mut any = None;
-        for (item, t) in list.into_iter().zip(&types[1..]) {
-            let test = compare(Operator::Eq, expr.as_ref().clone(), types[0], item, *t)?;
+        for (item, t) in list.iter().cloned().zip(&types[1..]) {
+            let how = match array {
+                Some(how) if is_constant(&item) => how,
+                _ => comparison_of(Operator::Eq, (&expr, types[0]), (&item, *t))?,
+            };
+            let test = compare_as(how, Operator::Eq, expr.as_ref().clone(), types[0], item, *t)?;
             any = Some(any.map_or(test.clone(), |any: Expr| any.or(test)));
         }
         let any = any.unwrap_or_else(|| datafusion::logical_expr::lit(false));
@@ -376,7 +401,7 @@ fn branching(mut case: Case) -> Result<Expr> {
 }
 
 fn settle_cast(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let Expr::Cast(cast) = expr else { return Ok(Transformed::no(expr)) };
+    let Expr::Cast(mut cast) = expr else { return Ok(Transformed::no(expr)) };
     let Some(to) = arrow_form::sql_type_of(&cast.field) else { return Ok(Transformed::no(Expr::Cast(cast))) };
     let (_, field) = cast.expr.to_field(schema)?;
     let from_type = field.data_type();
@@ -393,7 +418,9 @@ fn settle_cast(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
     let char_to_text = matches!(from, Some(SqlType::Char(_))) && !matches!(to, SqlType::Char(_));
     if !char_to_text && cast_udf::is_arrows(from_type, to) && from_type != &DataType::Utf8 {
-        return Ok(Transformed::no(Expr::Cast(cast)));
+        // It is NULL where what is cast is: a field that says more is one to physical plans, and none to logical ones.
+        cast.field = Arc::new(cast.field.as_ref().clone().with_nullable(false));
+        return Ok(Transformed::yes(Expr::Cast(cast)));
     }
     if from.is_some_and(|from| from == to) {
         return Ok(Transformed::yes(*cast.expr));

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::Array;
 use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use types::arrow_form::{self, ColumnBuilder};
 use types::{Datum, SqlError, SqlType};
@@ -104,7 +105,9 @@ impl ScalarUDFImpl for CastUdf {
             && let Some(datum) = values::datum(value, from)
             && let Ok(done) = cast::cast(datum.as_ref(), self.to, &session(info.config_options(), now_of(info))?)
         {
-            return Ok(ExprSimplifyResult::Simplified(lit(values::scalar(&done, self.to))));
+            // That it is a char is in its field alone.
+            let field = matches!(self.to, SqlType::Char(_)).then(|| FieldMetadata::from(&arrow_form::field("", self.to, true)));
+            return Ok(ExprSimplifyResult::Simplified(Expr::Literal(values::scalar(&done, self.to), field)));
         }
         Ok(ExprSimplifyResult::Original(args))
     }

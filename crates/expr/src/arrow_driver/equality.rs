@@ -146,9 +146,11 @@ fn keys(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
                         *left = interval_order(std::mem::take(left))?;
                         *right = interval_order(std::mem::take(right))?;
                     }
-                    (Ok(a), Ok(b)) if rules::comparison(a, b) == Some(Comparison::Blanks) => {
-                        *left = side(std::mem::take(left), a, Comparison::Blanks);
-                        *right = side(std::mem::take(right), b, Comparison::Blanks);
+                    (Ok(a), Ok(b)) => {
+                        if let Some(how @ (Comparison::Blanks | Comparison::CharAsText)) = rules::comparison(a, b) {
+                            *left = side(std::mem::take(left), a, how);
+                            *right = side(std::mem::take(right), b, how);
+                        }
                     }
                     _ => {}
                 }

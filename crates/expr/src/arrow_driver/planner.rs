@@ -194,22 +194,36 @@ fn operator(name: &str, left: Expr, a: Arg, right: Expr, b: Arg) -> Result<Expr>
 
 /// A comparison in the type both meet in.
 pub(super) fn compare(op: Operator, left: Expr, a: Arg, right: Expr, b: Arg) -> Result<Expr> {
-    let Some(mut comparison) = rules::comparison(a, b) else {
+    let comparison = comparison_of(op, (&left, a), (&right, b))?;
+    compare_as(comparison, op, left, a, right, b)
+}
+
+/// How two operands compare. Errors: they do not.
+pub(super) fn comparison_of(op: Operator, (left, a): (&Expr, Arg), (right, b): (&Expr, Arg)) -> Result<Comparison> {
+    let Some(comparison) = rules::comparison(a, b) else {
         return Err(raise(undefined_operator(&op.to_string().replace("!=", "<>"), a, b)));
     };
-    // A constant that is longer than the char(n) beside it is not cut to it.
-    if let Comparison::As(SqlType::Char(n)) = comparison
-        && [&left, &right].into_iter().any(|expr| is_longer(expr, n))
-    {
-        comparison = Comparison::Blanks;
-    }
-    let (left, right) = (side(left, a, comparison), side(right, b, comparison));
-    let (left, right) = match comparison {
-        // Arrow orders intervals by their parts, PostgreSQL by their length.
-        Comparison::As(SqlType::Interval) => (interval_order(left)?, interval_order(right)?),
-        _ => (left, right),
-    };
+    Ok(match comparison {
+        // A constant that is longer than the char(n) beside it is not cut to it.
+        Comparison::As(SqlType::Char(n)) if is_longer(left, n) || is_longer(right, n) => Comparison::Blanks,
+        comparison => comparison,
+    })
+}
+
+/// A comparison done in a given way.
+pub(super) fn compare_as(comparison: Comparison, op: Operator, left: Expr, a: Arg, right: Expr, b: Arg) -> Result<Expr> {
+    let (left, right) = (operand(left, a, comparison)?, operand(right, b, comparison)?);
     Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))))
+}
+
+/// One operand of a comparison, as something Arrow compares as PostgreSQL compares the operand.
+pub(super) fn operand(expr: Expr, t: Arg, comparison: Comparison) -> Result<Expr> {
+    let expr = side(expr, t, comparison);
+    match comparison {
+        // Arrow orders intervals by their parts, PostgreSQL by their length.
+        Comparison::As(SqlType::Interval) => interval_order(expr),
+        _ => Ok(expr),
+    }
 }
 
 /// Whether an open constant has more than `n` characters, blanks at its end not counted.
@@ -248,14 +262,19 @@ pub(super) fn without_blanks(expr: Expr) -> Expr {
 /// One operand of a comparison, as it is compared.
 pub(super) fn side(expr: Expr, t: Arg, comparison: Comparison) -> Expr {
     match comparison {
+        Comparison::As(SqlType::Text) if is_constant(&expr) => {
+            Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(arrow_form::field(TAKEN_FOR_TEXT, SqlType::Text, true))))
+        }
         Comparison::As(to) => to_type(expr, t, to),
-        Comparison::Blanks if matches!(t, Some(SqlType::Char(_))) => without_blanks(expr),
         Comparison::Blanks => match &expr {
             Expr::Literal(ScalarValue::Utf8(Some(text)), _) => {
                 lit(ScalarValue::Utf8View(Some(text.trim_end_matches(' ').into())))
             }
-            _ => to_type(expr, t, SqlType::Text),
+            _ if t.is_some() => without_blanks(expr),
+            _ => without_blanks(to_type(expr, t, SqlType::Text)),
         },
+        Comparison::CharAsText if matches!(t, Some(SqlType::Char(_))) => without_blanks(expr),
+        Comparison::CharAsText => to_type(expr, t, SqlType::Text),
         // A number in quotes keeps the digits it was written with.
         Comparison::Numbers if t.is_none() => match own_digits(expr, t) {
             (expr, Some(_)) => expr,
@@ -265,10 +284,27 @@ pub(super) fn side(expr: Expr, t: Arg, comparison: Comparison) -> Expr {
     }
 }
 
+/// The field of a cast that nobody has written, of a constant that is compared with what is text as far as it is known yet.
+const TAKEN_FOR_TEXT: &str = "\u{1}text";
+
+fn is_constant(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(value, _) if cast_udf::literal(value).is_some())
+}
+
+/// A constant as it was written, if it was taken for a text.
+pub(super) fn as_written(expr: Expr, t: Arg) -> (Expr, Arg) {
+    match expr {
+        Expr::Cast(cast) if cast.field.name() == TAKEN_FOR_TEXT => (*cast.expr, None),
+        other => (other, t),
+    }
+}
+
 /// `expr` as a value of type `to`. A cast is written as one, for the planner to see; what it does is settled by `analyze`.
 pub(super) fn to_type(expr: Expr, from: Arg, to: SqlType) -> Expr {
     let same = match (from, to) {
-        (Some(from), to) => from == to || (from.is_string() && matches!(to, SqlType::Text | SqlType::Varchar(_))),
+        (Some(from), to) => {
+            from == to || (matches!((from, to), (SqlType::Text | SqlType::Varchar(_), SqlType::Text | SqlType::Varchar(_))))
+        }
         (None, _) => false,
     };
     if same {

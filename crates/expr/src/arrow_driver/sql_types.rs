@@ -10,6 +10,9 @@ use types::{SqlError, SqlState, SqlType, arrow_form};
 
 use super::raise;
 
+/// What `char` of any length is called by whoever rewrites a query: no user's name.
+pub const CHAR_OF_ANY_LENGTH: &str = "\u{1}char";
+
 /// DataFusion's question, answered by [`sql_type`].
 #[derive(Debug)]
 pub(super) struct SqlTypes;
@@ -29,6 +32,9 @@ pub fn sql_type(data_type: &DataType) -> std::result::Result<SqlType, SqlError> 
     let name = data_type.to_string();
     let plain = name.replace('"', "");
     let plain = plain.strip_prefix("pg_catalog.").unwrap_or(&plain);
+    if plain == CHAR_OF_ANY_LENGTH {
+        return Ok(SqlType::Char(0));
+    }
     if let Some(t) = SqlType::from_name(plain) {
         return Ok(t);
     }

@@ -118,6 +118,9 @@ impl Hash for FunctionUdf {
     }
 }
 
+/// Functions that take `char(n)` as it is stored.
+const COUNTING_BLANKS: [&str; 4] = ["concat", "concat_ws", "octet_length", "similar_to"];
+
 /// Functions whose result is one of their arguments: of `char(n)` they give `char`.
 const CHOOSING: [&str; 4] = ["coalesce", "nullif", "greatest", "least"];
 
@@ -219,7 +222,7 @@ impl ScalarUDFImpl for FunctionUdf {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let types: Vec<Arg> = args.arg_fields.iter().map(|field| arg_of_field(self.function, field)).collect();
         let signature = self.resolve(&types)?;
-        let counts_blanks = self.function.name == "octet_length";
+        let counts_blanks = COUNTING_BLANKS.contains(&self.function.name);
         let from: Vec<Option<SqlType>> =
             args.arg_fields.iter().map(|field| arrow_form::sql_type_of(field).filter(|_| !counts_blanks)).collect();
         let session = session(&args.config_options, None)?;
