@@ -65,7 +65,8 @@ pub(crate) fn folded(ident: &Ident) -> String {
     }
 }
 
-fn name_of(expr: &Expr) -> String {
+/// What PostgreSQL calls an expression.
+pub(crate) fn name_of(expr: &Expr) -> String {
     figure(expr).map_or_else(|| UNNAMED.to_owned(), |(name, _)| name)
 }
 

@@ -33,6 +33,7 @@ pub(super) fn bind(query: &mut Query, outermost: bool) -> Result<(), SqlError> {
     if matches!(select.distinct, Some(Distinct::On(_))) {
         keep_first(items);
     }
+    name_expressions(select);
     let aliases = renamed(select);
     if aliases.is_empty() || !qualify(items, select, &aliases) || select.from.is_empty() {
         return Ok(());
@@ -49,6 +50,19 @@ pub(super) fn bind(query: &mut Query, outermost: bool) -> Result<(), SqlError> {
     match around {
         Some(items) => put_around(query, items),
         None => Ok(()),
+    }
+}
+
+/// Gives the expressions of the list their names: an output column may have one that nobody wrote.
+fn name_expressions(select: &mut Select) {
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expr) = item
+            && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+        {
+            let alias = Ident::with_quote('"', names::name_of(expr));
+            let expr = std::mem::replace(expr, Expr::Identifier(Ident::new("")));
+            *item = SelectItem::ExprWithAlias { expr, alias };
+        }
     }
 }
 
