@@ -15,6 +15,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
+use datafusion::scalar::ScalarValue;
 
 use crate::join_order;
 
@@ -109,13 +110,24 @@ fn constant_right(expr: Expr) -> Transformed<Expr> {
                 (left, op, right) = (right, swapped, left);
                 changed = true;
             }
-            if let Expr::Literal(_, metadata) = right.as_mut() {
+            if let Expr::Literal(value, metadata) = right.as_mut() {
                 changed |= metadata.take().is_some();
+                changed |= one_zero(value);
             }
             Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr { left, op, right }), changed)
         }
         other => Transformed::no(other),
     }
+}
+
+/// Writes the zero below zero as the other. True if it was one.
+fn one_zero(value: &mut ScalarValue) -> bool {
+    match value {
+        ScalarValue::Float64(Some(v)) if *v == 0.0 && v.is_sign_negative() => *v = 0.0,
+        ScalarValue::Float32(Some(v)) if *v == 0.0 && v.is_sign_negative() => *v = 0.0,
+        _ => return false,
+    }
+    true
 }
 
 /// What decides the order of joins.
