@@ -409,6 +409,29 @@ impl Transaction {
         Ok((at, me))
     }
 
+    /// As [`Transaction::writable`], to write the table alone. Two loads hold its definition, and neither would let the other have it
+    /// alone: so one that has written nothing there lets it go while it waits, and must find it as it was. Errors: `TableChanged`.
+    pub(crate) fn alone(&mut self, table: TableId) -> Result<(usize, TxnId), EngineError> {
+        let held = self.tables.iter().position(|t| t.store.id() == table && t.locked == Some(TableLock::Shared));
+        let wrote = |at: usize| {
+            self.steps.iter().any(|step| match step {
+                Step::Row { table, .. } | Step::Ingest { table, .. } => *table == at,
+                Step::Edit { .. } => false,
+            })
+        };
+        // Locks of keys are under the table's, too.
+        let Some(at) = held.filter(|at| self.key_locks == 0 && !wrote(*at)) else {
+            return self.writable(table, TableLock::Exclusive);
+        };
+        let me = self.write_id()?;
+        let store = Arc::clone(&self.tables[at].store);
+        let known = store.changed_at();
+        self.engine.txns.unlock_table(me, table);
+        self.tables[at].locked = None;
+        let found = self.writable(table, TableLock::Exclusive)?;
+        if store.changed_at() == known { Ok(found) } else { Err(EngineError::TableChanged(table)) }
+    }
+
     /// Keeps a table's definition as the statement's snapshot has it until the transaction ends; others may write rows meanwhile.
     /// Errors: `TableChanged` or `NoTable` if it is another one by now; the statement is to be planned again on a new snapshot,
     /// after [`Transaction::settle`].

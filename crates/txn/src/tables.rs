@@ -5,7 +5,8 @@
 //!             T4 and T5 would fit with the holders but wait behind T3, so that T3 gets its turn
 //! ```
 //!
-//! 1. Locks are held to the end of the transaction; asking again for what is held is free.
+//! 1. Locks are held to the end of the transaction, but for one given back before anything was done; asking again for what is held is
+//!    free.
 //! 2. First come, first served, but for one who holds the table shared and asks for it exclusively: it goes before those who hold
 //!    nothing, because they could not go before it anyway.
 //! 3. Whoever changes holders or queue grants what has become free, before unlocking.

@@ -265,6 +265,14 @@ impl Transactions {
         Ok(())
     }
 
+    /// Gives a table's lock back before the transaction ends. For one that has done nothing there yet.
+    pub fn unlock_table(&self, me: TxnId, table: TableId) {
+        if let Some(active) = self.shard(me).lock().get_mut(&me) {
+            active.tables.retain(|held| *held != table);
+        }
+        self.tables.release(me, table);
+    }
+
     /// How `txn` holds `table`, if it does.
     pub fn table_lock(&self, txn: TxnId, table: TableId) -> Option<TableLock> {
         self.tables.held(txn, table)
