@@ -149,3 +149,25 @@ async fn upserts_lose_nothing_to_each_other() {
     }
     assert_eq!(shown(&mut c, "SELECT * FROM t ORDER BY k").await, "1 100, 2 100");
 }
+
+/// All of them hold the definition of the table when they find out that they have enough rows for segments, and want the table alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn loads_into_one_table_follow_each_other() {
+    let (instance, _dir) = instance();
+    let mut a = Client::new(&instance);
+    a.ok("CREATE TABLE t (k int PRIMARY KEY, v int UNIQUE)").await;
+    let loads: Vec<_> = (0..4)
+        .map(|n| {
+            let mut client = Client::new(&instance);
+            tokio::spawn(async move {
+                let text =
+                    format!("INSERT INTO t SELECT x + {n} * 100000, x + {n} * 100000 FROM generate_series(1, 70000) AS g (x)");
+                client.run(&text).await.map(|outcome| outcome.tag)
+            })
+        })
+        .collect();
+    for load in loads {
+        assert_eq!(load.await.unwrap().unwrap(), "INSERT 0 70000");
+    }
+    assert_eq!(shown(&mut a, "SELECT count(*), count(DISTINCT v) FROM t").await, "280000 280000");
+}
