@@ -5,6 +5,7 @@ use std::sync::Arc;
 use catalog::Catalog;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::ScalarUDF;
+use txn::Cancel;
 use types::{DatabaseId, SqlError};
 
 /// Relations and functions that describe the system: `pg_catalog`, `information_schema`, `current_setting`, ...
@@ -43,6 +44,8 @@ pub struct PlanContext {
     pub system: Arc<dyn SystemTables>,
     /// Who asks.
     pub session: Arc<SessionInfo>,
+    /// Set to stop planning with 57014.
+    pub cancel: Arc<Cancel>,
     /// The text the query was parsed from, for the position in errors; may be empty.
     pub text: Arc<str>,
 }

@@ -4,20 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::common::DataFusionError;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use types::{SqlError, SqlState};
 
 use crate::errors;
-use crate::plan::{AnalyticPlan, Execution};
+use crate::plan::{AnalyticPlan, Execution, Ready};
 use crate::scan::Run;
 use crate::session::StatementSession;
 use crate::source::Tables;
 use crate::statistics::QueryStats;
 use crate::stop::Stop;
-use crate::stream;
+use crate::stream::{self, Physical};
 
 /// What EXPLAIN shows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +36,7 @@ impl AnalyticPlan {
     ///
     /// Errors: as of the stream of [`AnalyticPlan::execute`].
     pub async fn explain(&self, execution: Execution<'_>, options: ExplainOptions) -> Result<Vec<String>, SqlError> {
-        let plan = self.with_values(execution.params)?;
+        let query = self.with_values(execution.params)?;
         let Execution { view, cancel, stats, now_micros, .. } = execution;
         let shared = Arc::clone(self.analytic.shared());
         let stop = Stop::new(cancel);
@@ -46,7 +45,7 @@ impl AnalyticPlan {
         let text = Arc::clone(&self.text);
         let (sender, answer) = tokio::sync::oneshot::channel();
         let task = self.analytic.spawn(async move {
-            let work = lines(plan, view, &session, stop, stats, options);
+            let work = lines(query, view, &session, stop, stats, options);
             let outcome = tokio::select! {
                 outcome = work => outcome,
                 error = stopped.wait() => Err(error),
@@ -72,7 +71,7 @@ impl Drop for AbortOnDrop {
 }
 
 async fn lines(
-    plan: LogicalPlan,
+    query: Ready,
     view: Arc<dyn Tables>,
     session: &StatementSession,
     stop: Stop,
@@ -82,7 +81,7 @@ async fn lines(
     let now = || options.clock.map(|clock| clock());
     let started = now();
     let run = Run { stop, stats: Arc::clone(&stats) };
-    let (logical, physical) = stream::physical(plan, view.as_ref(), session, &run).await?;
+    let Physical { logical, plan: physical, commons } = stream::physical(query, view.as_ref(), session, &run).await?;
     let planned = now();
     let mut lines = vec!["Executor: analytic".to_owned()];
     if options.verbose {
@@ -90,9 +89,18 @@ async fn lines(
         lines.extend(logical.display_indent().to_string().lines().map(|line| format!("  {line}")));
         lines.push("Physical plan:".to_owned());
     }
+    let show = |lines: &mut Vec<String>, shown: &dyn Fn(&dyn ExecutionPlan) -> String| {
+        for common in &commons {
+            lines.push(format!("WITH {}:", common.name));
+            lines.extend(shown(common.physical.as_ref()).lines().map(|line| format!("  {line}")));
+        }
+        lines.extend(shown(physical.as_ref()).lines().map(str::to_owned));
+    };
     if !options.analyze {
-        let shown = DisplayableExecutionPlan::new(physical.as_ref()).set_show_statistics(options.verbose);
-        lines.extend(shown.indent(options.verbose).to_string().lines().map(str::to_owned));
+        show(&mut lines, &|plan| {
+            let shown = DisplayableExecutionPlan::new(plan).set_show_statistics(options.verbose);
+            shown.indent(options.verbose).to_string()
+        });
         return Ok(lines);
     }
     let mut batches = execute_stream(Arc::clone(&physical), Arc::clone(session.task()))?;
@@ -101,11 +109,13 @@ async fn lines(
     }
     drop(batches);
     let finished = now();
-    let shown = match options.no_timing {
-        true => DisplayableExecutionPlan::new(physical.as_ref()),
-        false => DisplayableExecutionPlan::with_metrics(physical.as_ref()),
-    };
-    lines.extend(shown.indent(options.verbose).to_string().lines().map(str::to_owned));
+    show(&mut lines, &|plan| {
+        let shown = match options.no_timing {
+            true => DisplayableExecutionPlan::new(plan),
+            false => DisplayableExecutionPlan::with_metrics(plan),
+        };
+        shown.indent(options.verbose).to_string()
+    });
     lines.push(format!("Rows: {}", stats.rows_out()));
     lines.push(format!("Rows from delta: {}, from segments: {}", stats.rows_from_delta(), stats.rows_from_segments()));
     lines.push(format!(

@@ -22,7 +22,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, JoinType, NullEquality, Result};
 use datafusion::logical_expr::{Expr, Join, LogicalPlan, Projection};
 
-use estimate::{Estimate, anti_share, equal_share, semi_share};
+pub(crate) use estimate::Estimate;
+use estimate::{anti_share, equal_share, semi_share};
 use graph::Graph;
 use search::{Class, Edge, Problem, Reducer};
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use types::SqlError;
 
@@ -37,11 +38,17 @@ impl Kept {
 
     /// Counts a batch, which is given back without what only other batches need of its buffers. Errors: 53200.
     pub fn batch(&mut self, batch: &RecordBatch) -> Result<RecordBatch, SqlError> {
-        let columns: Vec<ArrayRef> = batch.columns().iter().map(own).collect();
-        self.add(columns.iter().map(|column| column.get_array_memory_size()).sum())?;
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(batch.schema(), columns, &options).map_err(|error| SqlError::bug(error.to_string()))
+        let batch = own_batch(batch).map_err(|error| SqlError::bug(error.to_string()))?;
+        self.add(batch.get_array_memory_size())?;
+        Ok(batch)
     }
+}
+
+/// The batch without what only other batches need of its buffers.
+pub(crate) fn own_batch(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns: Vec<ArrayRef> = batch.columns().iter().map(own).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(batch.schema(), columns, &options)
 }
 
 /// The array with buffers of its own, where what it shares with others is mostly theirs.

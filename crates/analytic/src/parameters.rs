@@ -42,7 +42,7 @@ impl Known {
         self.0.iter().map(|t| Some(Arc::new(field(t)))).collect()
     }
 
-    /// Reads the missing types off the casts around parameters; what has none is text.
+    /// Reads missing types off the casts around parameters.
     pub(crate) fn infer(&mut self, plan: &LogicalPlan) -> Result<()> {
         plan.apply_with_subqueries(|node| {
             node.apply_expressions(|expr| {
@@ -58,8 +58,12 @@ impl Known {
                 })
             })
         })?;
-        self.0.iter_mut().for_each(|t| *t = Some(t.unwrap_or(SqlType::Text)));
         Ok(())
+    }
+
+    /// What has no type by now is text.
+    pub(crate) fn complete(&mut self) {
+        self.0.iter_mut().for_each(|t| *t = Some(t.unwrap_or(SqlType::Text)));
     }
 
     pub(crate) fn types(&self) -> Vec<SqlType> {

@@ -7,7 +7,6 @@
 //!
 //! Optimizing again every time costs 0.1 to some ms and lets the plan follow the parameters and the data.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::{DataFusionError, Result};
@@ -18,15 +17,16 @@ use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::parser::Parser;
 use expr::dialect::DIALECT;
 use jiff::tz::TimeZone;
-use parking_lot::Mutex;
 use txn::Cancel;
 use types::{Datum, SqlError, SqlState, SqlType, TableId, arrow_form};
 
 use crate::analytic::Analytic;
+use crate::common::{self, Common};
 use crate::context::PlanContext;
 use crate::output::OutputColumn;
 use crate::parameters::{self, Known};
-use crate::resolve::Names;
+use crate::prepare::common::TakenOut;
+use crate::resolve::{Met, Names};
 use crate::source::Tables;
 use crate::statistics::QueryStats;
 use crate::stream::{self, BatchStream};
@@ -36,6 +36,8 @@ use crate::{apply, bind, errors, names, output, prepare};
 pub struct AnalyticPlan {
     pub(crate) analytic: Arc<Analytic>,
     pub(crate) plan: LogicalPlan,
+    /// The queries of WITH that it computes once; each reads those before it.
+    commons: Vec<Common>,
     columns: Vec<OutputColumn>,
     params: Vec<SqlType>,
     arrays: Vec<(usize, SqlType)>,
@@ -43,6 +45,12 @@ pub struct AnalyticPlan {
     pub(crate) text: Arc<str>,
     /// The session's time zone, unless it is UTC.
     pub(crate) zone: Option<String>,
+}
+
+/// The plans of one execution: with constants where parameters were.
+pub(crate) struct Ready {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) commons: Vec<Common>,
 }
 
 /// What one execution is given.
@@ -84,17 +92,24 @@ impl AnalyticPlan {
     ///
     /// Errors here: a wrong number of parameters.
     pub fn execute(&self, execution: Execution<'_>) -> std::result::Result<BatchStream, SqlError> {
-        let plan = self.with_values(execution.params)?;
-        Ok(stream::start(self, plan, execution))
+        let query = self.with_values(execution.params)?;
+        Ok(stream::start(self, query, execution))
     }
 
     /// The plan with constants where its parameters were.
-    pub(crate) fn with_values(&self, params: &[Datum]) -> std::result::Result<LogicalPlan, SqlError> {
+    pub(crate) fn with_values(&self, params: &[Datum]) -> std::result::Result<Ready, SqlError> {
         if params.len() != self.params.len() {
             let message = format!("the query needs {} parameters and was given {}", self.params.len(), params.len());
             return Err(SqlError::new(SqlState::PROTOCOL_VIOLATION, message));
         }
-        parameters::substitute(self.plan.clone(), &self.params, params).map_err(|error| errors::sql_error(&error, &self.text))
+        let with_values = |plan: &LogicalPlan| {
+            parameters::substitute(plan.clone(), &self.params, params).map_err(|error| errors::sql_error(&error, &self.text))
+        };
+        let common = |common: &Common| Ok(Common { plan: with_values(&common.plan)?, ..common.clone() });
+        Ok(Ready {
+            plan: with_values(&self.plan)?,
+            commons: self.commons.iter().map(common).collect::<std::result::Result<_, SqlError>>()?,
+        })
     }
 }
 
@@ -106,28 +121,41 @@ pub(crate) fn plan(
     keyed: Option<TableId>,
     declared: &[Option<SqlType>],
 ) -> std::result::Result<AnalyticPlan, SqlError> {
-    let used = Mutex::new(BTreeSet::new());
-    let names = Names::new(analytic.shared(), context, keyed, &used);
+    let met = Met::default();
+    let names = Names::new(analytic.shared(), context, keyed, &met);
     let mut prepared = query.clone();
     prepare::query(&mut prepared, &context.text, &names)?;
+    let taken = names.take_out(&mut prepared)?;
     let fail = |error: DataFusionError| errors::sql_error(&error, &context.text);
-    let count = parameters::count(&prepared, declared.len())?;
+    let mut count = parameters::count(&prepared, declared.len())?;
+    for taken in &taken {
+        count = parameters::count(&taken.query, count)?;
+    }
     let mut known = Known::new(declared, count);
-    let mut logical = analyzed(&names, &prepared, &known).map_err(fail)?;
+    let mut logical = analyzed(&names, &prepared, &taken, &known).map_err(fail)?;
     if !known.is_complete() {
         // The first plan showed what the others are compared with, cast to, assigned to; plan again with those types.
+        for common in met.commons() {
+            known.infer(&common.plan).map_err(fail)?;
+        }
         known.infer(&logical).map_err(fail)?;
-        logical = analyzed(&names, &prepared, &known).map_err(fail)?;
+        known.complete();
+        logical = analyzed(&names, &prepared, &taken, &known).map_err(fail)?;
     }
     let columns = output::columns(&logical)?;
-    let arrays = parameters::arrays(&logical).map_err(fail)?;
+    let commons = common::needed(met.commons(), &logical).map_err(fail)?;
+    let mut arrays = parameters::arrays(&logical).map_err(fail)?;
+    for common in &commons {
+        arrays.extend(parameters::arrays(&common.plan).map_err(fail)?);
+    }
     Ok(AnalyticPlan {
         analytic: Arc::clone(analytic),
+        commons,
         plan: logical,
         columns,
         params: known.types(),
         arrays,
-        relations: used.into_inner().into_iter().collect(),
+        relations: met.used(),
         text: Arc::clone(&context.text),
         zone: zone_name(&context.session.dates.zone),
     })
@@ -156,7 +184,17 @@ pub(crate) fn logical_plan_of_text(names: &Names<'_>, text: &str) -> Result<Logi
     let parsed = Parser::new(&DIALECT).try_with_sql(text).and_then(|mut parser| parser.parse_query());
     let mut query = parsed.map_err(|error| DataFusionError::SQL(Box::new(error), None))?;
     prepare::query(&mut query, text, names).map_err(errors::raise)?;
-    logical_plan(names, &query, &Known::new(&[], 0))
+    let known = Known::new(&[], 0);
+    for taken in names.take_out(&mut query).map_err(errors::raise)? {
+        define(names, &taken, &known)?;
+    }
+    logical_plan(names, &query, &known)
+}
+
+/// Plans a query of WITH that is computed once.
+fn define(names: &Names<'_>, taken: &TakenOut, known: &Known) -> Result<()> {
+    let plan = settled(names, logical_plan(names, &taken.query, known)?, false)?;
+    names.define(taken, plan)
 }
 
 fn logical_plan(names: &Names<'_>, query: &Query, known: &Known) -> Result<LogicalPlan> {
@@ -167,21 +205,33 @@ fn logical_plan(names: &Names<'_>, query: &Query, known: &Known) -> Result<Logic
 }
 
 /// The plan with every type settled and its output in the Arrow types of SQL.
-fn analyzed(names: &Names<'_>, query: &Query, known: &Known) -> Result<LogicalPlan> {
+fn analyzed(names: &Names<'_>, query: &Query, taken: &[TakenOut], known: &Known) -> Result<LogicalPlan> {
+    names.start();
+    for taken in taken {
+        define(names, taken, known)?;
+    }
+    settled(names, logical_plan(names, query, known)?, true)
+}
+
+/// `is_output`: what no client can be sent is shown as text.
+fn settled(names: &Names<'_>, plan: LogicalPlan, is_output: bool) -> Result<LogicalPlan> {
     let shared = names.shared();
-    let plan = logical_plan(names, query, known)?;
     bind::check_recursion(&plan)?;
-    let plan = canonical_output(expr::arrow_driver::settle_constants(plan)?)?;
+    let plan = canonical_output(expr::arrow_driver::settle_constants(plan)?, is_output)?;
+    names.check()?;
     let options = shared.state().config_options();
-    let plan = shared.analyzer.rules.iter().try_fold(plan, |plan, rule| rule.analyze(plan, options))?;
+    let plan = shared.analyzer.rules.iter().try_fold(plan, |plan, rule| {
+        names.check()?;
+        rule.analyze(plan, options)
+    })?;
     bind::check(&plan)?;
     // What cannot be run is said now.
     apply::rewrite(plan.clone())?.check_invariants(InvariantLevel::Executable)?;
     Ok(plan)
 }
 
-/// Casts output columns to the Arrow types of their SQL types: `Utf8` to `Utf8View`, NULL to text, arrays to their text.
-fn canonical_output(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// Casts output columns to the Arrow types of their SQL types: `Utf8` to `Utf8View`, NULL to text, for a client arrays to their text.
+fn canonical_output(plan: LogicalPlan, is_output: bool) -> Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
     let mut changed = false;
     let mut exprs = Vec::with_capacity(schema.fields().len());
@@ -189,6 +239,7 @@ fn canonical_output(plan: LogicalPlan) -> Result<LogicalPlan> {
         let column = Expr::Column(datafusion::common::Column::from(schema.qualified_field(at)));
         let expr = match arrow_form::sql_type_of(field) {
             Some(t) if arrow_form::data_type(t) == *field.data_type() => column,
+            None if !is_output => column,
             Some(t) => {
                 changed = true;
                 let target = Arc::new(arrow_form::field("", t, true));

@@ -16,6 +16,7 @@ use crate::names;
 use crate::resolve::Names;
 
 pub(crate) mod aggregates;
+pub(crate) mod common;
 mod grouping;
 mod limits;
 mod natural;

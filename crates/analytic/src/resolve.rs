@@ -12,10 +12,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use catalog::{Relation, Table, View};
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, DataFusionError, Result, TableReference};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::{provider_as_source, source_as_provider};
@@ -24,17 +26,19 @@ use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanne
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
     AggregateUDF, Cast, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, TableType,
-    WindowUDF,
+    Volatility, WindowUDF,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
-use datafusion::sql::sqlparser::ast::{self, ObjectName};
+use datafusion::sql::sqlparser::ast::{self, ObjectName, Query};
 use parking_lot::Mutex;
 use types::{SqlError, SqlState, SqlType, TableId, arrow_form};
 
+use crate::common::{Common, CommonTable};
 use crate::context::PlanContext;
 use crate::errors;
+use crate::prepare::common::{self, TakenOut};
 use crate::scan::TableProvider;
 use crate::session::Shared;
 
@@ -51,17 +55,78 @@ pub(crate) struct Names<'a> {
     /// The table DML changes: `dml::TARGET`, which shows its rows' keys.
     keyed: Option<TableId>,
     depth: usize,
-    used: &'a Mutex<BTreeSet<TableId>>,
+    met: &'a Met,
+}
+
+/// What was met while names were looked up.
+#[derive(Default)]
+pub(crate) struct Met {
+    used: Mutex<BTreeSet<TableId>>,
+    /// Queries of WITH that are computed once, with the tables they are to others.
+    commons: Mutex<Vec<(Arc<Common>, Arc<CommonTable>)>>,
+    commons_named: Mutex<usize>,
+    /// How many relations there will be in the plan.
+    relations: AtomicUsize,
+}
+
+impl Met {
+    /// In an order in which each reads only those before it.
+    pub(crate) fn commons(&self) -> Vec<Arc<Common>> {
+        self.commons.lock().iter().map(|(common, _)| Arc::clone(common)).collect()
+    }
+
+    /// The tables and views, each once.
+    pub(crate) fn used(&self) -> Vec<TableId> {
+        self.used.lock().iter().copied().collect()
+    }
 }
 
 impl<'a> Names<'a> {
-    pub(crate) fn new(
-        shared: &'a Arc<Shared>,
-        context: &'a PlanContext,
-        keyed: Option<TableId>,
-        used: &'a Mutex<BTreeSet<TableId>>,
-    ) -> Names<'a> {
-        Names { shared, context, keyed, depth: 0, used }
+    pub(crate) fn new(shared: &'a Arc<Shared>, context: &'a PlanContext, keyed: Option<TableId>, met: &'a Met) -> Names<'a> {
+        Names { shared, context, keyed, depth: 0, met }
+    }
+
+    /// Planning begins, perhaps once more.
+    pub(crate) fn start(&self) {
+        self.met.commons.lock().clear();
+        self.met.relations.store(0, Ordering::Relaxed);
+    }
+
+    /// Takes the queries of WITH that are computed once out of a prepared query. Errors: 54001.
+    pub(crate) fn take_out(&self, query: &mut Query) -> std::result::Result<Vec<TakenOut>, SqlError> {
+        let is_volatile = |name: &ObjectName| {
+            let function = crate::names::last(name).and_then(|name| self.get_function_meta(&name));
+            function.is_some_and(|function| function.signature().volatility == Volatility::Volatile)
+        };
+        let taken = common::take_out(query, &is_volatile, &mut self.met.commons_named.lock());
+        taken.iter().map(|taken| &taken.query).chain([&*query]).try_for_each(common::check_size)?;
+        Ok(taken)
+    }
+
+    /// Makes a query of WITH a table for what is planned next.
+    pub(crate) fn define(&self, taken: &TakenOut, plan: LogicalPlan) -> Result<()> {
+        let columns: Vec<String> = taken.columns.iter().map(crate::names::folded).collect();
+        let width = plan.schema().fields().len();
+        if columns.len() > width {
+            let message =
+                format!("WITH query \"{}\" has {width} columns available but {} columns specified", taken.name, columns.len());
+            return Err(errors::raise(SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message)));
+        }
+        let table = Arc::new(CommonTable::new(&taken.relation, &plan, &columns));
+        let common = Arc::new(Common { relation: taken.relation.clone(), name: taken.name.clone(), plan });
+        self.met.commons.lock().push((common, table));
+        Ok(())
+    }
+
+    /// Errors: 54001, there are too many relations; 57014.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.met.relations.load(Ordering::Relaxed) > common::RELATIONS_MAX {
+            return Err(errors::raise(common::too_complex()));
+        }
+        if self.context.cancel.is_set() {
+            return Err(errors::raise(crate::stop::canceled()));
+        }
+        Ok(())
     }
 
     /// The columns of a table or view; `None` if there is none by this name.
@@ -89,6 +154,13 @@ impl<'a> Names<'a> {
 
     fn relation(&self, name: &TableReference) -> Result<Arc<dyn TableSource>> {
         let context = self.context;
+        self.met.relations.fetch_add(1, Ordering::Relaxed);
+        self.check()?;
+        if let (None, Some((_, table))) =
+            (name.schema(), self.met.commons.lock().iter().find(|(common, _)| common.relation == name.table()))
+        {
+            return Ok(provider_as_source(Arc::clone(table) as _));
+        }
         if let Some(database) = name.catalog()
             && context.catalog.database_by_id(context.database).is_none_or(|d| d.name != database)
         {
@@ -154,7 +226,7 @@ impl<'a> Names<'a> {
     }
 
     fn table(&self, table: &Arc<Table>, with_key: bool) -> Arc<dyn TableSource> {
-        self.used.lock().insert(table.id);
+        self.met.used.lock().insert(table.id);
         provider_as_source(Arc::new(TableProvider::new(Arc::clone(table), with_key)))
     }
 
@@ -163,10 +235,19 @@ impl<'a> Names<'a> {
             let message = format!("views are nested more than {VIEW_DEPTH_MAX} deep");
             return Err(errors::raise(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, message)));
         }
-        self.used.lock().insert(view.id);
+        self.met.used.lock().insert(view.id);
         let names = Names { depth: self.depth + 1, keyed: None, ..*self };
+        let before = self.met.relations.load(Ordering::Relaxed);
         let plan = crate::plan::logical_plan_of_text(&names, &view.query)
             .map_err(|error| error.context(format!("view {}", view.name)))?;
+        // What its own WITH has it copy was looked up once.
+        let mut scans = 0;
+        plan.apply_with_subqueries(|node| {
+            scans += usize::from(matches!(node, LogicalPlan::TableScan(_)));
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        self.met.relations.fetch_max(before + scans, Ordering::Relaxed);
+        self.check()?;
         let columns = plan.schema().columns();
         if columns.len() != view.columns.len() {
             return Err(errors::raise(SqlError::bug(format!("view \"{}\" has lost a column", view.name))));

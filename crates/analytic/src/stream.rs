@@ -18,8 +18,9 @@ use tokio::task::JoinHandle;
 use types::SqlError;
 
 use crate::analytic::Analytic;
+use crate::common::CommonResult;
 use crate::kept::Kept;
-use crate::plan::{AnalyticPlan, Execution};
+use crate::plan::{AnalyticPlan, Execution, Ready};
 use crate::scan::Run;
 use crate::session::StatementSession;
 use crate::source::Tables;
@@ -64,7 +65,7 @@ impl Drop for BatchStream {
 }
 
 /// Starts a query whose parameters are in place.
-pub(crate) fn start(planned: &AnalyticPlan, plan: LogicalPlan, execution: Execution<'_>) -> BatchStream {
+pub(crate) fn start(planned: &AnalyticPlan, query: Ready, execution: Execution<'_>) -> BatchStream {
     let AnalyticPlan { analytic, text, zone, .. } = planned;
     let (sender, batches) = mpsc::channel(BATCHES_QUEUED);
     let Execution { view, cancel, stats, now_micros, .. } = execution;
@@ -74,7 +75,7 @@ pub(crate) fn start(planned: &AnalyticPlan, plan: LogicalPlan, execution: Execut
     let run = Run { stop: stop.clone(), stats };
     let stopped = stop.clone();
     let task = analytic.spawn(async move {
-        let drive = AssertUnwindSafe(drive(plan, view, &session, run, &sender)).catch_unwind();
+        let drive = AssertUnwindSafe(drive(query, view, &session, run, &sender)).catch_unwind();
         let outcome = tokio::select! {
             outcome = drive => outcome.unwrap_or_else(|panic| Err(errors::raise(panicked(panic.as_ref())))),
             error = stopped.wait() => Err(error),
@@ -92,28 +93,43 @@ fn panicked(panic: &(dyn Any + Send)) -> SqlError {
     SqlError::bug(format!("the query panicked: {}", text.unwrap_or("without a message")))
 }
 
-/// The physical plan of a query over one snapshot.
+/// The plans of a query over one snapshot.
+pub(crate) struct Physical {
+    pub(crate) logical: LogicalPlan,
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    /// What it computes once.
+    pub(crate) commons: Vec<Arc<CommonResult>>,
+}
+
+/// How to run a query over one snapshot.
 pub(crate) async fn physical(
-    plan: LogicalPlan,
+    query: Ready,
     view: &dyn Tables,
     session: &StatementSession,
     run: &Run,
-) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>), DataFusionError> {
-    let bound = apply::rewrite(bind::bind(plan, view, run)?)?;
-    let optimized = session.optimize_plan(bound)?;
-    let physical = session.physical_plan(&optimized).await?;
-    Ok((optimized, physical))
+) -> Result<Physical, DataFusionError> {
+    let mut commons = Vec::new();
+    for common in query.commons {
+        let bound = apply::rewrite(bind::bind(common.plan.clone(), view, run, &commons)?)?;
+        let optimized = session.optimize_plan(bound)?;
+        let physical = session.physical_plan(&optimized).await?;
+        commons.push(Arc::new(CommonResult::new(common, &optimized, physical, Arc::clone(session.task()))));
+    }
+    let bound = apply::rewrite(bind::bind(query.plan, view, run, &commons)?)?;
+    let logical = session.optimize_plan(bound)?;
+    let plan = session.physical_plan(&logical).await?;
+    Ok(Physical { logical, plan, commons })
 }
 
 async fn drive(
-    plan: LogicalPlan,
+    query: Ready,
     view: Arc<dyn Tables>,
     session: &StatementSession,
     run: Run,
     sender: &mpsc::Sender<Result<RecordBatch, SqlError>>,
 ) -> Result<(), DataFusionError> {
-    let (_, physical) = physical(plan, view.as_ref(), session, &run).await?;
-    let mut stream = execute_stream(physical, Arc::clone(session.task()))?;
+    let Physical { plan, .. } = physical(query, view.as_ref(), session, &run).await?;
+    let mut stream = execute_stream(plan, Arc::clone(session.task()))?;
     while let Some(batch) = stream.next().await {
         let batch = batch?;
         if batch.num_rows() == 0 {

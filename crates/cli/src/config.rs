@@ -14,7 +14,7 @@
 //! key = "server.key"
 //!
 //! [memory]
-//! delta_mib = 1024                    # recent changes; above it writers are slowed, at twice this refused
+//! delta_mib = 1024                    # recent changes; above it writers are slowed, at twice this refused; a transaction may have this much
 //! cache_mib = 1280                    # decoded columns
 //! queries_mib = 2048                  # sorts, joins and aggregates before they spill
 //!

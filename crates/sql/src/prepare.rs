@@ -17,6 +17,7 @@ use crate::plan_cache::PlanKey;
 use crate::point_plan::PointPlan;
 use crate::query::QueryPlan;
 use crate::session::Session;
+use crate::watch::Watch;
 
 /// A column of a result, as RowDescription needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +163,11 @@ impl Session {
         if self.transaction.has_failed() && !statement.ends_transaction() {
             return Err(crate::transaction::aborted());
         }
-        let planned = self.plan(statement, params).inspect_err(|_| self.fail())?;
+        let watch = Watch::start(&self.cancel, self.settings.active().statement_timeout);
+        let planned = self.plan(statement, params).map_err(|error| {
+            self.fail();
+            watch.explain(error)
+        })?;
         Ok(Prepared::of(statement, planned))
     }
 

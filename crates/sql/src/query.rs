@@ -114,6 +114,7 @@ impl Session {
                 database: self.login.database.clone(),
                 dates: self.dates(),
             }),
+            cancel: Arc::clone(&self.cancel),
             text: statement.map_or_else(|| "".into(), |s| s.source().shared_text()),
         };
         Ok((context, system))

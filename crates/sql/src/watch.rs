@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::Cancel;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use types::{SqlError, SqlState};
 
@@ -20,13 +21,13 @@ struct Timeout {
 }
 
 impl Watch {
-    /// Begins a statement: a cancel request from before is forgotten.
+    /// Begins a statement: a cancel request from before is forgotten. Outside of a runtime there is no timeout.
     pub(crate) fn start(cancel: &Arc<Cancel>, timeout: Option<Duration>) -> Watch {
         cancel.clear();
-        let timeout = timeout.map(|after| {
+        let timeout = timeout.zip(Handle::try_current().ok()).map(|(after, runtime)| {
             let passed = Arc::new(AtomicBool::new(false));
             let (flag, cancel) = (Arc::clone(&passed), Arc::clone(cancel));
-            let timer = tokio::spawn(async move {
+            let timer = runtime.spawn(async move {
                 tokio::time::sleep(after).await;
                 flag.store(true, Ordering::SeqCst);
                 cancel.set();

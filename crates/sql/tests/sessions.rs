@@ -442,3 +442,34 @@ async fn a_statement_that_waits_for_room_holds_no_snapshot() {
     assert_eq!(status.oldest, status.visible);
     assert_eq!(waiting.await.unwrap().state, SqlState::QUERY_CANCELED);
 }
+
+/// DataFusion puts a query of WITH wherever it is referred to: one that doubles was planned for a minute, took gigabytes, and nothing
+/// stopped it.
+#[test]
+fn planning_can_be_stopped_and_is_refused_when_it_would_take_too_much() {
+    // The server's threads have this much stack.
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).thread_stack_size(sql::STACK_BYTES).enable_all().build().unwrap();
+    runtime.block_on(async { tokio::spawn(plan_what_doubles()).await.unwrap() });
+}
+
+async fn plan_what_doubles() {
+    let doubled = |levels: usize| {
+        let next = |level: usize| format!(", c{level} AS NOT MATERIALIZED (SELECT a.x FROM c{0} a CROSS JOIN c{0} b)", level - 1);
+        let all: String = (2..=levels).map(next).collect();
+        format!("WITH c1 AS (SELECT 1 AS x FROM generate_series(1, 1)){all} SELECT count(*) FROM c{levels}")
+    };
+    let (instance, _dir) = instance();
+    let mut client = Client::new(&instance);
+    assert_eq!(client.value(&doubled(5)).await, "1");
+    assert_eq!(client.error(&doubled(60)).await.state, SqlState::STATEMENT_TOO_COMPLEX);
+    // The same by views, each of which is planned where it is.
+    client.ok("CREATE VIEW v1 AS SELECT 1 AS x FROM generate_series(1, 1)").await;
+    for level in 2..=12 {
+        client.ok(&format!("CREATE VIEW v{level} AS SELECT a.x FROM v{0} a CROSS JOIN v{0} b", level - 1)).await;
+    }
+    assert_eq!(client.error("SELECT count(*) FROM v12 a, v12 b, v12 c, v12 d").await.state, SqlState::STATEMENT_TOO_COMPLEX);
+    client.ok("SET statement_timeout = 1").await;
+    let error = client.error(&doubled(12)).await;
+    assert_eq!((error.state, error.message.as_str()), (SqlState::QUERY_CANCELED, "canceling statement due to statement timeout"));
+}

@@ -8,6 +8,7 @@ use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, Expr, FetchType, Join, LogicalPlan, SkipType, TableScan};
 
+use crate::common::table_of;
 use crate::resolve::provider_of;
 use crate::scan::TableProvider;
 use crate::selectivity::{ColumnEstimates, remaining, selectivity};
@@ -23,7 +24,7 @@ const ANTI_MIN: f64 = 0.05;
 
 /// What is known of a part of a plan.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Estimate {
+pub(crate) struct Estimate {
     pub(super) rows: f64,
     columns: HashMap<Column, ColumnEstimates>,
     /// Columns that no two rows share, with the number of such keys there could be.
@@ -32,7 +33,7 @@ pub(super) struct Estimate {
 
 impl Estimate {
     /// What is known of `plan`'s output.
-    pub(super) fn of(plan: &LogicalPlan) -> Estimate {
+    pub(crate) fn of(plan: &LogicalPlan) -> Estimate {
         match plan {
             LogicalPlan::TableScan(scan) => of_scan(scan),
             LogicalPlan::Filter(filter) => Estimate::of(&filter.input).filtered(std::slice::from_ref(&filter.predicate)),
@@ -72,6 +73,11 @@ impl Estimate {
             }
             _ => Estimate { rows: ROWS_UNKNOWN, ..Estimate::default() },
         }
+    }
+
+    /// How many rows.
+    pub(crate) fn rows(&self) -> f64 {
+        self.rows
     }
 
     /// The rows that satisfy the conditions.
@@ -146,6 +152,13 @@ pub(super) fn source(expr: &Expr) -> Option<&Column> {
 }
 
 fn of_scan(scan: &TableScan) -> Estimate {
+    let common = table_of(&scan.source);
+    if let Some((known, from)) = common.as_ref().and_then(|table| table.estimate()) {
+        let schema = scan.source.schema();
+        let to = |name: &str| Column::new(Some(scan.table_name.clone()), name);
+        let names = from.columns().into_iter().zip(schema.fields()).map(|(column, field)| (column, to(field.name())));
+        return known.clone().renamed(names.collect());
+    }
     let provider = provider_of(&scan.source);
     let Some(table) = provider.as_ref().and_then(|provider| provider.downcast_ref::<TableProvider>()) else {
         return Estimate { rows: ROWS_UNKNOWN, ..Estimate::default() };

@@ -249,6 +249,7 @@ impl Database {
             search_path: vec!["public".into()],
             system: Arc::new(NoSystemTables),
             session: Arc::new(SessionInfo { user: "tester".into(), database: "postgres".into(), ..SessionInfo::default() }),
+            cancel: Arc::default(),
             text: text.into(),
         }
     }

@@ -1,0 +1,173 @@
+//! Queries of WITH that are computed once, whoever reads them (see `prepare::common`): planned once, run by whoever reads first.
+//!
+//! ```text
+//! plan                            "1" = plan of Q                                     plan that scans "1" twice
+//! execute   bind, optimize  -->   physical plan, run once  -->  batches  <-- read by --  CommonExec, CommonExec
+//! ```
+//!
+//! 1. To the planner it is a table. Its rows are as many as its plan is estimated to give.
+//! 2. It runs as a task of its own, from the first read on, to its end: a reader that stops early keeps no other waiting. It is
+//!    dropped, running or not, with the last who can read it.
+//! 3. Its batches are in the memory that queries have together; from where that has no more, in a file.
+//! 4. Each execution computes it again; all subqueries of one execution, run for whatever key, read the same.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DFSchemaRef, Result};
+use datafusion::datasource::source_as_provider;
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableSource, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::future::Shared;
+use types::SqlError;
+
+use crate::errors;
+use crate::join_order::Estimate;
+
+mod run;
+
+use run::{CommonExec, Held};
+
+/// Such a query, planned.
+#[derive(Clone)]
+pub(crate) struct Common {
+    /// The relation it is scanned as.
+    pub(crate) relation: String,
+    /// What WITH called it.
+    pub(crate) name: String,
+    pub(crate) plan: LogicalPlan,
+}
+
+/// What an execution has of it.
+pub(crate) struct CommonResult {
+    relation: String,
+    pub(crate) name: String,
+    schema: DFSchemaRef,
+    estimate: Estimate,
+    pub(crate) physical: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    held: OnceLock<Shared<Held>>,
+}
+
+impl CommonResult {
+    /// `logical` and `physical`: its plans over this execution's tables.
+    pub(crate) fn new(
+        common: Common,
+        logical: &LogicalPlan,
+        physical: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+    ) -> CommonResult {
+        CommonResult {
+            relation: common.relation,
+            name: common.name,
+            schema: Arc::clone(logical.schema()),
+            estimate: Estimate::of(logical),
+            physical,
+            context,
+            held: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn is(&self, relation: &str) -> bool {
+        self.relation == relation
+    }
+}
+
+/// Those of `commons` that `plan` reads, or that one of these reads; in the order they have.
+pub(crate) fn needed(commons: Vec<Arc<Common>>, plan: &LogicalPlan) -> Result<Vec<Common>> {
+    let mut scanned = HashSet::new();
+    let mut needed = Vec::new();
+    add_scanned(plan, &mut scanned)?;
+    for common in commons.into_iter().rev().filter(|common| !common.relation.is_empty()) {
+        if scanned.contains(&common.relation) {
+            add_scanned(&common.plan, &mut scanned)?;
+            needed.push(Arc::unwrap_or_clone(common));
+        }
+    }
+    needed.reverse();
+    Ok(needed)
+}
+
+fn add_scanned(plan: &LogicalPlan, scanned: &mut HashSet<String>) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(table) = table_of(&scan.source)
+        {
+            scanned.insert(table.relation.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map(drop)
+}
+
+/// As a table; with its result when it is run.
+#[derive(Clone)]
+pub(crate) struct CommonTable {
+    pub(crate) relation: String,
+    schema: SchemaRef,
+    result: Option<Arc<CommonResult>>,
+}
+
+impl CommonTable {
+    /// `columns`: the names WITH gives the first ones.
+    pub(crate) fn new(relation: &str, plan: &LogicalPlan, columns: &[String]) -> CommonTable {
+        let fields = plan.schema().fields().iter().enumerate().map(|(at, field)| match columns.get(at) {
+            Some(name) => Arc::new(field.as_ref().clone().with_name(name)),
+            None => Arc::clone(field),
+        });
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        CommonTable { relation: relation.to_owned(), schema, result: None }
+    }
+
+    pub(crate) fn bound(&self, result: &Arc<CommonResult>) -> CommonTable {
+        CommonTable { result: Some(Arc::clone(result)), ..self.clone() }
+    }
+
+    /// What is known of the rows, once it is bound, with the columns of its plan; these; and their positions here.
+    pub(crate) fn estimate(&self) -> Option<(&Estimate, &DFSchemaRef)> {
+        self.result.as_ref().map(|result| (&result.estimate, &result.schema))
+    }
+}
+
+/// The table behind a scan, if it is such a query.
+pub(crate) fn table_of(source: &Arc<dyn TableSource>) -> Option<CommonTable> {
+    let provider = source_as_provider(source).ok()?;
+    provider.downcast_ref::<CommonTable>().cloned()
+}
+
+impl fmt::Debug for CommonTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommonTable").field("relation", &self.relation).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TableProvider for CommonTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(result) = &self.result else {
+            return Err(errors::raise(SqlError::bug("a query of WITH is read before it is planned")));
+        };
+        let threads = session.config().target_partitions();
+        Ok(Arc::new(CommonExec::new(Arc::clone(result), &self.schema, projection.cloned(), threads)?))
+    }
+}

@@ -1,0 +1,317 @@
+//! Queries of WITH that are computed once: taken out of the query, each under a name of its own that no user can write.
+//!
+//! ```text
+//! WITH c AS (Q) SELECT .. FROM c a, c b    ->    "1" = Q    SELECT .. FROM "1" a, "1" b
+//! ```
+//!
+//! 1. As in PostgreSQL, once is: what is referred to more than once, calls a volatile function or says MATERIALIZED. What is not is
+//!    put where it is referred to; so it is with NOT MATERIALIZED.
+//! 2. What is taken out is planned by itself, before what refers to it. What it refers to and is not taken out goes with it.
+//! 3. A WITH RECURSIVE stays as it is, and so does what refers to it; so does a WITH inside of an expression or a LATERAL, which may
+//!    refer to the query around it.
+//!
+//! Not here: planning and running it (`common`). Source: PostgreSQL 15, `SS_process_ctes`.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    Cte, CteAsMaterialized, Expr, Function, Ident, ObjectName, Query, SetExpr, TableAlias, TableFactor, TableWithJoins, Visit,
+    VisitMut, Visitor, VisitorMut, With,
+};
+use types::{SqlError, SqlState};
+
+use crate::names;
+
+/// Relations a query may name, what it names more than once and is put there each time counted each time: each takes some 10 KB and
+/// a fraction of a millisecond to plan.
+pub(crate) const RELATIONS_MAX: usize = 10_000;
+
+/// A query of WITH that was taken out.
+pub(crate) struct TakenOut {
+    /// The name of the relation it is now.
+    pub(crate) relation: String,
+    /// What WITH called it.
+    pub(crate) name: String,
+    /// The names WITH gave its first columns.
+    pub(crate) columns: Vec<Ident>,
+    pub(crate) query: Query,
+}
+
+/// Takes out what is computed once. In the order in which they can be planned. `next` numbers them.
+pub(crate) fn take_out(query: &mut Query, is_volatile: &dyn Fn(&ObjectName) -> bool, next: &mut usize) -> Vec<TakenOut> {
+    let mut taking = Taking { is_volatile, next, taken: Vec::new(), around: Vec::new() };
+    taking.query(query);
+    taking.taken
+}
+
+/// Errors: 54001, it would be planned as more than [`RELATIONS_MAX`] relations.
+pub(crate) fn check_size(query: &Query) -> Result<(), SqlError> {
+    let mut size = Size { count: 0, open: Vec::new(), named: HashMap::new(), known: Vec::new() };
+    match Visit::visit(query, &mut size) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(too_complex()),
+    }
+}
+
+pub(crate) fn too_complex() -> SqlError {
+    let message = format!("the query has more than {RELATIONS_MAX} relations");
+    SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, message)
+        .hint("Queries of WITH that are NOT MATERIALIZED, and views, count as often as they are referred to.")
+}
+
+/// What a name of WITH stands for that was not taken out.
+#[derive(Clone)]
+enum Around {
+    Here(Cte),
+    /// Of a WITH RECURSIVE, or it refers to one.
+    Fixed(String),
+}
+
+impl Around {
+    fn name(&self) -> String {
+        match self {
+            Around::Here(cte) => name_of(cte),
+            Around::Fixed(name) => name.clone(),
+        }
+    }
+}
+
+struct Taking<'a> {
+    is_volatile: &'a dyn Fn(&ObjectName) -> bool,
+    next: &'a mut usize,
+    taken: Vec<TakenOut>,
+    /// Of the queries around, outermost first.
+    around: Vec<Around>,
+}
+
+impl Taking<'_> {
+    fn query(&mut self, query: &mut Query) {
+        let around = self.around.len();
+        if let Some(mut with) = query.with.take() {
+            let names: Vec<String> = with.cte_tables.iter().map(name_of).collect();
+            let twice = names.iter().enumerate().any(|(at, name)| names[..at].contains(name));
+            if with.recursive || twice {
+                self.around.extend(names.into_iter().map(Around::Fixed));
+            } else {
+                with.cte_tables = self.with(with.cte_tables, query);
+            }
+            query.with = Some(with).filter(|with| !with.cte_tables.is_empty());
+        }
+        self.body(&mut query.body);
+        self.around.truncate(around);
+    }
+
+    /// Takes out some of the queries in the WITH of `query`, which is without it; returns the others.
+    fn with(&mut self, mut left: Vec<Cte>, query: &mut Query) -> Vec<Cte> {
+        let mut stay = Vec::new();
+        left.reverse();
+        while let Some(mut cte) = left.pop() {
+            self.query(&mut cte.query);
+            let name = name_of(&cte);
+            let mut uses = Uses { name: &name, count: 0, redefined: false };
+            let _ = Visit::visit(&left, &mut uses);
+            let _ = Visit::visit(query, &mut uses);
+            let once = match cte.materialized {
+                Some(CteAsMaterialized::Materialized) => uses.count > 0,
+                Some(CteAsMaterialized::NotMaterialized) => uses.count > 0 && self.calls_volatile(&cte.query),
+                None => uses.count > 1 || uses.count == 1 && self.calls_volatile(&cte.query),
+            };
+            let fixed = self.refers_to_fixed(&cte.query);
+            if !once || uses.redefined || fixed {
+                self.around.push(if fixed { Around::Fixed(name) } else { Around::Here(cte.clone()) });
+                stay.push(cte);
+                continue;
+            }
+            let relation = format!("\u{1}with {}", *self.next);
+            *self.next += 1;
+            let mut renaming = Renaming { name: &name, relation: &relation };
+            let _ = VisitMut::visit(&mut left, &mut renaming);
+            let _ = VisitMut::visit(query, &mut renaming);
+            let columns = cte.alias.columns.iter().map(|column| column.name.clone()).collect();
+            let query = self.with_around(*cte.query);
+            self.taken.push(TakenOut { relation, name, columns, query });
+        }
+        stay
+    }
+
+    /// Queries whose own names are all they can refer to, with those around.
+    fn body(&mut self, body: &mut SetExpr) {
+        match body {
+            SetExpr::Select(select) => select.from.iter_mut().for_each(|from| self.from(from)),
+            SetExpr::Query(query) => self.query(query),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.body(left);
+                self.body(right);
+            }
+            _ => {}
+        }
+    }
+
+    fn from(&mut self, from: &mut TableWithJoins) {
+        self.factor(&mut from.relation);
+        from.joins.iter_mut().for_each(|join| self.factor(&mut join.relation));
+    }
+
+    fn factor(&mut self, factor: &mut TableFactor) {
+        match factor {
+            TableFactor::Derived { lateral: false, subquery, .. } => self.query(subquery),
+            TableFactor::NestedJoin { table_with_joins, .. } => self.from(table_with_joins),
+            _ => {}
+        }
+    }
+
+    fn calls_volatile(&self, query: &Query) -> bool {
+        struct Calls<'a>(&'a dyn Fn(&ObjectName) -> bool);
+        impl Visitor for Calls<'_> {
+            type Break = ();
+            fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+                match expr {
+                    Expr::Function(Function { name, .. }) if (self.0)(name) => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                }
+            }
+        }
+        Visit::visit(query, &mut Calls(self.is_volatile)).is_break()
+    }
+
+    fn refers_to_fixed(&self, query: &Query) -> bool {
+        let fixed = |around: &&Around| matches!(around, Around::Fixed(_));
+        self.around.iter().filter(fixed).any(|around| refers_to(query, &around.name()))
+    }
+
+    /// The query with those of the queries around in its WITH that it refers to, and that these refer to.
+    fn with_around(&self, mut query: Query) -> Query {
+        let mut needed: Vec<Cte> = Vec::new();
+        for (at, around) in self.around.iter().enumerate().rev() {
+            let Around::Here(cte) = around else { continue };
+            let name = name_of(cte);
+            let is_hidden = self.around[at + 1..].iter().any(|inner| inner.name() == name);
+            let is_needed = refers_to(&query, &name) || needed.iter().any(|other| refers_to(&other.query, &name));
+            if is_needed && !is_hidden {
+                needed.push(cte.clone());
+            }
+        }
+        if needed.is_empty() {
+            return query;
+        }
+        needed.reverse();
+        match &mut query.with {
+            Some(with) => {
+                needed.append(&mut with.cte_tables);
+                with.cte_tables = needed;
+            }
+            None => {
+                query.with = Some(With { with_token: AttachedToken::empty(), recursive: false, cte_tables: needed });
+            }
+        }
+        query
+    }
+}
+
+fn name_of(cte: &Cte) -> String {
+    names::folded(&cte.alias.name)
+}
+
+/// Whether a relation of FROM is the one by a name of WITH.
+fn is_named(factor: &TableFactor, wanted: &str) -> bool {
+    match factor {
+        TableFactor::Table { name, args: None, .. } if name.0.len() == 1 => {
+            name.0.iter().any(|part| part.as_ident().is_some_and(|ident| names::folded(ident) == wanted))
+        }
+        _ => false,
+    }
+}
+
+fn refers_to(query: &Query, name: &str) -> bool {
+    let mut uses = Uses { name, count: 0, redefined: false };
+    let _ = Visit::visit(query, &mut uses);
+    uses.count > 0
+}
+
+/// Counts what refers to a name.
+struct Uses<'a> {
+    name: &'a str,
+    count: usize,
+    /// Another WITH has the name: what refers to which would have to be told apart.
+    redefined: bool,
+}
+
+impl Visitor for Uses<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.redefined |= query.with.iter().flat_map(|with| &with.cte_tables).any(|cte| name_of(cte) == self.name);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        self.count += usize::from(is_named(factor, self.name));
+        ControlFlow::Continue(())
+    }
+}
+
+struct Renaming<'a> {
+    name: &'a str,
+    relation: &'a str,
+}
+
+impl VisitorMut for Renaming<'_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if is_named(factor, self.name)
+            && let TableFactor::Table { name, alias, .. } = factor
+        {
+            alias.get_or_insert_with(|| TableAlias {
+                explicit: true,
+                name: Ident::with_quote('"', self.name),
+                columns: vec![],
+                at: None,
+            });
+            *name = ObjectName::from(Ident::with_quote('"', self.relation));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Counts relations as they will be planned.
+struct Size {
+    count: usize,
+    /// The queries around, innermost last: what was counted before each, and how many names were known.
+    open: Vec<(usize, usize)>,
+    /// Queries of WITH that are not counted yet, by where they are, and their names.
+    named: HashMap<*const Query, String>,
+    /// Names of WITH and their sizes.
+    known: Vec<(String, usize)>,
+}
+
+impl Visitor for Size {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        self.open.push((self.count, self.known.len()));
+        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.named.extend(ctes.map(|cte| (std::ptr::from_ref(cte.query.as_ref()), name_of(cte))));
+        ControlFlow::Continue(())
+    }
+
+    /// WITH comes before what refers to it.
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let Some((before, known)) = self.open.pop() else { return ControlFlow::Continue(()) };
+        self.known.truncate(known);
+        if let Some(name) = self.named.remove(&std::ptr::from_ref(query)) {
+            self.known.push((name, self.count - before));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { .. } = factor {
+            let known = self.known.iter().rev().find(|(name, _)| is_named(factor, name));
+            self.count = self.count.saturating_add(known.map_or(1, |(_, size)| (*size).max(1)));
+        }
+        if self.count > RELATIONS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
