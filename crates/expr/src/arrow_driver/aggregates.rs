@@ -8,13 +8,15 @@
 //! ```
 //!
 //! Additions are not checked one by one where the types leave room for every row there can be; where they do not, they are.
-//! The others are DataFusion's, whose types are PostgreSQL's: `count`, `min`, `max`, `bool_and`, `string_agg`, `stddev`, ...
+//! The others are DataFusion's, whose types are PostgreSQL's: `count`, `min`, `max`, `bool_and`, `string_agg` (see `charged`), `stddev`, ...
 
 use std::sync::Arc;
 
 use arrow::array::ArrowPrimitiveType;
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type};
 use datafusion::common::{Result, ScalarValue};
+use datafusion::functions_aggregate::array_agg::array_agg_udaf;
+use datafusion::functions_aggregate::string_agg::string_agg_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
@@ -23,9 +25,11 @@ use datafusion::logical_expr::{
 use types::float::one_nan_f64;
 use types::{SqlError, SqlState, SqlType, arrow_form};
 
+use self::charged::Charged;
 use super::raise;
 use crate::rules::{DIGITS_MAX, QUOTIENT_SCALE, as_numeric};
 
+mod charged;
 mod distinct;
 mod extreme;
 mod grouped;
@@ -40,7 +44,11 @@ pub(super) fn find(name: &str) -> Option<Arc<AggregateUDF>> {
     static AVG: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(Aggregate::new(Kind::Avg))));
     static MIN: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(extreme::Extreme::min())));
     static MAX: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Arc::new(AggregateUDF::from(extreme::Extreme::max())));
+    static STRING_AGG: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Charged::udaf(string_agg_udaf()));
+    static ARRAY_AGG: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Charged::udaf(array_agg_udaf()));
     match name {
+        "string_agg" => Some(Arc::clone(&STRING_AGG)),
+        "array_agg" => Some(Arc::clone(&ARRAY_AGG)),
         "min" => Some(Arc::clone(&MIN)),
         "max" => Some(Arc::clone(&MAX)),
         "every" => Some(datafusion::functions_aggregate::bool_and_or::bool_and_udaf()),
