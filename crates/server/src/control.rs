@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use txn::Cancel;
 
-use crate::error::{Failure, cancelled, shutting_down};
+use crate::error::{Failure, cancelled, shutting_down, too_many_logins};
 
 const RUNNING: u8 = 1;
 const CANCEL: u8 = 2;
@@ -31,6 +31,7 @@ const DRAIN: u8 = 4;
 const TERMINATE: u8 = 8;
 const GONE: u8 = 16;
 const DRAIN_STATEMENT: u8 = 32;
+const GIVE_WAY: u8 = 64;
 
 /// The marks of one connection.
 pub(crate) struct Control {
@@ -100,6 +101,32 @@ impl Control {
     pub(crate) fn terminate(&self) {
         self.mark(TERMINATE);
         self.set_cancel();
+    }
+
+    /// Ends a connection that has not logged in, for another that wants to (53300).
+    pub(crate) fn give_way(&self) {
+        self.mark(GIVE_WAY);
+    }
+
+    pub(crate) fn gives_way(&self) -> bool {
+        self.marks.load(Ordering::SeqCst) & GIVE_WAY != 0
+    }
+
+    /// Waits until a connection that has not logged in is to end.
+    pub(crate) async fn login_ended(&self) -> Failure {
+        let gives_way = async {
+            loop {
+                let changed = self.changed.notified();
+                if self.gives_way() {
+                    return Failure::Fatal(too_many_logins());
+                }
+                changed.await;
+            }
+        };
+        tokio::select! {
+            failure = self.ended(false) => failure,
+            failure = gives_way => failure,
+        }
     }
 
     /// The client is not there any more.

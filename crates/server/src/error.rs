@@ -81,6 +81,11 @@ pub(crate) fn cancelled() -> SqlError {
     SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
 }
 
+/// Another connection wants to log in.
+pub(crate) fn too_many_logins() -> SqlError {
+    SqlError::new(SqlState::TOO_MANY_CONNECTIONS, "too many connections are logging in")
+}
+
 /// The server is stopping.
 pub(crate) fn shutting_down() -> SqlError {
     SqlError::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")

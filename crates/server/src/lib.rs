@@ -31,6 +31,7 @@ mod error;
 mod extended;
 mod frame;
 mod listener;
+mod logins;
 mod message;
 mod output;
 mod rows;

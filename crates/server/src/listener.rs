@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! accept --+-- sockets <= 2 x connections_max + 16? no: closed     (a cancel request needs a socket also when the house is full)
+//!          +-- logging in <= connections_max / 2 + 16? no: the oldest is told 53300 and closed
 //!          +-- startup within startup_timeout
-//!          +-- sessions <= connections_max?         no: FATAL 53300 after the startup packet, so that clients show it
+//!          +-- sessions <= connections_max?         no: FATAL 53300 once it has proved who it is
 //! shutdown: no accept; idle sessions end (57P01); running ones at their next stop; after the grace, now
 //! ```
 //!
@@ -32,6 +33,7 @@ use crate::config::{Auth, Config, Shutdown};
 use crate::connection::Connection;
 use crate::control::{Control, Entry, Registry};
 use crate::error::{Failure, Severity};
+use crate::logins::Logins;
 use crate::socket::{Socket, Stream};
 use crate::startup::{self, Door};
 use crate::watch;
@@ -41,6 +43,8 @@ use crate::wire::Wire;
 const SOCKETS_SPARE: usize = 16;
 /// After an accept that failed (no file descriptor is free), the next is tried after this long.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// How long a new connection waits for a socket's place.
+const SOCKET_WAIT: Duration = Duration::from_millis(200);
 /// How long a shutdown waits for connections that were told to end now.
 const TERMINATE_WAIT: Duration = Duration::from_secs(5);
 
@@ -74,6 +78,7 @@ struct Shared {
     door: Door,
     sessions: Arc<Semaphore>,
     sockets: Arc<Semaphore>,
+    logins: Arc<Logins>,
     startup_timeout: Duration,
     stopping: AtomicBool,
 }
@@ -102,6 +107,7 @@ impl Server {
             door: Door { instance, registry: Arc::clone(&registry), auth: config.auth, tls: config.tls },
             sessions: Arc::new(Semaphore::new(config.connections_max)),
             sockets: Arc::new(Semaphore::new(2 * config.connections_max + SOCKETS_SPARE)),
+            logins: Logins::new(config.connections_max / 2 + SOCKETS_SPARE),
             startup_timeout: config.startup_timeout,
             stopping: AtomicBool::new(false),
         });
@@ -164,9 +170,10 @@ impl Drop for Server {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => match Arc::clone(&shared.sockets).try_acquire_owned() {
-                Ok(permit) => serve(stream, address, permit, &shared),
-                Err(_) => tracing::warn!(%address, "too many sockets, closing a new one"),
+            // Those that give way to it may still be at it.
+            Ok((stream, address)) => match tokio::time::timeout(SOCKET_WAIT, Arc::clone(&shared.sockets).acquire_owned()).await {
+                Ok(Ok(permit)) => serve(stream, address, permit, &shared),
+                _ => tracing::warn!(%address, "too many sockets, closing a new one"),
             },
             Err(error) => {
                 tracing::warn!(%error, "accept a connection");
@@ -195,7 +202,10 @@ fn serve(stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit, s
             Failure::Fatal(SqlError::bug("the server met a bug and closes this connection"))
         });
         drop(socket);
-        part(wire, ending).await;
+        match entry.control.gives_way() {
+            true => hurry(wire, &ending).await,
+            false => part(wire, ending).await,
+        }
         drop((entry, permit));
     };
     tokio::spawn(task.instrument(span));
@@ -204,6 +214,7 @@ fn serve(stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit, s
 /// Everything a connection does until it ends, and how it ended.
 async fn converse(wire: &mut Wire, socket: &Socket, shared: &Shared, entry: &Entry, address: SocketAddr) -> Failure {
     let control = &entry.control;
+    let login = shared.logins.enter(control);
     let log_in = log_in(wire, socket, shared, control, address);
     let (mut connection, _session_permit) = tokio::select! {
         logged_in = tokio::time::timeout(shared.startup_timeout, log_in) => match logged_in {
@@ -212,8 +223,9 @@ async fn converse(wire: &mut Wire, socket: &Socket, shared: &Shared, entry: &Ent
             Ok(Err(failure)) => return failure,
             Err(_) => return Failure::Fatal(SqlError::new(SqlState::QUERY_CANCELED, "canceling authentication due to timeout")),
         },
-        failure = control.ended(false) => return failure,
+        failure = control.login_ended() => return failure,
     };
+    drop(login);
     connection.run(wire, control).await
 }
 
@@ -229,6 +241,7 @@ async fn log_in(
         let error = SqlError::new(SqlState::CANNOT_CONNECT_NOW, "the database system is shutting down");
         return Err(Failure::Fatal(error));
     }
+    startup::authenticate(wire, &startup, &shared.door).await?;
     let Ok(permit) = Arc::clone(&shared.sessions).try_acquire_owned() else {
         let error = SqlError::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already");
         return Err(Failure::Fatal(error));
@@ -251,5 +264,13 @@ async fn part(mut wire: Wire, ending: Failure) {
             wire.close().await;
         }
         Failure::Gone(Some(error)) => tracing::debug!(%error, "the connection broke"),
+    }
+}
+
+/// As [`part`], of one whose place another waits for: the client gets no time to read it.
+async fn hurry(mut wire: Wire, ending: &Failure) {
+    if let Failure::Fatal(error) | Failure::Statement(error) = ending {
+        wire.out.error(Severity::Fatal, error);
+        let _ = tokio::time::timeout(SOCKET_WAIT, wire.flush()).await;
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! SSLRequest ----'S', TLS---+         GSSENCRequest --'N'--+
-//!     \---------'N'---------+-----------------------------+---> StartupMessage --> room? --> SCRAM --> session
-//! CancelRequest --> done                                          53300 57P03     28P01     3D000
+//!     \---------'N'---------+-----------------------------+---> StartupMessage --> SCRAM --> room? --> session
+//! CancelRequest --> done                                          57P03     28P01     53300     3D000
 //! ```
 //!
 //! 1. Nothing that arrived in the clear is read after TLS began: bytes behind an SSLRequest end the connection (CVE-2021-23214).
 //! 2. Someone who has not logged in can send [`LOGIN_BYTES_MAX`](frame::LOGIN_BYTES_MAX) bytes a message, and has limited time (`listener`).
-//! 3. Protocol 3.0 and 3.2 are spoken; for any other 3.x the client is told so and goes on with ours. In 3.2 the secret key of a
+//! 3. Who has not proved who it is takes no session from others.
+//! 4. Protocol 3.0 and 3.2 are spoken; for any other 3.x the client is told so and goes on with ours. In 3.2 the secret key of a
 //!    connection has 32 bytes, in 3.0 four.
 //!
 //! Not here: the exchange of passwords (`auth`), what a setting may be (`sql`).
@@ -102,15 +103,8 @@ pub(crate) async fn greet(wire: &mut Wire, socket: &Socket, door: &Door) -> Resu
     }
 }
 
-/// Makes a session of a client that has said who it is: asks for proof, opens the session, and says everything up to the first
-/// ReadyForQuery.
-pub(crate) async fn log_in(
-    wire: &mut Wire,
-    startup: Startup,
-    door: &Door,
-    control: &Arc<Control>,
-    address: SocketAddr,
-) -> Result<Session, Failure> {
+/// Lets a client that has said who it is prove it.
+pub(crate) async fn authenticate(wire: &mut Wire, startup: &Startup, door: &Door) -> Result<(), Failure> {
     if startup.minor > PROTOCOL_MINOR_MAX || !startup.unknown_options.is_empty() {
         let newest = (PROTOCOL_MAJOR << 16 | PROTOCOL_MINOR_MAX.min(startup.minor)) as i32;
         let message = NegotiateProtocolVersion::new(newest, startup.unknown_options.clone());
@@ -130,6 +124,17 @@ pub(crate) async fn log_in(
             return Err(Failure::Fatal(SqlError::new(SqlState::INVALID_AUTHORIZATION, message)));
         }
     }
+    Ok(())
+}
+
+/// Makes a session of a client that has proved who it is, and says everything up to the first ReadyForQuery.
+pub(crate) async fn log_in(
+    wire: &mut Wire,
+    startup: Startup,
+    door: &Door,
+    control: &Arc<Control>,
+    address: SocketAddr,
+) -> Result<Session, Failure> {
     wire.out.rare(&Authentication::Ok).map_err(Failure::Fatal)?;
 
     let application_name = |(name, value): &(String, String)| (name == "application_name").then(|| value.clone());

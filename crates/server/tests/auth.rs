@@ -55,6 +55,21 @@ async fn a_wrong_password_and_a_wrong_user_are_not_told_apart() {
     }
 }
 
+/// Whoever said a name and stopped there had a session's place for a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_not_proved_who_it_is_takes_no_session() {
+    let running = start_with(|config, dir| {
+        let (credentials, _) = credentials::load_or_create(&*RealEnv::new(), dir, Some(PASSWORD.into())).unwrap();
+        config.auth = Auth::Scram(credentials);
+        config.connections_max = 2;
+    })
+    .await;
+    let _asked = [sasl(&running, "postgres").await, sasl(&running, "postgres").await, sasl(&running, "nobody").await];
+    let (client, connection) = running.config().password(PASSWORD).connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.simple_query("").await.unwrap();
+}
+
 /// A connection that was asked for SASL.
 async fn sasl(running: &Running, user: &str) -> Raw<TcpStream> {
     let mut raw = running.connect().await;

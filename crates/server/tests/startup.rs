@@ -160,19 +160,27 @@ async fn one_session_too_many_is_told_so_and_a_free_place_is_taken() {
     running.log_in().await;
 }
 
+/// Connections that say nothing had all sockets for a minute, and whoever wanted to log in was turned away.
 #[tokio::test(flavor = "multi_thread")]
-async fn sockets_are_limited_too() {
-    let running = start_with(|config, _| config.connections_max = 1).await;
+async fn those_who_say_nothing_take_no_place_from_those_who_log_in() {
+    let running = start_with(|config, _| config.connections_max = 2).await;
+    let mut session = running.log_in().await;
     let mut silent = vec![];
-    for _ in 0..2 + 16 {
-        silent.push(running.connect().await);
+    for _ in 0..100 {
+        let mut raw = running.connect().await;
+        // Some of them have said half of who they are.
+        raw.send(&startup_packet(V3_0, WHO)[..silent.len() % 3]).await;
+        silent.push(raw);
     }
-    common::eventually("all are accepted", || running.server.connections() == 18).await;
-    let mut refused = running.connect().await;
-    assert_eq!(refused.answer().await, None);
+    let mut late = running.log_in().await;
+    assert_eq!(tags(&late.query("").await), "IZ");
+    assert_eq!(tags(&session.query("").await), "IZ");
+    assert!(running.server.connections() <= 2 + 1 + 16 + 5, "{}", running.server.connections());
+    let answers = silent[0].until_end().await;
+    assert_eq!(error(&answers).field(b'C'), "53300");
+    assert_eq!(error(&answers).field(b'M'), "too many connections are logging in");
     drop(silent);
-    common::eventually("all are closed", || running.server.connections() == 0).await;
-    running.log_in().await;
+    common::eventually("all are closed", || running.server.connections() == 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
