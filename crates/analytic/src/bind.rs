@@ -9,19 +9,19 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use types::{SqlError, SqlState, TableId, arrow_form};
 
-use crate::common::{CommonResult, table_of};
+use crate::cte::{CteResult, table_of};
 use crate::errors;
 use crate::resolve::provider_of;
 use crate::scan::{Run, TableProvider};
 use crate::source::{TableSource, Tables};
 
 /// Gives every scan of a table its rows, and those of a query of WITH its result.
-pub(crate) fn bind(plan: LogicalPlan, view: &dyn Tables, run: &Run, commons: &[Arc<CommonResult>]) -> Result<LogicalPlan> {
+pub(crate) fn bind(plan: LogicalPlan, view: &dyn Tables, run: &Run, ctes: &[Arc<CteResult>]) -> Result<LogicalPlan> {
     let mut tables: HashMap<(TableId, bool), Arc<dyn TableSource>> = HashMap::new();
     let bound = plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
         if let Some(table) = table_of(&scan.source)
-            && let Some(result) = commons.iter().find(|result| result.is(&table.relation))
+            && let Some(result) = ctes.iter().find(|result| result.is(&table.relation))
         {
             scan.source = provider_as_source(Arc::new(table.bound(result)));
             return Ok(Transformed::yes(LogicalPlan::TableScan(scan)));

@@ -81,7 +81,7 @@ async fn lines(
     let now = || options.clock.map(|clock| clock());
     let started = now();
     let run = Run { stop, stats: Arc::clone(&stats) };
-    let Physical { logical, plan: physical, commons } = stream::physical(query, view.as_ref(), session, &run).await?;
+    let Physical { logical, plan: physical, ctes } = stream::physical(query, view.as_ref(), session, &run).await?;
     let planned = now();
     let mut lines = vec!["Executor: analytic".to_owned()];
     if options.verbose {
@@ -90,9 +90,9 @@ async fn lines(
         lines.push("Physical plan:".to_owned());
     }
     let show = |lines: &mut Vec<String>, shown: &dyn Fn(&dyn ExecutionPlan) -> String| {
-        for common in &commons {
-            lines.push(format!("WITH {}:", common.name));
-            lines.extend(shown(common.physical.as_ref()).lines().map(|line| format!("  {line}")));
+        for cte in &ctes {
+            lines.push(format!("WITH {}:", cte.name));
+            lines.extend(shown(cte.physical.as_ref()).lines().map(|line| format!("  {line}")));
         }
         lines.extend(shown(physical.as_ref()).lines().map(str::to_owned));
     };

@@ -9,7 +9,7 @@
 //! 1. Meaning is PostgreSQL's: types, operators and functions come from `expr`; DataFusion's own are used where they agree.
 //! 2. A plan holds no data. Which rows it reads is settled per execution by the [`Tables`] (a snapshot) it is given.
 //! 3. Statistics are estimates, never claimed exact: a query is never answered from them.
-//! 4. A query of WITH that is referred to more than once is computed once (`common`).
+//! 4. A query of WITH that is referred to more than once is computed once (`cte`).
 //! 5. Everything runs on the [`Analytic`]'s own threads, at low priority and within its memory; what does not fit is spilled or
 //!    refused with 53200. A query stops within a batch of being cancelled or dropped.
 //!
@@ -22,8 +22,8 @@
 mod analytic;
 mod apply;
 mod bind;
-mod common;
 mod context;
+mod cte;
 mod dml;
 mod dynamic_filters;
 mod errors;

@@ -21,11 +21,11 @@ use txn::Cancel;
 use types::{Datum, SqlError, SqlState, SqlType, TableId, arrow_form};
 
 use crate::analytic::Analytic;
-use crate::common::{self, Common};
 use crate::context::PlanContext;
+use crate::cte::{self, Cte};
 use crate::output::OutputColumn;
 use crate::parameters::{self, Known};
-use crate::prepare::common::TakenOut;
+use crate::prepare::cte::TakenOut;
 use crate::resolve::{Met, Names};
 use crate::source::Tables;
 use crate::statistics::QueryStats;
@@ -37,7 +37,7 @@ pub struct AnalyticPlan {
     pub(crate) analytic: Arc<Analytic>,
     pub(crate) plan: LogicalPlan,
     /// The queries of WITH that it computes once; each reads those before it.
-    commons: Vec<Common>,
+    ctes: Vec<Cte>,
     columns: Vec<OutputColumn>,
     params: Vec<SqlType>,
     arrays: Vec<(usize, SqlType)>,
@@ -50,7 +50,7 @@ pub struct AnalyticPlan {
 /// The plans of one execution: with constants where parameters were.
 pub(crate) struct Ready {
     pub(crate) plan: LogicalPlan,
-    pub(crate) commons: Vec<Common>,
+    pub(crate) ctes: Vec<Cte>,
 }
 
 /// What one execution is given.
@@ -105,10 +105,10 @@ impl AnalyticPlan {
         let with_values = |plan: &LogicalPlan| {
             parameters::substitute(plan.clone(), &self.params, params).map_err(|error| errors::sql_error(&error, &self.text))
         };
-        let common = |common: &Common| Ok(Common { plan: with_values(&common.plan)?, ..common.clone() });
+        let cte = |cte: &Cte| Ok(Cte { plan: with_values(&cte.plan)?, ..cte.clone() });
         Ok(Ready {
             plan: with_values(&self.plan)?,
-            commons: self.commons.iter().map(common).collect::<std::result::Result<_, SqlError>>()?,
+            ctes: self.ctes.iter().map(cte).collect::<std::result::Result<_, SqlError>>()?,
         })
     }
 }
@@ -135,22 +135,22 @@ pub(crate) fn plan(
     let mut logical = analyzed(&names, &prepared, &taken, &known).map_err(fail)?;
     if !known.is_complete() {
         // The first plan showed what the others are compared with, cast to, assigned to; plan again with those types.
-        for common in met.commons() {
-            known.infer(&common.plan).map_err(fail)?;
+        for cte in met.ctes() {
+            known.infer(&cte.plan).map_err(fail)?;
         }
         known.infer(&logical).map_err(fail)?;
         known.complete();
         logical = analyzed(&names, &prepared, &taken, &known).map_err(fail)?;
     }
     let columns = output::columns(&logical)?;
-    let commons = common::needed(met.commons(), &logical).map_err(fail)?;
+    let ctes = cte::needed(met.ctes(), &logical).map_err(fail)?;
     let mut arrays = parameters::arrays(&logical).map_err(fail)?;
-    for common in &commons {
-        arrays.extend(parameters::arrays(&common.plan).map_err(fail)?);
+    for cte in &ctes {
+        arrays.extend(parameters::arrays(&cte.plan).map_err(fail)?);
     }
     Ok(AnalyticPlan {
         analytic: Arc::clone(analytic),
-        commons,
+        ctes,
         plan: logical,
         columns,
         params: known.types(),

@@ -16,7 +16,7 @@ use crate::names;
 use crate::resolve::Names;
 
 pub(crate) mod aggregates;
-pub(crate) mod common;
+pub(crate) mod cte;
 mod grouping;
 mod limits;
 mod natural;

@@ -35,10 +35,10 @@ use datafusion::sql::sqlparser::ast::{self, ObjectName, Query};
 use parking_lot::Mutex;
 use types::{SqlError, SqlState, SqlType, TableId, arrow_form};
 
-use crate::common::{Common, CommonTable};
 use crate::context::PlanContext;
+use crate::cte::{Cte, CteTable};
 use crate::errors;
-use crate::prepare::common::{self, TakenOut};
+use crate::prepare::cte::{self, TakenOut};
 use crate::scan::TableProvider;
 use crate::session::Shared;
 
@@ -63,16 +63,16 @@ pub(crate) struct Names<'a> {
 pub(crate) struct Met {
     used: Mutex<BTreeSet<TableId>>,
     /// Queries of WITH that are computed once, with the tables they are to others.
-    commons: Mutex<Vec<(Arc<Common>, Arc<CommonTable>)>>,
-    commons_named: Mutex<usize>,
+    ctes: Mutex<Vec<(Arc<Cte>, Arc<CteTable>)>>,
+    ctes_named: Mutex<usize>,
     /// How many relations there will be in the plan.
     relations: AtomicUsize,
 }
 
 impl Met {
     /// In an order in which each reads only those before it.
-    pub(crate) fn commons(&self) -> Vec<Arc<Common>> {
-        self.commons.lock().iter().map(|(common, _)| Arc::clone(common)).collect()
+    pub(crate) fn ctes(&self) -> Vec<Arc<Cte>> {
+        self.ctes.lock().iter().map(|(cte, _)| Arc::clone(cte)).collect()
     }
 
     /// The tables and views, each once.
@@ -88,7 +88,7 @@ impl<'a> Names<'a> {
 
     /// Planning begins, perhaps once more.
     pub(crate) fn start(&self) {
-        self.met.commons.lock().clear();
+        self.met.ctes.lock().clear();
         self.met.relations.store(0, Ordering::Relaxed);
     }
 
@@ -98,8 +98,8 @@ impl<'a> Names<'a> {
             let function = crate::names::last(name).and_then(|name| self.get_function_meta(&name));
             function.is_some_and(|function| function.signature().volatility == Volatility::Volatile)
         };
-        let taken = common::take_out(query, &is_volatile, &mut self.met.commons_named.lock());
-        taken.iter().map(|taken| &taken.query).chain([&*query]).try_for_each(common::check_size)?;
+        let taken = cte::take_out(query, &is_volatile, &mut self.met.ctes_named.lock());
+        taken.iter().map(|taken| &taken.query).chain([&*query]).try_for_each(cte::check_size)?;
         Ok(taken)
     }
 
@@ -112,16 +112,16 @@ impl<'a> Names<'a> {
                 format!("WITH query \"{}\" has {width} columns available but {} columns specified", taken.name, columns.len());
             return Err(errors::raise(SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message)));
         }
-        let table = Arc::new(CommonTable::new(&taken.relation, &plan, &columns));
-        let common = Arc::new(Common { relation: taken.relation.clone(), name: taken.name.clone(), plan });
-        self.met.commons.lock().push((common, table));
+        let table = Arc::new(CteTable::new(&taken.relation, &plan, &columns));
+        let cte = Arc::new(Cte { relation: taken.relation.clone(), name: taken.name.clone(), plan });
+        self.met.ctes.lock().push((cte, table));
         Ok(())
     }
 
     /// Errors: 54001, there are too many relations; 57014.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.met.relations.load(Ordering::Relaxed) > common::RELATIONS_MAX {
-            return Err(errors::raise(common::too_complex()));
+        if self.met.relations.load(Ordering::Relaxed) > cte::RELATIONS_MAX {
+            return Err(errors::raise(cte::too_complex()));
         }
         if self.context.cancel.is_set() {
             return Err(errors::raise(crate::stop::canceled()));
@@ -157,7 +157,7 @@ impl<'a> Names<'a> {
         self.met.relations.fetch_add(1, Ordering::Relaxed);
         self.check()?;
         if let (None, Some((_, table))) =
-            (name.schema(), self.met.commons.lock().iter().find(|(common, _)| common.relation == name.table()))
+            (name.schema(), self.met.ctes.lock().iter().find(|(cte, _)| cte.relation == name.table()))
         {
             return Ok(provider_as_source(Arc::clone(table) as _));
         }

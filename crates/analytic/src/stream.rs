@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use types::SqlError;
 
 use crate::analytic::Analytic;
-use crate::common::CommonResult;
+use crate::cte::CteResult;
 use crate::kept::Kept;
 use crate::plan::{AnalyticPlan, Execution, Ready};
 use crate::scan::Run;
@@ -98,7 +98,7 @@ pub(crate) struct Physical {
     pub(crate) logical: LogicalPlan,
     pub(crate) plan: Arc<dyn ExecutionPlan>,
     /// What it computes once.
-    pub(crate) commons: Vec<Arc<CommonResult>>,
+    pub(crate) ctes: Vec<Arc<CteResult>>,
 }
 
 /// How to run a query over one snapshot.
@@ -108,17 +108,17 @@ pub(crate) async fn physical(
     session: &StatementSession,
     run: &Run,
 ) -> Result<Physical, DataFusionError> {
-    let mut commons = Vec::new();
-    for common in query.commons {
-        let bound = apply::rewrite(bind::bind(common.plan.clone(), view, run, &commons)?)?;
+    let mut ctes = Vec::new();
+    for cte in query.ctes {
+        let bound = apply::rewrite(bind::bind(cte.plan.clone(), view, run, &ctes)?)?;
         let optimized = session.optimize_plan(bound)?;
         let physical = session.physical_plan(&optimized).await?;
-        commons.push(Arc::new(CommonResult::new(common, &optimized, physical, Arc::clone(session.task()))));
+        ctes.push(Arc::new(CteResult::new(cte, &optimized, physical, Arc::clone(session.task()))));
     }
-    let bound = apply::rewrite(bind::bind(query.plan, view, run, &commons)?)?;
+    let bound = apply::rewrite(bind::bind(query.plan, view, run, &ctes)?)?;
     let logical = session.optimize_plan(bound)?;
     let plan = session.physical_plan(&logical).await?;
-    Ok(Physical { logical, plan, commons })
+    Ok(Physical { logical, plan, ctes })
 }
 
 async fn drive(

@@ -8,7 +8,7 @@ use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, Expr, FetchType, Join, LogicalPlan, SkipType, TableScan};
 
-use crate::common::table_of;
+use crate::cte::table_of;
 use crate::resolve::provider_of;
 use crate::scan::TableProvider;
 use crate::selectivity::{ColumnEstimates, remaining, selectivity};
@@ -152,8 +152,8 @@ pub(super) fn source(expr: &Expr) -> Option<&Column> {
 }
 
 fn of_scan(scan: &TableScan) -> Estimate {
-    let common = table_of(&scan.source);
-    if let Some((known, from)) = common.as_ref().and_then(|table| table.estimate()) {
+    let cte = table_of(&scan.source);
+    if let Some((known, from)) = cte.as_ref().and_then(|table| table.estimate()) {
         let schema = scan.source.schema();
         let to = |name: &str| Column::new(Some(scan.table_name.clone()), name);
         let names = from.columns().into_iter().zip(schema.fields()).map(|(column, field)| (column, to(field.name())));

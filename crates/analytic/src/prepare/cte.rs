@@ -10,7 +10,7 @@
 //! 3. A WITH RECURSIVE stays as it is, and so does what refers to it; so does a WITH inside of an expression or a LATERAL, which may
 //!    refer to the query around it.
 //!
-//! Not here: planning and running it (`common`). Source: PostgreSQL 15, `SS_process_ctes`.
+//! Not here: planning and running it (`cte`). Source: PostgreSQL 15, `SS_process_ctes`.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;

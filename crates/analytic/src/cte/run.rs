@@ -25,7 +25,7 @@ use futures::future::Shared;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use types::SqlError;
 
-use super::CommonResult;
+use super::CteResult;
 use crate::errors;
 use crate::session::ROWS_PER_BATCH;
 
@@ -43,7 +43,7 @@ pub(super) struct Batches {
     _memory: MemoryReservation,
 }
 
-impl CommonResult {
+impl CteResult {
     /// Starts to compute it if nobody has.
     fn held(&self) -> Shared<Held> {
         let start = || {
@@ -91,20 +91,20 @@ async fn collect(name: String, plan: Arc<dyn ExecutionPlan>, context: Arc<TaskCo
 }
 
 /// Reads it.
-pub(super) struct CommonExec {
-    result: Arc<CommonResult>,
+pub(super) struct CteExec {
+    result: Arc<CteResult>,
     projection: Option<Vec<usize>>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
 }
 
-impl CommonExec {
+impl CteExec {
     pub(super) fn new(
-        result: Arc<CommonResult>,
+        result: Arc<CteResult>,
         schema: &SchemaRef,
         projection: Option<Vec<usize>>,
         threads: usize,
-    ) -> Result<CommonExec> {
+    ) -> Result<CteExec> {
         let schema = match &projection {
             Some(projection) => Arc::new(schema.project(projection)?),
             None => Arc::clone(schema),
@@ -116,26 +116,26 @@ impl CommonExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        Ok(CommonExec { result, projection, schema, properties })
+        Ok(CteExec { result, projection, schema, properties })
     }
 }
 
-impl fmt::Debug for CommonExec {
+impl fmt::Debug for CteExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CommonExec").field("name", &self.result.name).finish_non_exhaustive()
+        f.debug_struct("CteExec").field("name", &self.result.name).finish_non_exhaustive()
     }
 }
 
-impl DisplayAs for CommonExec {
+impl DisplayAs for CteExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        write!(f, "CommonExec: {}, columns=[{}]", self.result.name, columns.join(", "))
+        write!(f, "CteExec: {}, columns=[{}]", self.result.name, columns.join(", "))
     }
 }
 
-impl ExecutionPlan for CommonExec {
+impl ExecutionPlan for CteExec {
     fn name(&self) -> &'static str {
-        "CommonExec"
+        "CteExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {

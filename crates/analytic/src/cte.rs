@@ -1,8 +1,8 @@
-//! Queries of WITH that are computed once, whoever reads them (see `prepare::common`): planned once, run by whoever reads first.
+//! Queries of WITH that are computed once, whoever reads them (see `prepare::cte`): planned once, run by whoever reads first.
 //!
 //! ```text
 //! plan                            "1" = plan of Q                                     plan that scans "1" twice
-//! execute   bind, optimize  -->   physical plan, run once  -->  batches  <-- read by --  CommonExec, CommonExec
+//! execute   bind, optimize  -->   physical plan, run once  -->  batches  <-- read by --  CteExec, CteExec
 //! ```
 //!
 //! 1. To the planner it is a table. Its rows are as many as its plan is estimated to give.
@@ -32,11 +32,11 @@ use crate::join_order::Estimate;
 
 mod run;
 
-use run::{CommonExec, Held};
+use run::{CteExec, Held};
 
 /// Such a query, planned.
 #[derive(Clone)]
-pub(crate) struct Common {
+pub(crate) struct Cte {
     /// The relation it is scanned as.
     pub(crate) relation: String,
     /// What WITH called it.
@@ -45,7 +45,7 @@ pub(crate) struct Common {
 }
 
 /// What an execution has of it.
-pub(crate) struct CommonResult {
+pub(crate) struct CteResult {
     relation: String,
     pub(crate) name: String,
     schema: DFSchemaRef,
@@ -55,17 +55,12 @@ pub(crate) struct CommonResult {
     held: OnceLock<Shared<Held>>,
 }
 
-impl CommonResult {
+impl CteResult {
     /// `logical` and `physical`: its plans over this execution's tables.
-    pub(crate) fn new(
-        common: Common,
-        logical: &LogicalPlan,
-        physical: Arc<dyn ExecutionPlan>,
-        context: Arc<TaskContext>,
-    ) -> CommonResult {
-        CommonResult {
-            relation: common.relation,
-            name: common.name,
+    pub(crate) fn new(cte: Cte, logical: &LogicalPlan, physical: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> CteResult {
+        CteResult {
+            relation: cte.relation,
+            name: cte.name,
             schema: Arc::clone(logical.schema()),
             estimate: Estimate::of(logical),
             physical,
@@ -79,15 +74,15 @@ impl CommonResult {
     }
 }
 
-/// Those of `commons` that `plan` reads, or that one of these reads; in the order they have.
-pub(crate) fn needed(commons: Vec<Arc<Common>>, plan: &LogicalPlan) -> Result<Vec<Common>> {
+/// Those of `ctes` that `plan` reads, or that one of these reads; in the order they have.
+pub(crate) fn needed(ctes: Vec<Arc<Cte>>, plan: &LogicalPlan) -> Result<Vec<Cte>> {
     let mut scanned = HashSet::new();
     let mut needed = Vec::new();
     add_scanned(plan, &mut scanned)?;
-    for common in commons.into_iter().rev().filter(|common| !common.relation.is_empty()) {
-        if scanned.contains(&common.relation) {
-            add_scanned(&common.plan, &mut scanned)?;
-            needed.push(Arc::unwrap_or_clone(common));
+    for cte in ctes.into_iter().rev().filter(|cte| !cte.relation.is_empty()) {
+        if scanned.contains(&cte.relation) {
+            add_scanned(&cte.plan, &mut scanned)?;
+            needed.push(Arc::unwrap_or_clone(cte));
         }
     }
     needed.reverse();
@@ -108,25 +103,25 @@ fn add_scanned(plan: &LogicalPlan, scanned: &mut HashSet<String>) -> Result<()> 
 
 /// As a table; with its result when it is run.
 #[derive(Clone)]
-pub(crate) struct CommonTable {
+pub(crate) struct CteTable {
     pub(crate) relation: String,
     schema: SchemaRef,
-    result: Option<Arc<CommonResult>>,
+    result: Option<Arc<CteResult>>,
 }
 
-impl CommonTable {
+impl CteTable {
     /// `columns`: the names WITH gives the first ones.
-    pub(crate) fn new(relation: &str, plan: &LogicalPlan, columns: &[String]) -> CommonTable {
+    pub(crate) fn new(relation: &str, plan: &LogicalPlan, columns: &[String]) -> CteTable {
         let fields = plan.schema().fields().iter().enumerate().map(|(at, field)| match columns.get(at) {
             Some(name) => Arc::new(field.as_ref().clone().with_name(name)),
             None => Arc::clone(field),
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        CommonTable { relation: relation.to_owned(), schema, result: None }
+        CteTable { relation: relation.to_owned(), schema, result: None }
     }
 
-    pub(crate) fn bound(&self, result: &Arc<CommonResult>) -> CommonTable {
-        CommonTable { result: Some(Arc::clone(result)), ..self.clone() }
+    pub(crate) fn bound(&self, result: &Arc<CteResult>) -> CteTable {
+        CteTable { result: Some(Arc::clone(result)), ..self.clone() }
     }
 
     /// What is known of the rows, once it is bound, with the columns of its plan; these; and their positions here.
@@ -136,19 +131,19 @@ impl CommonTable {
 }
 
 /// The table behind a scan, if it is such a query.
-pub(crate) fn table_of(source: &Arc<dyn TableSource>) -> Option<CommonTable> {
+pub(crate) fn table_of(source: &Arc<dyn TableSource>) -> Option<CteTable> {
     let provider = source_as_provider(source).ok()?;
-    provider.downcast_ref::<CommonTable>().cloned()
+    provider.downcast_ref::<CteTable>().cloned()
 }
 
-impl fmt::Debug for CommonTable {
+impl fmt::Debug for CteTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CommonTable").field("relation", &self.relation).finish_non_exhaustive()
+        f.debug_struct("CteTable").field("relation", &self.relation).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl TableProvider for CommonTable {
+impl TableProvider for CteTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
@@ -168,6 +163,6 @@ impl TableProvider for CommonTable {
             return Err(errors::raise(SqlError::bug("a query of WITH is read before it is planned")));
         };
         let threads = session.config().target_partitions();
-        Ok(Arc::new(CommonExec::new(Arc::clone(result), &self.schema, projection.cloned(), threads)?))
+        Ok(Arc::new(CteExec::new(Arc::clone(result), &self.schema, projection.cloned(), threads)?))
     }
 }
