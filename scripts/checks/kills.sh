@@ -1,6 +1,4 @@
 # The run of mixed.sh with the server killed at random moments: it opens again each time, with everything that was acknowledged, and
 # with all or nothing of what was not. Full form: scripts/full kills.
-# Little memory and small pieces, so that rows move between two kills.
-DELTA_MIB=${DELTA_MIB:-4} FREEZE_ROWS=${FREEZE_ROWS:-100}
 KILLS=${KILLS:-6} ROWS=${ROWS:-15000} SEED=${SEED:-2}
 . scripts/checks/mixed.sh
