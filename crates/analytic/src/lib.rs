@@ -32,6 +32,7 @@ mod join_mode;
 mod join_order;
 mod kept;
 mod names;
+mod no_row;
 mod optimize;
 mod output;
 mod parameters;

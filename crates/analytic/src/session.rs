@@ -34,6 +34,7 @@ use datafusion::prelude::SessionConfig;
 use crate::apply;
 use crate::dynamic_filters::DynamicFilters;
 use crate::join_mode::JoinMode;
+use crate::no_row::NoRow;
 use crate::optimize::{JoinOrder, Rewrites};
 use crate::stop::Stop;
 use crate::yielding::{self, YieldingJoins};
@@ -65,6 +66,7 @@ impl Shared {
         let task = state.task_ctx();
         let mut analyzer = state.analyzer().clone();
         expr::arrow_driver::add_analyzer_rules(&mut analyzer.rules);
+        analyzer.rules.insert(0, Arc::new(NoRow));
         // Statistics are of the segments, not of a snapshot: nothing may be answered from them (rule 3 of the crate).
         let mut physical_rules: Vec<_> =
             state.physical_optimizers().iter().filter(|rule| !LEFT_OUT.contains(&rule.name())).cloned().collect();
@@ -106,6 +108,8 @@ fn config(threads: usize) -> SessionConfig {
     options.sql_parser.collect_spans = true;
     options.sql_parser.enable_ident_normalization = true;
     options.execution.time_zone = Some("UTC".into());
+    // An expression that the physical planner simplifies to a column has the metadata of its type, which the logical one may not have.
+    options.execution.skip_physical_aggregate_schema_check = true;
     // The sides of joins are settled with their order (`join_order`), how they are shared among threads by `join_mode`.
     options.optimizer.join_reordering = false;
     options.optimizer.repartition_file_scans = false;
