@@ -354,6 +354,12 @@ async def asyncpg_steps(conn, out):
         for test in ("= any", "<> all"):
             out.say(kind, test, [r[0] for r in await conn.fetch(f"select id from ap where c{at} {test}($1) order by id", values[:1])])
     out.say("list", await conn.fetch("delete from ap where id = any($1) and c2 = any($2::integer[]) returning id", [0, 77], [5]))
+    out.say("list", await conn.fetch("with d as (update ap set c2 = c2 where id = any($1) returning id) select id from d where id = any($2)", [1, 2], [2]))
+    merge = "merge into ap using (select id from ap where id = any($1)) s on ap.id = s.id when matched and s.id = any($2) then update set c2 = c2"
+    out.say("list", await conn.execute(merge, [1, 2], [2]))
+    upsert = "insert into ap (id) values (1) on conflict (id) do update set c2 = ap.c2 where ap.id = any($1) returning id = any($2)"
+    out.say("list", await conn.fetch(upsert, [1], [7]))
+    out.say("list", len(await conn.fetch("explain select id from ap where id = any($1)", [1])) > 0)
     async with conn.transaction():
         await conn.executemany("insert into ap (id, c8) values ($1, $2)", [(n, f"many {n}") for n in range(1000, 1500)])
         cursor = await conn.cursor("select id from ap where id >= 1000 order by id")

@@ -8,7 +8,7 @@
 //! 1. To the planner it is a table. Its rows are as many as its plan is estimated to give.
 //! 2. It runs as a task of its own, from the first read on, to its end: a reader that stops early keeps no other waiting. It is
 //!    dropped, running or not, with the last who can read it.
-//! 3. Its batches are in the memory that queries have together; from where that has no more, in a file.
+//! 3. Its batches are in the memory that queries have together, at most a quarter of it; the rest is in a file.
 //! 4. Each execution computes it again; all subqueries of one execution, run for whatever key, read the same.
 
 use std::collections::HashSet;

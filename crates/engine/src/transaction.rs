@@ -410,19 +410,22 @@ impl Transaction {
     }
 
     /// As [`Transaction::writable`], to write the table alone. Two loads hold its definition, and neither would let the other have it
-    /// alone: so one that has written nothing there lets it go while it waits, and must find it as it was. Errors: `TableChanged`.
+    /// alone: the one that closes the circle lets it go if it has written nothing there, and must find it as it was. Errors:
+    /// `TableChanged` then.
     pub(crate) fn alone(&mut self, table: TableId) -> Result<(usize, TxnId), EngineError> {
-        let held = self.tables.iter().position(|t| t.store.id() == table && t.locked == Some(TableLock::Shared));
+        let deadlock = match self.writable(table, TableLock::Exclusive) {
+            Err(error @ EngineError::Deadlock(_)) => error,
+            done => return done,
+        };
         let wrote = |at: usize| {
             self.steps.iter().any(|step| match step {
                 Step::Row { table, .. } | Step::Ingest { table, .. } => *table == at,
                 Step::Edit { .. } => false,
             })
         };
+        let held = self.tables.iter().position(|t| t.store.id() == table && t.locked == Some(TableLock::Shared));
         // Locks of keys are under the table's, too.
-        let Some(at) = held.filter(|at| self.key_locks == 0 && !wrote(*at)) else {
-            return self.writable(table, TableLock::Exclusive);
-        };
+        let Some(at) = held.filter(|at| self.key_locks == 0 && !wrote(*at)) else { return Err(deadlock) };
         let me = self.write_id()?;
         let store = Arc::clone(&self.tables[at].store);
         let known = store.changed_at();

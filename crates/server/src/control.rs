@@ -6,6 +6,7 @@
 //!   \_ drain: ends when idle and outside a transaction; drain_statement: when idle
 //!    \_ terminate: ends now, also in the middle of a statement or of a write to a slow client
 //!     \_ gone: the client's side is closed; as terminate, but nobody is told
+//! logging in, parting --> give_way: ends now, for another that wants to log in
 //! ```
 //!
 //! 1. Only the connection's own task acts; everybody else leaves a mark here and wakes it.
@@ -42,6 +43,29 @@ pub(crate) struct Control {
     changed: Notify,
     cancel: OnceLock<Arc<Cancel>>,
     socket: Weak<TcpStream>,
+}
+
+fn interruption(marks: u8) -> Option<Failure> {
+    if marks & GONE != 0 {
+        Some(Failure::Gone(None))
+    } else if marks & TERMINATE != 0 {
+        Some(Failure::Fatal(shutting_down()))
+    } else if marks & CANCEL != 0 {
+        Some(Failure::Statement(cancelled()))
+    } else {
+        None
+    }
+}
+
+fn ending(marks: u8, in_transaction: bool) -> Option<Failure> {
+    let ends = TERMINATE | DRAIN_STATEMENT | if in_transaction { 0 } else { DRAIN };
+    if marks & GONE != 0 {
+        Some(Failure::Gone(None))
+    } else if marks & ends != 0 {
+        Some(Failure::Fatal(shutting_down()))
+    } else {
+        None
+    }
 }
 
 impl Control {
@@ -114,19 +138,13 @@ impl Control {
 
     /// Waits until a connection that has not logged in is to end.
     pub(crate) async fn login_ended(&self) -> Failure {
-        let gives_way = async {
-            loop {
-                let changed = self.changed.notified();
-                if self.gives_way() {
-                    return Failure::Fatal(too_many_logins());
-                }
-                changed.await;
-            }
-        };
-        tokio::select! {
-            failure = self.ended(false) => failure,
-            failure = gives_way => failure,
-        }
+        let gives_way = |marks: u8| (marks & GIVE_WAY != 0).then(|| Failure::Fatal(too_many_logins()));
+        self.until(|marks| ending(marks, false).or_else(|| gives_way(marks))).await
+    }
+
+    /// Waits until another needs the place of one that has not logged in.
+    pub(crate) async fn place_needed(&self) {
+        self.until(|marks| (marks & GIVE_WAY != 0).then_some(())).await;
     }
 
     /// The client is not there any more.
@@ -147,40 +165,24 @@ impl Control {
 
     /// Waits until the running statement is to stop, and says why.
     pub(crate) async fn interrupted(&self) -> Failure {
-        loop {
-            let changed = self.changed.notified();
-            if let Some(failure) = self.interruption() {
-                return failure;
-            }
-            changed.await;
-        }
+        self.until(interruption).await
     }
 
     /// Why the running statement is to stop, if it is.
     pub(crate) fn interruption(&self) -> Option<Failure> {
-        let marks = self.marks.load(Ordering::SeqCst);
-        if marks & GONE != 0 {
-            Some(Failure::Gone(None))
-        } else if marks & TERMINATE != 0 {
-            Some(Failure::Fatal(shutting_down()))
-        } else if marks & CANCEL != 0 {
-            Some(Failure::Statement(cancelled()))
-        } else {
-            None
-        }
+        interruption(self.marks.load(Ordering::SeqCst))
     }
 
     /// Waits until an idle connection is to end. `in_transaction` spares it from [`Control::drain`].
     pub(crate) async fn ended(&self, in_transaction: bool) -> Failure {
-        let ends = TERMINATE | DRAIN_STATEMENT | if in_transaction { 0 } else { DRAIN };
+        self.until(|marks| ending(marks, in_transaction)).await
+    }
+
+    async fn until<T>(&self, found: impl Fn(u8) -> Option<T>) -> T {
         loop {
             let changed = self.changed.notified();
-            let marks = self.marks.load(Ordering::SeqCst);
-            if marks & GONE != 0 {
-                return Failure::Gone(None);
-            }
-            if marks & ends != 0 {
-                return Failure::Fatal(shutting_down());
+            if let Some(found) = found(self.marks.load(Ordering::SeqCst)) {
+                return found;
             }
             changed.await;
         }

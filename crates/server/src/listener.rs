@@ -1,10 +1,10 @@
 //! The server: accepting connections, limiting them, stopping.
 //!
 //! ```text
-//! accept --+-- sockets <= 2 x connections_max + 16? no: closed     (a cancel request needs a socket also when the house is full)
-//!          +-- logging in <= connections_max / 2 + 16? no: the oldest is told 53300 and closed
+//! accept --+-- sockets <= 2 x (connections_max + 16)?  no: closed  (a cancel request needs a socket also when the house is full)
+//!          +-- logging in <= connections_max + 16?      no: the oldest is told 53300 and closed
 //!          +-- startup within startup_timeout
-//!          +-- sessions <= connections_max?         no: FATAL 53300 once it has proved who it is
+//!          +-- sessions <= connections_max?             no: FATAL 53300 once it has proved who it is
 //! shutdown: no accept; idle sessions end (57P01); running ones at their next stop; after the grace, now
 //! ```
 //!
@@ -31,16 +31,17 @@ use types::{SqlError, SqlState};
 
 use crate::config::{Auth, Config, Shutdown};
 use crate::connection::Connection;
-use crate::control::{Control, Entry, Registry};
+use crate::control::{Control, Registry};
 use crate::error::{Failure, Severity};
-use crate::logins::Logins;
+use crate::logins::{Login, Logins};
 use crate::socket::{Socket, Stream};
 use crate::startup::{self, Door};
 use crate::watch;
 use crate::wire::Wire;
 
-/// Sockets beyond twice the sessions: clients that are logging in, cancelling, or being refused.
-const SOCKETS_SPARE: usize = 16;
+/// Those who may be logging in beyond a whole house of sessions: to cancel, or to be refused. As many sockets again for those who are
+/// told to go.
+const SPARE: usize = 16;
 /// After an accept that failed (no file descriptor is free), the next is tried after this long.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How long a new connection waits for a socket's place.
@@ -106,8 +107,8 @@ impl Server {
         let shared = Arc::new(Shared {
             door: Door { instance, registry: Arc::clone(&registry), auth: config.auth, tls: config.tls },
             sessions: Arc::new(Semaphore::new(config.connections_max)),
-            sockets: Arc::new(Semaphore::new(2 * config.connections_max + SOCKETS_SPARE)),
-            logins: Logins::new(config.connections_max / 2 + SOCKETS_SPARE),
+            sockets: Arc::new(Semaphore::new(2 * (config.connections_max + SPARE))),
+            logins: Logins::new(config.connections_max + SPARE),
             startup_timeout: config.startup_timeout,
             stopping: AtomicBool::new(false),
         });
@@ -196,25 +197,36 @@ fn serve(stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit, s
     let span = tracing::info_span!("connection", process_id = entry.control.process_id, %address);
     let task = async move {
         let mut wire = Wire::new(Stream::Plain(socket.clone()));
-        let served = AssertUnwindSafe(converse(&mut wire, &socket, &shared, &entry, address)).catch_unwind().await;
+        let control = &entry.control;
+        let mut login = Some(shared.logins.enter(control));
+        let served = AssertUnwindSafe(converse(&mut wire, &socket, &shared, &mut login, control, address)).catch_unwind().await;
         let ending = served.unwrap_or_else(|_| {
             tracing::error!("a panic ended the connection");
             Failure::Fatal(SqlError::bug("the server met a bug and closes this connection"))
         });
         drop(socket);
-        match entry.control.gives_way() {
-            true => hurry(wire, &ending).await,
-            false => part(wire, ending).await,
+        match login {
+            Some(_) if control.gives_way() => hurry(wire, &ending).await,
+            Some(_) => tokio::select! {
+                () = part(wire, ending) => {}
+                () = control.place_needed() => {}
+            },
+            None => part(wire, ending).await,
         }
-        drop((entry, permit));
+        drop((login, entry, permit));
     };
     tokio::spawn(task.instrument(span));
 }
 
-/// Everything a connection does until it ends, and how it ended.
-async fn converse(wire: &mut Wire, socket: &Socket, shared: &Shared, entry: &Entry, address: SocketAddr) -> Failure {
-    let control = &entry.control;
-    let login = shared.logins.enter(control);
+/// Everything a connection does until it ends, and how it ended. `login` is given up with success.
+async fn converse(
+    wire: &mut Wire,
+    socket: &Socket,
+    shared: &Shared,
+    login: &mut Option<Login>,
+    control: &Arc<Control>,
+    address: SocketAddr,
+) -> Failure {
     let log_in = log_in(wire, socket, shared, control, address);
     let (mut connection, _session_permit) = tokio::select! {
         logged_in = tokio::time::timeout(shared.startup_timeout, log_in) => match logged_in {
@@ -225,7 +237,7 @@ async fn converse(wire: &mut Wire, socket: &Socket, shared: &Shared, entry: &Ent
         },
         failure = control.login_ended() => return failure,
     };
-    drop(login);
+    *login = None;
     connection.run(wire, control).await
 }
 

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! accept --> enter --> greeting, password --> left: a session
-//!              \_ full: the oldest is told 53300 and closed
+//!              |                    \_ refused --> told, left
+//!              \_ full: the oldest is told 53300 and closed, or no longer waited for if it has been told
 //! ```
 //!
-//! Whoever opens connections and says nothing takes no place from those who log in: that takes milliseconds, and to push one of
-//! them out as many others have to come meanwhile.
+//! 1. As many as there may be sessions can log in at once, as pools do that start.
+//! 2. Whoever opens connections and says nothing takes no place from those who log in: that takes milliseconds, and to push one of
+//!    them out as many others have to come meanwhile.
 //!
 //! Not here: how many sessions there may be, and sockets altogether (`listener`).
 

@@ -68,7 +68,7 @@ impl Prepared {
             kind => {
                 let mut oids: Vec<u32> = planned.params.iter().map(|t| t.oid()).collect();
                 for (at, element) in kind.arrays() {
-                    if let Some(oid) = oids.get_mut(*at) {
+                    if let Some(oid) = oids.get_mut(at) {
                         *oid = pg_catalog::array_of(element.oid());
                     }
                 }
@@ -130,12 +130,15 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// The parameters that are arrays, and the type of their elements.
-    fn arrays(&self) -> &[(usize, SqlType)] {
+    fn arrays(&self) -> Vec<(usize, SqlType)> {
         match self {
-            Kind::Query(QueryPlan::Analytic(plan)) => plan.arrays(),
-            Kind::Modify(plan) => plan.source.arrays(),
+            Kind::Query(QueryPlan::Analytic(plan)) => plan.arrays().to_vec(),
+            Kind::Modify(plan) => plan.arrays(),
+            Kind::Merge(plan) => plan.source.arrays().to_vec(),
             Kind::Insert(plan) => plan.arrays(),
-            _ => &[],
+            Kind::With(plan) => plan.parts().flat_map(|(_, part)| part.kind.arrays()).collect(),
+            Kind::Explain(of) | Kind::Declare(of) => of.planned.lock().kind.arrays(),
+            Kind::Query(QueryPlan::SetConfig(_)) | Kind::System(_) | Kind::Point(_) | Kind::Command => vec![],
         }
     }
 }

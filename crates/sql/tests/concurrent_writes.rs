@@ -10,6 +10,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Client, Outcome, instance};
+use sql::Answer;
 use types::{SqlError, SqlState};
 
 /// What `b` got, having waited for `a` to run `end`.
@@ -170,4 +171,30 @@ async fn loads_into_one_table_follow_each_other() {
         assert_eq!(load.await.unwrap().unwrap(), "INSERT 0 70000");
     }
     assert_eq!(shown(&mut a, "SELECT count(*), count(DISTINCT v) FROM t").await, "280000 280000");
+}
+
+/// It had its lock back from those who wait to change the table, who then had changed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_goes_before_those_who_wait_to_change_its_table() {
+    let (instance, _dir) = instance();
+    let (mut a, mut b) = (Client::new(&instance), Client::new(&instance));
+    a.ok("CREATE TABLE t (k int PRIMARY KEY, v int)").await;
+    let statement = a.session.parse("COPY t FROM STDIN").unwrap().remove(0);
+    let prepared = a.session.prepare(&statement, &[]).unwrap();
+    assert!(matches!(a.session.execute(&prepared, vec![]).await.unwrap(), Answer::CopyIn(_)));
+    a.session.copy_in_data(b"1\t1\n").unwrap();
+    let index = tokio::spawn(async move { b.run("CREATE INDEX i ON t (v)").await.map(|outcome| outcome.tag) });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let lines: String = (2..=100_000).map(|k| format!("{k}\t{k}\n")).collect();
+    // Where it gets the table alone, a thread waits.
+    let (mut a, tag) = tokio::task::spawn_blocking(move || {
+        a.session.copy_in_data(lines.as_bytes()).unwrap();
+        let tag = tokio::runtime::Handle::current().block_on(a.session.copy_in_finish()).unwrap();
+        (a, tag)
+    })
+    .await
+    .unwrap();
+    a.session.finish_implicit().await.unwrap();
+    assert_eq!((tag.as_str(), index.await.unwrap().unwrap().as_str()), ("COPY 100000", "CREATE INDEX"));
+    assert_eq!(shown(&mut a, "SELECT count(*) FROM t").await, "100000");
 }

@@ -11,7 +11,7 @@ use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, Statistics};
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryReservation};
 use datafusion::execution::spill_file::SpillFile;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -28,6 +28,11 @@ use types::SqlError;
 use super::CteResult;
 use crate::errors;
 use crate::session::ROWS_PER_BATCH;
+
+/// What share of the memory of all queries one result may have: its readers, who sort and join it, need the rest.
+const MEMORY_SHARE: usize = 4;
+/// What a result may have where memory has no limit.
+const UNLIMITED_MAX: usize = 256 << 20;
 
 /// Estimated rows from which several threads read.
 const ROWS_PER_PARTITION_MIN: f64 = 3.0 * ROWS_PER_BATCH as f64;
@@ -63,6 +68,10 @@ impl CteResult {
 
 async fn collect(name: String, plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<Batches> {
     let environment = context.runtime_env();
+    let most = match environment.memory_pool.memory_limit() {
+        MemoryLimit::Finite(limit) => limit / MEMORY_SHARE,
+        MemoryLimit::Infinite | MemoryLimit::Unknown => UNLIMITED_MAX,
+    };
     let memory = MemoryConsumer::new(format!("WITH {name}")).with_can_spill(true).register(&environment.memory_pool);
     let metrics = SpillMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
     let manager = SpillManager::new(environment, metrics, plan.schema());
@@ -73,7 +82,8 @@ async fn collect(name: String, plan: Arc<dyn ExecutionPlan>, context: Arc<TaskCo
         if batch.num_rows() == 0 {
             continue;
         }
-        if file.is_none() && memory.try_grow(batch.get_array_memory_size()).is_ok() {
+        let bytes = batch.get_array_memory_size();
+        if file.is_none() && memory.size() + bytes <= most && memory.try_grow(bytes).is_ok() {
             batches.push(batch);
             continue;
         }

@@ -14,6 +14,7 @@ use types::{Datum, RowLayout, SqlError, SqlState, SqlType, TableId};
 use crate::answer::Answer;
 use crate::ddl::foreign_key::relying_on;
 use crate::ddl::immutable::is_immutable;
+use crate::ddl::moments::settle;
 use crate::ddl::names::{choose_name, column_name, exists};
 use crate::names::Name;
 use crate::notice::Notice;
@@ -127,7 +128,8 @@ impl Session {
             return Ok(IndexColumn { source, data_type, nullable, descending, nulls_first });
         }
         super::constraint::refuse_in_row(inner, "index expression", "index expressions")?;
-        let expr = super::constraint::without_qualifiers(inner, table);
+        let mut expr = super::constraint::without_qualifiers(inner, table);
+        settle(&mut expr, &self.dates())?;
         let functions = self.row_functions(table, catalog, std::slice::from_ref(&expr))?;
         refuse_bad_constants(&functions, table)?;
         if !is_immutable(&expr, table) {
@@ -152,7 +154,8 @@ impl Session {
             Condition::IndexPredicate => ("index predicate", "index predicates"),
         };
         super::constraint::refuse_in_row(condition, one, many)?;
-        let condition = super::constraint::without_qualifiers(condition, table);
+        let mut condition = super::constraint::without_qualifiers(condition, table);
+        settle(&mut condition, &self.dates())?;
         let functions = self.row_functions(table, catalog, std::slice::from_ref(&condition))?;
         refuse_bad_constants(&functions, table)?;
         if let [data_type] = functions.types()

@@ -68,8 +68,12 @@ struct Query {
 impl Conflict {
     /// Whether queries of the statement must be kept from seeing its changes.
     pub(crate) fn reads_tables(&self) -> bool {
-        let query = self.update.as_ref().and_then(|update| update.query.as_ref());
-        query.is_some_and(|query| query.plan.relations().iter().any(|id| !locals::is_local(*id)))
+        self.query().is_some_and(|plan| plan.relations().iter().any(|id| !locals::is_local(*id)))
+    }
+
+    /// What DO UPDATE computes, if it needs a query for it.
+    pub(crate) fn query(&self) -> Option<&AnalyticPlan> {
+        self.update.as_ref()?.query.as_ref().map(|query| &query.plan)
     }
 
     /// EXPLAIN's lines.

@@ -48,11 +48,11 @@ impl InsertPlan {
     }
 
     /// The parameters that are arrays, and the type of their elements.
-    pub(crate) fn arrays(&self) -> &[(usize, SqlType)] {
-        match &self.source {
-            Source::Values(_) => &[],
-            Source::Query { plan, .. } => plan.arrays(),
-        }
+    pub(crate) fn arrays(&self) -> Vec<(usize, SqlType)> {
+        let conflict = self.conflict.as_ref().and_then(Conflict::query);
+        let returning = self.returning.as_ref().and_then(Returning::query);
+        let plans = [self.query(), self.computed.as_ref(), conflict, returning];
+        plans.into_iter().flatten().flat_map(AnalyticPlan::arrays).copied().collect()
     }
 
     pub(crate) fn table_name(&self) -> &str {

@@ -58,6 +58,12 @@ impl ModifyPlan {
         if self.assignments.is_some() { "UPDATE" } else { "DELETE" }
     }
 
+    /// The parameters that are arrays, and the type of their elements.
+    pub(crate) fn arrays(&self) -> Vec<(usize, SqlType)> {
+        let returning = self.returning.as_ref().and_then(Returning::query);
+        std::iter::once(&self.source).chain(returning).flat_map(AnalyticPlan::arrays).copied().collect()
+    }
+
     pub(crate) fn target(&self) -> &Target {
         &self.target
     }

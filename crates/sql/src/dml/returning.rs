@@ -77,6 +77,14 @@ pub(crate) struct Written<'a> {
 }
 
 impl Returning {
+    /// What it computes, if it is not only columns.
+    pub(crate) fn query(&self) -> Option<&AnalyticPlan> {
+        match &self.form {
+            Form::Columns(_) => None,
+            Form::Query(computed) => Some(&computed.plan),
+        }
+    }
+
     /// Whether queries of the statement must be kept from seeing its changes.
     pub(crate) fn reads_tables(&self) -> bool {
         match &self.form {

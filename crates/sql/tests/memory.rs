@@ -1,0 +1,23 @@
+//! Queries that have little memory.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::Client;
+use env::RealEnv;
+use sql::{Instance, Options};
+
+/// What is computed once had all memory there is, and its readers none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_of_with_leaves_memory_to_those_who_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { query_threads: 2, query_memory_bytes_max: 24 << 20, ..Options::default() };
+    let instance = Instance::open(RealEnv::new(), dir.path(), options).unwrap();
+    let mut client = Client::new(&instance);
+    // 32 MB of rows; the join holds a tenth of them.
+    let text = "WITH c AS (SELECT x * 7919::bigint AS x, x::bigint AS y FROM generate_series(1, 2000000) AS g (x)) \
+        SELECT count(*), max(a.y) FROM c AS a JOIN c AS b ON a.x = b.x WHERE b.y <= 200000";
+    let outcome = client.ok(text).await;
+    assert_eq!(outcome.rows, [[Some("200000".to_owned()), Some("200000".to_owned())]]);
+}
