@@ -21,11 +21,12 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::planner::{ExprPlanner, TypePlanner};
 use datafusion::logical_expr::registry::ExtensionTypeRegistryRef;
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, WindowUDF};
 use datafusion::optimizer::{Analyzer, OptimizerConfig};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
@@ -207,8 +208,9 @@ impl Session for StatementSession {
         self.physical_plan(&self.optimize_plan(plan.clone())?).await
     }
 
+    /// Of an expression from an optimized plan, which has all its types. Under the statement's zone, limits and clock.
     fn create_physical_expr(&self, expr: Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
-        self.shared.state.create_physical_expr(expr, schema)
+        create_physical_expr(&expr, schema, &self.props, &PhysicalPlanningContext::default())
     }
 
     fn scalar_functions(&self) -> &HashMap<String, Arc<ScalarUDF>> {

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! 1. Everything that was and will be parsed goes through [`DIALECT`]: a view is kept as text, without parentheses that its tree needs not.
-//! 2. To the parser it is PostgreSQL's: what that overrides is passed on here, and the rest is the trait's.
+//! 2. To the parser it is PostgreSQL's: what that overrides is passed on here, and the rest is the trait's. But for expressions as names of
+//!    arguments: there are none, and to try reads each argument twice, and what is nested in it four times, and so on.
 //!
 //! Source: PostgreSQL 15, `gram.y`.
 
@@ -113,7 +114,7 @@ impl Dialect for Grammar {
         supports_unicode_string_literal supports_filter_during_aggregation supports_group_by_expr allow_extract_custom
         allow_extract_single_quotes supports_create_index_with_clause supports_explain_with_utility_options
         supports_listen_notify supports_factorial_operator supports_bitwise_shift_operators supports_comment_on
-        supports_load_extension supports_named_fn_args_with_colon_operator supports_named_fn_args_with_expr_name
+        supports_load_extension supports_named_fn_args_with_colon_operator
         supports_empty_projections supports_nested_comments supports_string_escape_constant
         supports_numeric_literal_underscores supports_array_typedef_with_brackets supports_geometric_types supports_set_names
         supports_alter_column_type_using supports_notnull_operator supports_interval_options supports_insert_table_alias

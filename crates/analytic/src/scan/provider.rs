@@ -123,7 +123,6 @@ impl datafusion::catalog::TableProvider for TableProvider {
         // Each condition by itself: the cheap ones go first and spare the others.
         let physical = physical.iter().flat_map(split_conjunction).cloned().collect();
         let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        let constraints = self.constraints.project(&projection);
         let threads = session.config().target_partitions();
         let source = ScanSource::new(
             Arc::clone(&self.definition),
@@ -138,10 +137,8 @@ impl datafusion::catalog::TableProvider for TableProvider {
             threads,
             bound.run.clone(),
         )?;
-        let exec = DataSourceExec::new(Arc::new(source));
-        Ok(Arc::new(match constraints {
-            Some(constraints) => exec.with_constraints(constraints),
-            None => exec,
-        }))
+        // The physical plan is not told of the key: DataFusion's projections take other columns for it (`projected_constraints`), and sorts
+        // that are needed are left out.
+        Ok(Arc::new(DataSourceExec::new(Arc::new(source))))
     }
 }

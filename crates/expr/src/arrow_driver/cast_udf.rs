@@ -14,7 +14,7 @@ use types::arrow_form::{self, ColumnBuilder};
 use types::{Datum, SqlError, SqlType};
 
 use super::read::Reader;
-use super::udf::{now_of, session};
+use super::udf::{digest, is_long, now_of, session};
 use super::{raise, values, vector};
 use crate::cast;
 
@@ -78,6 +78,9 @@ impl ScalarUDFImpl for CastUdf {
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        if is_long(args) {
+            return Ok(digest(&format!("CAST AS {}", self.to), args));
+        }
         let shown = args.first().map(|arg| arg.schema_name().to_string()).unwrap_or_default();
         Ok(format!("CAST({shown} AS {})", self.to))
     }

@@ -1,10 +1,11 @@
 //! A [`Function`] as one of DataFusion's.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::Case;
@@ -155,6 +156,9 @@ impl ScalarUDFImpl for FunctionUdf {
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        if is_long(args) {
+            return Ok(digest(&self.name, args));
+        }
         let shown: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
         let operator = !self.name.starts_with(|c: char| c.is_ascii_alphabetic());
         Ok(match shown.as_slice() {
@@ -286,6 +290,27 @@ fn by_rows(
         Some(room) => room.finish(builder.finish()),
         None => Ok(builder.finish()),
     }
+}
+
+/// Parts of a call from which on it is not named by all of them: each call in a chain is named, again by each rule, and a name has those of
+/// all within in it.
+const NAMED_PARTS_MAX: usize = 64;
+
+/// Whether a call is named by a digest of its arguments.
+pub(super) fn is_long(args: &[Expr]) -> bool {
+    let mut parts = 0;
+    let mut count = |_: &Expr| {
+        parts += 1;
+        Ok(if parts > NAMED_PARTS_MAX { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    };
+    args.iter().any(|arg| matches!(arg.apply(&mut count), Ok(TreeNodeRecursion::Stop)))
+}
+
+/// The name of a long call: the same for the same arguments, and no user sees it.
+pub(super) fn digest(name: &str, args: &[Expr]) -> String {
+    let mut hasher = DefaultHasher::new();
+    args.hash(&mut hasher);
+    format!("{name}(#{:016x})", hasher.finish())
 }
 
 /// `x = ANY (array)` as `x IN (..)`, once the array is known. Where values have several forms, or none can be equal, the function stays.

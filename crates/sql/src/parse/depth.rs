@@ -17,6 +17,9 @@ use crate::parse::source::Source;
 /// Operators in a row, with those around them. A level takes up to 2 KB of stack, and some callers' threads have 2 MB.
 const CHAIN_MAX: usize = 500;
 
+/// CASEs in each other's conditions: whether one can be NULL is found out twice for each that one is in.
+const CASES_MAX: usize = 12;
+
 /// What may be long without being deep: nothing around it adds to what comes after it.
 const BREAKS: &[Keyword] = &[
     Keyword::AND,
@@ -41,11 +44,41 @@ struct Level {
     chain: usize,
 }
 
+/// The CASEs around a token: for each whether its operand or a condition of it is being read.
+#[derive(Default)]
+struct Cases(Vec<bool>);
+
+impl Cases {
+    /// Goes on by a keyword; says of how many CASEs the next token is in a condition.
+    fn meet(&mut self, keyword: Keyword) -> usize {
+        match keyword {
+            Keyword::CASE => self.0.push(true),
+            Keyword::END => drop(self.0.pop()),
+            Keyword::WHEN | Keyword::THEN | Keyword::ELSE => {
+                if let Some(condition) = self.0.last_mut() {
+                    *condition = keyword == Keyword::WHEN;
+                }
+            }
+            _ => return 0,
+        }
+        self.0.iter().filter(|condition| **condition).count()
+    }
+}
+
 /// Errors: 54001 if a tree of these tokens could be too deep for what comes after the parser.
 pub(crate) fn check(tokens: &[TokenWithSpan], source: &Source) -> Result<(), SqlError> {
     let (mut outer, mut level) = (Vec::new(), Level::default());
     let mut around = 0;
+    let mut cases = Cases::default();
     for token in tokens {
+        if let Token::Word(word) = &token.token
+            && word.quote_style.is_none()
+            && cases.meet(word.keyword) > CASES_MAX
+        {
+            return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+                .hint(format!("At most {CASES_MAX} CASE expressions may be in each other's conditions."))
+                .position(source.position(source.byte(token.span.start))));
+        }
         match &token.token {
             Token::LParen | Token::LBracket => {
                 level.chain += usize::from(token.token == Token::LBracket);
@@ -170,6 +203,9 @@ mod tests {
             long("delete from t where ", "v <> 1 + 1", " and "),
             long("select case ", "when a > 1 then 2", " ") + " end",
             long("insert into t values ", "(1, -2 + 3)", ", "),
+            format!("select {}3{}", "case when a then 1 else ".repeat(50), " end".repeat(50)),
+            format!("select {}3{}", "case when a then ".repeat(50), " end".repeat(50)),
+            long("select ", "case when case when a then b end then c end", ", "),
         ] {
             assert_eq!(state(&text), None, "{}", &text[..40]);
         }
