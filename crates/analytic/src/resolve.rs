@@ -303,7 +303,7 @@ impl TableSource for ViewSource {
 
 /// DataFusion's own scalar functions that are PostgreSQL's too and answer as it does. Any other that it has by the name of none of
 /// ours would be one PostgreSQL does not know, or one it knows as something else.
-const SCALAR_FUNCTIONS: [&str; 33] = [
+const SCALAR_FUNCTIONS: [&str; 30] = [
     "acosh",
     "array_append",
     "array_cat",
@@ -320,8 +320,6 @@ const SCALAR_FUNCTIONS: [&str; 33] = [
     "atanh",
     "cardinality",
     "cosh",
-    "decode",
-    "encode",
     "factorial",
     "md5",
     "random",
@@ -329,7 +327,6 @@ const SCALAR_FUNCTIONS: [&str; 33] = [
     "regexp_instr",
     "regexp_like",
     "regexp_match",
-    "regexp_replace",
     "sha224",
     "sha256",
     "sha384",
