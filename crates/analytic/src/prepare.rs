@@ -98,7 +98,7 @@ impl VisitorMut for Preparation<'_> {
             }
         }
         flow(refuse(query).and_then(|()| windows::in_order(query, self.text)).and_then(|()| using::order(query)))?;
-        flow(order::bind(query, self.depth == 1))?;
+        flow(order::bind(query, self.depth == 1, self.text))?;
         flow(limits::bind(query, self.text))
     }
 
