@@ -19,6 +19,7 @@ use crate::resolve::Names;
 pub(crate) mod aggregates;
 pub(crate) mod cte;
 mod grouping;
+pub(crate) mod inner_with;
 mod limits;
 mod natural;
 mod order;
