@@ -179,10 +179,15 @@ fn zone_name(zone: &TimeZone) -> Option<String> {
     Some(format!("<{east}{:02}>{}", seconds.abs() / 3600, clock(west)))
 }
 
+/// A view's text.
+pub(crate) fn parsed(text: &str) -> Result<Box<Query>> {
+    let parsed = Parser::new(&DIALECT).try_with_sql(text).and_then(|mut parser| parser.parse_query());
+    parsed.map_err(|error| DataFusionError::SQL(Box::new(error), None))
+}
+
 /// The plan of a view's text, not yet analyzed.
 pub(crate) fn logical_plan_of_text(names: &Names<'_>, text: &str) -> Result<LogicalPlan> {
-    let parsed = Parser::new(&DIALECT).try_with_sql(text).and_then(|mut parser| parser.parse_query());
-    let mut query = parsed.map_err(|error| DataFusionError::SQL(Box::new(error), None))?;
+    let mut query = parsed(text)?;
     prepare::query(&mut query, text, names).map_err(errors::raise)?;
     let known = Known::new(&[], 0);
     for taken in names.take_out(&mut query).map_err(errors::raise)? {

@@ -3,6 +3,7 @@
 //!
 //! DataFusion ignores FOR UPDATE, refuses FETCH FIRST, takes every number for a bigint; see `expr::syntax` for expressions.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -18,6 +19,7 @@ use crate::resolve::Names;
 pub(crate) mod aggregates;
 pub(crate) mod cte;
 mod grouping;
+pub(crate) mod inner_with;
 mod limits;
 mod natural;
 mod order;
@@ -97,8 +99,8 @@ impl VisitorMut for Preparation<'_> {
                 *query.body = selects;
             }
         }
-        flow(refuse(query).and_then(|()| windows::in_order(query, self.text)).and_then(|()| using::order(query)))?;
-        flow(order::bind(query, self.depth == 1))?;
+        flow(refuse(query, self.text).and_then(|()| windows::in_order(query, self.text)).and_then(|()| using::order(query)))?;
+        flow(order::bind(query, self.depth == 1, self.text))?;
         flow(limits::bind(query, self.text))
     }
 
@@ -183,12 +185,19 @@ fn flow<T>(result: Result<T, SqlError>) -> ControlFlow<SqlError, T> {
     }
 }
 
-fn refuse(query: &Query) -> Result<(), SqlError> {
+fn refuse(query: &Query, text: &str) -> Result<(), SqlError> {
     if let Some(lock) = query.locks.first() {
         return Err(SqlError::unsupported(format!("{lock} is not supported")));
     }
     if query.with.as_ref().is_some_and(|with| with.cte_tables.len() > CTES_MAX) {
         return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, format!("WITH of more than {CTES_MAX} queries")));
+    }
+    let mut named = HashSet::new();
+    for name in query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| &cte.alias.name) {
+        if !named.insert(names::folded(name)) {
+            let message = format!("WITH query name \"{}\" specified more than once", names::folded(name));
+            return Err(crate::errors::at(SqlError::new(SqlState::DUPLICATE_ALIAS, message), text, name.span));
+        }
     }
     distinct_rows(&query.body)?;
     match query.body.as_ref() {

@@ -22,7 +22,8 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 use types::{SqlError, SqlState, SqlType, arrow_form};
 
-use crate::function::Arg;
+use crate::function::{Arg, split_name};
+use crate::functions::any;
 
 mod aggregates;
 mod analyze;
@@ -121,7 +122,7 @@ pub fn cast_of(expr: &Expr) -> Option<(&Expr, SqlType)> {
 /// What `x = ANY (array)` compares, `x`, and the array's text.
 pub fn array_test_of(expr: &Expr) -> Option<(&Expr, &Expr)> {
     match expr {
-        Expr::ScalarFunction(function) if function.func.name() == crate::functions::any::NAME => match function.args.as_slice() {
+        Expr::ScalarFunction(function) if split_name(function.func.name()).0 == any::NAME => match function.args.as_slice() {
             [wanted, array] => Some((wanted, array)),
             _ => None,
         },

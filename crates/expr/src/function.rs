@@ -55,10 +55,28 @@ impl Call<'_> {
     /// To be called before a value is made that is longer than the arguments. Errors: 54000 for one that is too long, 53200.
     pub(crate) fn room_for(&self, bytes: usize) -> Result<(), SqlError> {
         if bytes > VALUE_BYTES_MAX {
-            return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large"));
+            return Err(too_long());
         }
         self.room.map_or(Ok(()), |room| room.take(bytes))
     }
+
+    /// The same for a value that grows to so many bytes; `taken` is what it has room for. It doubles, as the value does.
+    pub(crate) fn room_to_grow(&self, taken: &mut usize, bytes: usize) -> Result<(), SqlError> {
+        if bytes <= *taken {
+            return Ok(());
+        }
+        if bytes > VALUE_BYTES_MAX {
+            return Err(too_long());
+        }
+        let next = bytes.max(taken.saturating_mul(2).min(VALUE_BYTES_MAX));
+        self.room.map_or(Ok(()), |room| room.take(next - *taken))?;
+        *taken = next;
+        Ok(())
+    }
+}
+
+fn too_long() -> SqlError {
+    SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large")
 }
 
 /// See the module's head.

@@ -540,7 +540,6 @@ fn pairs(a: &[Expr], b: &[Expr], join: &BinaryOperator, test: impl Fn(Expr, Expr
     joined(tests, join).ok_or_else(unequal)
 }
 
-/// `left op ANY (ARRAY[..])` (joined by OR) or ALL (by AND): NULLs among the items count as they do in each comparison.
 /// Whether it is `$1` or `$1::t[]`.
 fn is_parameter(array: &Expr) -> bool {
     match array {
@@ -552,9 +551,23 @@ fn is_parameter(array: &Expr) -> bool {
 
 /// `left = ANY ($1)`: the parameter is the text of an array.
 fn in_parameter(left: Expr, array: &Expr) -> Expr {
-    match array {
-        Expr::Cast { expr, .. } => in_parameter(left, strip(expr)),
-        parameter => call(any::NAME, vec![left, parameter.clone()]),
+    let mut written = None;
+    let mut parameter = array;
+    while let Expr::Cast { expr, data_type, .. } = parameter {
+        written = written.or_else(|| fractions(data_type));
+        parameter = strip(expr);
+    }
+    let name = written.map_or(any::NAME.to_owned(), |written| format!("{}{SPECIAL}{written}", any::NAME));
+    call(&name, vec![left, parameter.clone()])
+}
+
+/// How numbers are compared with the elements of an array of this type, if these may have fractions.
+fn fractions(array: &DataType) -> Option<&'static str> {
+    let DataType::Array(ArrayElemTypeDef::SquareBracket(of, _)) = array else { return None };
+    match of.as_ref() {
+        DataType::Numeric(_) | DataType::Decimal(_) | DataType::Dec(_) => Some(any::NUMERIC),
+        DataType::Real | DataType::Float4 => Some(any::FLOAT4),
+        of => is_float(of).then_some(any::FLOAT8),
     }
 }
 
@@ -587,6 +600,7 @@ fn elements(array: &Expr) -> Result<Vec<Expr>, SqlError> {
     }
 }
 
+/// `left op ANY (ARRAY[..])` (joined by OR) or ALL (by AND): NULLs among the items count as they do in each comparison.
 fn each(left: &Expr, op: &BinaryOperator, items: &[Expr], join: BinaryOperator) -> Result<Expr, SqlError> {
     if *op == BinaryOperator::Eq && join == BinaryOperator::Or && !items.is_empty() {
         return Ok(Expr::InList { expr: Box::new(left.clone()), list: items.to_vec(), negated: false });

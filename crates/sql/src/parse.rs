@@ -132,6 +132,15 @@ mod tests {
     }
 
     #[test]
+    fn names_of_the_database_itself_are_no_identifiers() {
+        for text in ["select * from \"\u{1}with 0\"", "select 1::\"\u{1}char\"", "create table \"a\u{1}\" (b int)"] {
+            assert_eq!(error(text).0, SqlState::INVALID_NAME, "{text}");
+        }
+        assert_eq!(error("select \"\u{1}\"").2, Some(8));
+        assert!(parse("select '\u{1}', \"a\u{2}\"").is_ok());
+    }
+
+    #[test]
     fn identifiers_are_folded_and_cut() {
         let Command::CreateTable(table) = one("CREATE TABLE Foo.\"Bar\" (A int, \"B\" TEXT)") else { panic!() };
         assert_eq!((table.name.schema.as_deref(), table.name.name.as_str()), (Some("foo"), "Bar"));

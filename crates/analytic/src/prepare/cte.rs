@@ -10,6 +10,8 @@
 //! 3. A WITH RECURSIVE stays as it is, and so does what refers to it; so does a WITH inside of an expression or a LATERAL, which may
 //!    refer to the query around it.
 //!
+//! 4. Names are told apart before (`inner_with`).
+//!
 //! Not here: planning and running it (`cte`). Source: PostgreSQL 15, `SS_process_ctes`.
 
 use std::collections::HashMap;
@@ -39,8 +41,16 @@ pub(crate) struct TakenOut {
     pub(crate) query: Query,
 }
 
+/// What may be volatile in a query, by its name.
+#[derive(Clone, Copy)]
+pub(crate) struct Volatile<'a> {
+    pub(crate) function: &'a dyn Fn(&ObjectName) -> bool,
+    /// A view that calls one.
+    pub(crate) view: &'a dyn Fn(&ObjectName) -> bool,
+}
+
 /// Takes out what is computed once. In the order in which they can be planned. `next` numbers them.
-pub(crate) fn take_out(query: &mut Query, is_volatile: &dyn Fn(&ObjectName) -> bool, next: &mut usize) -> Vec<TakenOut> {
+pub(crate) fn take_out(query: &mut Query, is_volatile: Volatile<'_>, next: &mut usize) -> Vec<TakenOut> {
     let mut taking = Taking { is_volatile, next, taken: Vec::new(), around: Vec::new() };
     taking.query(query);
     taking.taken
@@ -79,7 +89,7 @@ impl Around {
 }
 
 struct Taking<'a> {
-    is_volatile: &'a dyn Fn(&ObjectName) -> bool,
+    is_volatile: Volatile<'a>,
     next: &'a mut usize,
     taken: Vec<TakenOut>,
     /// Of the queries around, outermost first.
@@ -115,8 +125,8 @@ impl Taking<'_> {
             let _ = Visit::visit(query, &mut uses);
             let once = match cte.materialized {
                 Some(CteAsMaterialized::Materialized) => uses.count > 0,
-                Some(CteAsMaterialized::NotMaterialized) => uses.count > 0 && self.calls_volatile(&cte.query),
-                None => uses.count > 1 || uses.count == 1 && self.calls_volatile(&cte.query),
+                Some(CteAsMaterialized::NotMaterialized) => uses.count > 0 && calls_volatile(&cte.query, self.is_volatile),
+                None => uses.count > 1 || uses.count == 1 && calls_volatile(&cte.query, self.is_volatile),
             };
             let fixed = self.refers_to_fixed(&cte.query);
             if !once || uses.redefined || fixed {
@@ -131,7 +141,7 @@ impl Taking<'_> {
             let _ = VisitMut::visit(query, &mut renaming);
             let columns = cte.alias.columns.iter().map(|column| column.name.clone()).collect();
             let query = self.with_around(*cte.query);
-            self.taken.push(TakenOut { relation, name, columns, query });
+            self.taken.push(TakenOut { relation, name: names::shown(&name).to_owned(), columns, query });
         }
         stay
     }
@@ -160,20 +170,6 @@ impl Taking<'_> {
             TableFactor::NestedJoin { table_with_joins, .. } => self.from(table_with_joins),
             _ => {}
         }
-    }
-
-    fn calls_volatile(&self, query: &Query) -> bool {
-        struct Calls<'a>(&'a dyn Fn(&ObjectName) -> bool);
-        impl Visitor for Calls<'_> {
-            type Break = ();
-            fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-                match expr {
-                    Expr::Function(Function { name, .. }) if (self.0)(name) => ControlFlow::Break(()),
-                    _ => ControlFlow::Continue(()),
-                }
-            }
-        }
-        Visit::visit(query, &mut Calls(self.is_volatile)).is_break()
     }
 
     fn refers_to_fixed(&self, query: &Query) -> bool {
@@ -210,7 +206,30 @@ impl Taking<'_> {
     }
 }
 
-fn name_of(cte: &Cte) -> String {
+/// Whether a query calls a volatile function, or reads a view that does.
+pub(crate) fn calls_volatile(query: &Query, is_volatile: Volatile<'_>) -> bool {
+    struct Calls<'a>(Volatile<'a>);
+    impl Visitor for Calls<'_> {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Function(Function { name, .. }) if (self.0.function)(name) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            match factor {
+                TableFactor::Table { name, args: None, .. } if (self.0.view)(name) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    Visit::visit(query, &mut Calls(is_volatile)).is_break()
+}
+
+pub(super) fn name_of(cte: &Cte) -> String {
     names::folded(&cte.alias.name)
 }
 
@@ -252,9 +271,10 @@ impl Visitor for Uses<'_> {
     }
 }
 
-struct Renaming<'a> {
-    name: &'a str,
-    relation: &'a str,
+/// Reads another relation wherever a name is read; what is named so keeps its alias.
+pub(super) struct Renaming<'a> {
+    pub(super) name: &'a str,
+    pub(super) relation: &'a str,
 }
 
 impl VisitorMut for Renaming<'_> {

@@ -17,14 +17,15 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use expr::dialect::DIALECT;
-use types::SqlError;
+use types::{SqlError, SqlState};
 
 use super::own;
 use super::using::table_name;
 use crate::names::{self, folded};
 
 /// Binds the names in ORDER BY. `outermost`: the query is nobody's subquery.
-pub(super) fn bind(query: &mut Query, outermost: bool) -> Result<(), SqlError> {
+/// Errors: 42702, several columns have one of them.
+pub(super) fn bind(query: &mut Query, outermost: bool, text: &str) -> Result<(), SqlError> {
     let (SetExpr::Select(select), Some(OrderBy { kind: OrderByKind::Expressions(items), .. })) =
         (query.body.as_mut(), &mut query.order_by)
     else {
@@ -32,6 +33,14 @@ pub(super) fn bind(query: &mut Query, outermost: bool) -> Result<(), SqlError> {
     };
     if matches!(select.distinct, Some(Distinct::On(_))) {
         keep_first(items);
+    }
+    for item in &*items {
+        if let Expr::Identifier(name) = &item.expr
+            && is_ambiguous(name, select)
+        {
+            let error = SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("ORDER BY \"{}\" is ambiguous", folded(name)));
+            return Err(crate::errors::at(error, text, name.span));
+        }
     }
     name_expressions(select);
     let aliases = renamed(select);
@@ -51,6 +60,41 @@ pub(super) fn bind(query: &mut Query, outermost: bool) -> Result<(), SqlError> {
         Some(items) => put_around(query, items),
         None => Ok(()),
     }
+}
+
+/// Whether output columns that are not the same have the name.
+fn is_ambiguous(name: &Ident, select: &Select) -> bool {
+    let wanted = folded(name);
+    let mut columns = select.projection.iter().filter_map(|item| match item {
+        SelectItem::ExprWithAlias { expr, alias } => (folded(alias) == wanted).then_some(expr),
+        SelectItem::UnnamedExpr(expr) => (names::name_of(expr) == wanted).then_some(expr),
+        _ => None,
+    });
+    let Some(first) = columns.next() else { return false };
+    columns.any(|column| match (first, column) {
+        (Expr::CompoundIdentifier(a), Expr::CompoundIdentifier(b)) => !a.iter().map(folded).eq(b.iter().map(folded)),
+        (a, b) => plain(a) != plain(b),
+    })
+}
+
+/// Without what may make no difference: tables of columns, parentheses, casts.
+fn plain(expr: &Expr) -> Expr {
+    let mut expr = expr.clone();
+    let _ = own::visit_mut(&mut expr, |expr| {
+        while let Expr::Nested(inner) | Expr::Cast { expr: inner, .. } = expr {
+            *expr = inner.as_ref().clone();
+        }
+        let name = match &*expr {
+            Expr::Identifier(name) => Some(name),
+            Expr::CompoundIdentifier(parts) => parts.last(),
+            _ => None,
+        };
+        if let Some(name) = name.map(folded) {
+            *expr = Expr::Identifier(Ident::with_quote('"', name));
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    expr
 }
 
 /// Gives the expressions of the list their names: an output column may have one that nobody wrote.

@@ -221,7 +221,7 @@ fn is_nullif_of_char(args: &[Expr], schema: &DFSchema) -> bool {
 
 /// Functions of texts that are DataFusion's, which knows no `char`.
 fn takes_text(function: &str) -> bool {
-    function.starts_with("regexp_") || ["md5", "string_to_array"].contains(&function)
+    ["md5", "regexp_count", "regexp_instr", "regexp_like", "regexp_match", "string_to_array"].contains(&function)
 }
 
 /// Gives a function of texts its `char` arguments as texts. True if there are any.

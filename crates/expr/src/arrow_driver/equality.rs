@@ -10,7 +10,7 @@
 //! GROUP BY v                        GROUP BY order(v), with the first v of each group
 //! SELECT DISTINCT v                 likewise
 //! SELECT DISTINCT ON (v)            SELECT DISTINCT ON (order(v))
-//! count(DISTINCT v)                 count(DISTINCT order(v))
+//! count(DISTINCT v)                 count(DISTINCT order(v));    any aggregate of distinct floats has one zero
 //! ```
 //!
 //! Comparisons are written so by the planner; `min` and `max` have an order of their own (`aggregates::ordered`).
@@ -175,6 +175,12 @@ fn ordered(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::AggregateFunction(mut function) => {
             let AggregateFunction { func, params } = &mut function;
             make_order_canonical(params.order_by.iter_mut().map(|key| &mut key.expr), schema)?;
+            if params.distinct {
+                // What it is ordered by has to stay one of the arguments.
+                for arg in params.args.iter_mut().chain(params.order_by.iter_mut().map(|key| &mut key.expr)) {
+                    make_zeros_one(arg, schema)?;
+                }
+            }
             if params.distinct
                 && func.name() == "count"
                 && let [arg] = params.args.as_mut_slice()

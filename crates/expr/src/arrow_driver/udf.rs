@@ -205,7 +205,7 @@ impl ScalarUDFImpl for FunctionUdf {
                 let t = self.resolve(&types)?.result;
                 Ok(ExprSimplifyResult::Simplified(cast_udf::known_as(coalesce(args), t)))
             }
-            any::NAME => Ok(match in_list(&args, info)? {
+            any::NAME => Ok(match in_list(&args, self.special.as_deref(), info)? {
                 Some(list) => ExprSimplifyResult::Simplified(list),
                 None => ExprSimplifyResult::Original(args),
             }),
@@ -314,13 +314,13 @@ pub(super) fn digest(name: &str, args: &[Expr]) -> String {
 }
 
 /// `x = ANY (array)` as `x IN (..)`, once the array is known. Where values have several forms, or none can be equal, the function stays.
-fn in_list(args: &[Expr], info: &SimplifyContext) -> Result<Option<Expr>> {
+fn in_list(args: &[Expr], written: Option<&str>, info: &SimplifyContext) -> Result<Option<Expr>> {
     let [wanted, Expr::Literal(array, _)] = args else { return Ok(None) };
     let Some(Datum::Text(array)) = values::datum(array, SqlType::Text) else { return Ok(None) };
     let (_, field) = wanted.to_field(info.schema())?;
     let Some(t) = arrow_form::sql_type_of(&field).filter(|t| *t != SqlType::Interval) else { return Ok(None) };
     // Reported when it is run.
-    let Ok(members) = any::members(t, &array, &session(info.config_options(), now_of(info))?) else { return Ok(None) };
+    let Ok(members) = any::members(t, written, &array, &session(info.config_options(), now_of(info))?) else { return Ok(None) };
     if members.values.is_empty() {
         return Ok(None);
     }

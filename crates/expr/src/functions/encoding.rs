@@ -1,6 +1,6 @@
 //! `encode` and `decode`: bytes as text, in `hex`, `base64` and `escape`.
 //!
-//! base64 is MIME's: lines of 76 characters, blanks between characters ignored, padding required.
+//! base64 is MIME's: lines of 76 characters, blanks between characters ignored, padding required (and allowed within).
 //! Source: PostgreSQL 15, "Binary String Functions and Operators".
 
 use base64::Engine;
@@ -81,21 +81,46 @@ fn decode(_: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     let shown = text_of(args, 0)?;
     let bytes = match Format::named(text_of(args, 1)?)? {
         Format::Hex => from_hex(shown)?,
-        Format::Base64 => {
-            let blank = |c: &char| matches!(c, ' ' | '\t' | '\n' | '\r');
-            if let Some(wrong) = shown.chars().find(|c| !blank(c) && !c.is_ascii_alphanumeric() && !matches!(c, '+' | '/' | '='))
-            {
-                return Err(invalid(format!("invalid symbol \"{wrong}\" found while decoding base64 sequence")));
-            }
-            let whole: String = shown.chars().filter(|c| !blank(c)).collect();
-            STANDARD.decode(whole).map_err(|_| {
-                invalid("invalid base64 end sequence")
-                    .hint("Input data is missing padding, is truncated, or is otherwise corrupted.")
-            })?
-        }
+        Format::Base64 => from_base64(shown)?,
         Format::Escape => from_escape(shown)?,
     };
     Ok(Datum::Bytea(bytes.into()))
+}
+
+/// Padding may stand within, as in what was put together of several; from the first on, it says how long each group is.
+fn from_base64(shown: &str) -> Result<Vec<u8>, SqlError> {
+    let mut out = Vec::with_capacity(shown.len() / 4 * 3);
+    let (mut group, mut digits, mut length) = (0_u32, 0, 3);
+    for c in shown.chars().filter(|c| !matches!(c, ' ' | '\t' | '\n' | '\r')) {
+        let digit = match c {
+            'A'..='Z' => u32::from(c) - u32::from('A'),
+            'a'..='z' => u32::from(c) - u32::from('a') + 26,
+            '0'..='9' => u32::from(c) - u32::from('0') + 52,
+            '+' => 62,
+            '/' => 63,
+            '=' => {
+                length = match (length, digits) {
+                    (3, 2) => 1,
+                    (3, 3) => 2,
+                    (3, _) => return Err(invalid("unexpected \"=\" while decoding base64 sequence")),
+                    (length, _) => length,
+                };
+                0
+            }
+            wrong => return Err(invalid(format!("invalid symbol \"{wrong}\" found while decoding base64 sequence"))),
+        };
+        group = group << 6 | digit;
+        digits += 1;
+        if digits == 4 {
+            out.extend_from_slice(&group.to_be_bytes()[1..=length]);
+            (group, digits) = (0, 0);
+        }
+    }
+    if digits > 0 {
+        return Err(invalid("invalid base64 end sequence")
+            .hint("Input data is missing padding, is truncated, or is otherwise corrupted."));
+    }
+    Ok(out)
 }
 
 fn from_hex(shown: &str) -> Result<Vec<u8>, SqlError> {

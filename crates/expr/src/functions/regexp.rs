@@ -1,19 +1,28 @@
-//! `regexp_replace`, with PostgreSQL's replacements and flags over the `regex` crate's patterns.
+//! `regexp_replace`: PostgreSQL's patterns, replacements and flags, matched by the `regex` crate.
 //!
 //! ```text
 //! replacement   \1 .. \9 a group   \& the match   \\ a backslash   any other backslash is itself
-//! flags         g all of them      i, c case      n, m, p, w new lines      x blanks ignored      q no pattern, plain text
+//! flags         g all of them      i, c case      n, m, p, s, w new lines      x, t blanks      q plain text      e extended, not advanced
 //! ```
 //!
-//! Not here: back references and look-around in patterns, which `regex` has not; they are refused (2201B).
+//! 1. Patterns are translated (`pattern`), and where the next match is looked for is PostgreSQL's: behind an empty one, one character on.
+//! 2. Of alternatives the first that leads to a match is taken, where PostgreSQL takes the longest match: `foo|foobar` finds `foo`.
+//!    A quantifier is greedy or not by itself; in PostgreSQL the first of a branch decides for all.
+//! 3. `i` is for all letters, not only ASCII's.
+//!
+//! Not here: back references and look-around in patterns, which `regex` has not; they are refused (2201B). Basic expressions (0A000).
 
 use std::cell::RefCell;
 
 use regex::{Captures, Regex, RegexBuilder};
-use types::{Datum, DatumRef, SqlError, SqlState, SqlType};
+use types::{Datum, DatumRef, SqlError, SqlType};
 
 use super::{fits, text, text_of};
 use crate::function::{Call, Function};
+
+mod pattern;
+
+use pattern::Options;
 
 pub(super) const FUNCTIONS: &[Function] = &[Function::new(
     "regexp_replace",
@@ -29,39 +38,19 @@ struct Compiled {
 }
 
 fn compile(pattern: &str, flags: &str) -> Result<Compiled, SqlError> {
-    let (mut all, mut ignore_case, mut dot_all, mut lines, mut extended, mut plain) = (false, false, true, false, false, false);
-    for flag in flags.chars() {
-        match flag {
-            'g' => all = true,
-            'i' => ignore_case = true,
-            'c' => ignore_case = false,
-            'n' | 'm' => (dot_all, lines) = (false, true),
-            'p' => (dot_all, lines) = (false, false),
-            'w' => (dot_all, lines) = (true, true),
-            's' => (dot_all, lines) = (true, false),
-            'x' => extended = true,
-            't' => extended = false,
-            'q' => plain = true,
-            other => {
-                let message = format!("invalid regular expression option: \"{other}\"");
-                return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
-            }
-        }
-    }
-    let escaped = if plain { regex::escape(pattern) } else { pattern.to_owned() };
-    let regex = RegexBuilder::new(&escaped)
-        .case_insensitive(ignore_case)
-        .dot_matches_new_line(dot_all)
-        .multi_line(lines)
-        .ignore_whitespace(extended)
+    let mut options = Options::of(flags)?;
+    let pattern = pattern::translate(pattern, &mut options)?;
+    let regex = RegexBuilder::new(&pattern)
+        .case_insensitive(options.ignore_case)
+        .dot_matches_new_line(options.dot_all)
+        .multi_line(options.lines)
         .build()
         .map_err(|error| {
             // The last line says what is wrong, those before show where.
             let shown = error.to_string();
-            let why = shown.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            SqlError::new(SqlState(*b"2201B"), format!("invalid regular expression: {why}"))
+            pattern::invalid(shown.lines().last().unwrap_or_default().trim_start_matches("error: "))
         })?;
-    Ok(Compiled { regex, all })
+    Ok(Compiled { regex, all: options.all })
 }
 
 thread_local! {
@@ -84,38 +73,70 @@ fn compiled(pattern: &str, flags: &str) -> Result<Compiled, SqlError> {
 }
 
 fn replace(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
-    let (subject, replacement) = (text_of(args, 0)?, text_of(args, 2)?);
+    let subject = text_of(args, 0)?;
+    let replacement = parts(text_of(args, 2)?);
     let flags = if args.len() > 3 { text_of(args, 3)? } else { "" };
     let Compiled { regex, all } = compiled(text_of(args, 1)?, flags)?;
     let mut out = String::new();
-    let mut copied = 0;
-    for found in regex.captures_iter(subject).take(if all { usize::MAX } else { 1 }) {
-        let Some(whole) = found.get(0) else { continue };
-        out.push_str(&subject[copied..whole.start()]);
-        append(&found, replacement, &mut out);
+    let mut room = subject.len();
+    // What is copied, and where the next match is looked for.
+    let (mut copied, mut from) = (0, 0);
+    while let Some(found) = regex.captures_at(subject, from) {
+        let Some(whole) = found.get(0) else { break };
+        let before = &subject[copied..whole.start()];
+        let length: usize = replacement.iter().map(|part| part.text(&found).len()).sum();
+        call.room_to_grow(&mut room, out.len() + before.len() + length)?;
+        out.push_str(before);
+        replacement.iter().for_each(|part| out.push_str(part.text(&found)));
         copied = whole.end();
-        if out.len() > subject.len() {
-            call.room_for(out.len())?;
+        from = copied;
+        if whole.is_empty() {
+            match subject[copied..].chars().next() {
+                Some(next) => from += next.len_utf8(),
+                None => break,
+            }
+        }
+        if !all {
+            break;
         }
     }
-    out.push_str(&subject[copied..]);
+    let rest = &subject[copied..];
+    call.room_to_grow(&mut room, out.len() + rest.len())?;
+    out.push_str(rest);
     text(out)
 }
 
-/// The replacement of one match.
-fn append(found: &Captures<'_>, replacement: &str, out: &mut String) {
-    let mut rest = replacement.chars();
-    while let Some(c) = rest.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        let group = |at: usize| found.get(at).map_or("", |group| group.as_str());
-        match rest.next() {
-            Some('&') => out.push_str(group(0)),
-            Some(digit @ '1'..='9') => out.push_str(group(digit as usize - '0' as usize)),
-            Some('\\') | None => out.push('\\'),
-            Some(other) => out.extend(['\\', other]),
+/// A part of a replacement.
+#[derive(Debug, PartialEq)]
+enum Part<'a> {
+    Text(&'a str),
+    Group(usize),
+}
+
+impl Part<'_> {
+    fn text<'a>(&'a self, found: &'a Captures<'_>) -> &'a str {
+        match self {
+            Part::Text(text) => text,
+            Part::Group(at) => found.get(*at).map_or("", |group| group.as_str()),
         }
     }
+}
+
+fn parts(replacement: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut rest = replacement;
+    while let Some(at) = rest.find('\\') {
+        parts.push(Part::Text(&rest[..at]));
+        let (part, length) = match rest.as_bytes().get(at + 1) {
+            Some(b'&') => (Part::Group(0), 2),
+            Some(digit @ b'1'..=b'9') => (Part::Group((digit - b'0').into()), 2),
+            Some(b'\\') => (Part::Text("\\"), 2),
+            // It is itself, and what follows it.
+            _ => (Part::Text("\\"), 1),
+        };
+        parts.push(part);
+        rest = &rest[at + length..];
+    }
+    parts.push(Part::Text(rest));
+    parts
 }

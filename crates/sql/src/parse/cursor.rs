@@ -21,13 +21,20 @@ pub(crate) struct Cursor<'s> {
     source: &'s Source,
 }
 
-/// The tokens of a whole text, unquoted words folded. Errors: 42601 for what is no token.
+/// Names that the database makes itself, beside a statement's, have this character in them: no identifier of a client may.
+const OURS: char = '\u{1}';
+
+/// The tokens of a whole text, unquoted words folded. Errors: 42601 for what is no token, 42602.
 pub(crate) fn tokens(source: &Source) -> Result<Vec<TokenWithSpan>, SqlError> {
     let mut tokens = Vec::new();
     let result = sqlparser::tokenizer::Tokenizer::new(&DIALECT, source.text())
         .tokenize_with_location_into_buf_with_mapper(&mut tokens, fold);
     match result {
-        Ok(()) => Ok(tokens),
+        Ok(()) => match tokens.iter().find(|token| matches!(&token.token, Token::Word(word) if word.value.contains(OURS))) {
+            Some(token) => Err(SqlError::new(SqlState::INVALID_NAME, "an identifier cannot have the character U+0001 in it")
+                .position(source.position(source.byte(token.span.start)))),
+            None => Ok(tokens),
+        },
         Err(error) => {
             let byte = source.byte(error.location);
             let unterminated = match error.message.as_str() {
