@@ -79,7 +79,7 @@ pub(crate) fn needed(ctes: Vec<Arc<Cte>>, plan: &LogicalPlan) -> Result<Vec<Cte>
     let mut scanned = HashSet::new();
     let mut needed = Vec::new();
     add_scanned(plan, &mut scanned)?;
-    for cte in ctes.into_iter().rev().filter(|cte| !cte.relation.is_empty()) {
+    for cte in ctes.into_iter().rev() {
         if scanned.contains(&cte.relation) {
             add_scanned(&cte.plan, &mut scanned)?;
             needed.push(Arc::unwrap_or_clone(cte));
@@ -124,7 +124,7 @@ impl CteTable {
         CteTable { result: Some(Arc::clone(result)), ..self.clone() }
     }
 
-    /// What is known of the rows, once it is bound, with the columns of its plan; these; and their positions here.
+    /// What is known of its rows, by the columns of its plan, and these columns. `None` until it is bound.
     pub(crate) fn estimate(&self) -> Option<(&Estimate, &DFSchemaRef)> {
         self.result.as_ref().map(|result| (&result.estimate, &result.schema))
     }

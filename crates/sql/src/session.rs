@@ -243,16 +243,15 @@ impl Session {
             Kind::Query(plan) => self.run_query(planned, plan, params, watch).await,
             Kind::System(plan) => self.run_system(planned, plan, params),
             Kind::Insert(plan) => self.run_insert(plan, params).await.map(Outcome::answer),
-            Kind::Point(plan) => self.run_point(planned, plan, params),
             Kind::Modify(plan) => self.run_modify(plan, params).await.map(Outcome::answer),
             Kind::Merge(plan) => self.run_merge(plan, params).await.map(Outcome::answer),
             Kind::With(plan) => self.run_with(plan, params, watch).await,
             Kind::Explain(inner) => self.run_explain(statement, inner, params).await,
-            Kind::Declare(_) | Kind::Command => Err(SqlError::bug("a plan is missing")),
+            Kind::Point(_) | Kind::Declare(_) | Kind::Command => Err(SqlError::bug("a plan is missing")),
         }
     }
 
-    /// What neither reads nor writes rows, and does not end a transaction.
+    /// A command that does not end a transaction, in a future of its own as well.
     async fn run_command(
         &mut self,
         prepared: &Prepared,

@@ -7,6 +7,7 @@ mod common;
 use common::Client;
 use env::RealEnv;
 use sql::{Instance, Options};
+use types::SqlState;
 
 /// What is computed once had all memory there is, and its readers none.
 #[tokio::test(flavor = "multi_thread")]
@@ -20,4 +21,16 @@ async fn a_query_of_with_leaves_memory_to_those_who_read_it() {
         SELECT count(*), max(a.y) FROM c AS a JOIN c AS b ON a.x = b.x WHERE b.y <= 200000";
     let outcome = client.ok(text).await;
     assert_eq!(outcome.rows, [[Some("200000".to_owned()), Some("200000".to_owned())]]);
+}
+
+/// A condition that is computed where rows are read is of the query, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_of_a_scan_has_the_memory_of_its_query() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { query_threads: 2, query_memory_bytes_max: 64 << 20, ..Options::default() };
+    let instance = Instance::open(RealEnv::new(), dir.path(), options).unwrap();
+    let mut client = Client::new(&instance);
+    client.ok("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t SELECT * FROM generate_series(1, 20)").await;
+    let error = client.error("SELECT id FROM t WHERE length(repeat('x', 10000000) || id) > 5").await;
+    assert_eq!(error.state, SqlState::OUT_OF_MEMORY);
 }

@@ -206,6 +206,8 @@ mod tests {
             format!("select {}3{}", "case when a then 1 else ".repeat(50), " end".repeat(50)),
             format!("select {}3{}", "case when a then ".repeat(50), " end".repeat(50)),
             long("select ", "case when case when a then b end then c end", ", "),
+            // Read twice each, it would never end.
+            format!("select {}1{}", "f(a, ".repeat(150), ")".repeat(150)),
         ] {
             assert_eq!(state(&text), None, "{}", &text[..40]);
         }
