@@ -25,6 +25,7 @@ use crate::names::{TableName, literal, shown};
 mod batch;
 mod csv;
 mod infer;
+mod number;
 mod parquet;
 mod records;
 mod rejects;
@@ -50,8 +51,9 @@ Examples:
 Columns are matched by name: the header of a CSV file, the schema of a Parquet file. Columns of the table that a file does not have
 get their defaults. With --no-header the columns of a CSV file are the table's, in order.
 
-An empty field is NULL unless it is quoted. With --create a value that the inferred type would change (more decimals, a time of day)
-does not fit. A row that has the wrong number of fields, or a value that does not fit, goes to the rejects file (CSV: file, line,
+An empty field is NULL unless it is quoted. With --create a column is of a type that keeps the first rows' values as they are: numbers
+of more digits than double precision holds make it numeric or text, times of more than six decimals text. A later value that the
+inferred type would change (more decimals, a time of day) does not fit. A row that has the wrong number of fields, or a value that does not fit, goes to the rejects file (CSV: file, line,
 column, reason, record) and is counted; the exit code is then 4. For Parquet the line is the row's number. A key that exists already
 ends the import.
 Nothing of an import that fails is kept.")]

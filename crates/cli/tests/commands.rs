@@ -61,6 +61,20 @@ fn a_value_that_an_inferred_column_would_change_is_rejected() {
 }
 
 #[test]
+fn digits_and_decimals_of_imported_values_are_kept() {
+    let folder = with_data();
+    let text = "\
+account,rest,taken,ratio
+1234567890123456789012345678901234567890,12345678901234567890123456789012345678,2024-01-02 03:04:05.1234567,0.1
+1234567890123456789012345678901234567891,1.5,2024-01-02 03:04:05,1e5
+";
+    std::fs::write(folder.path().join("long.csv"), text).unwrap();
+    done(folder.path(), &["import", "--data", "data", "long", "long.csv", "--create"]);
+    let rows = done(folder.path(), &["sql", "--data", "data", "--format", "csv", "-c", "select * from long order by 1"]);
+    assert_eq!(rows, text.replace("1e5", "100000"));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure_to_talk_about() {
     let folder = with_data();
     let text = "select x from generate_series(1, 100000) as g (x)";
