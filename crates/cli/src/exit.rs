@@ -123,8 +123,7 @@ pub(crate) fn say(text: &str) {
     std::process::exit(ERROR.into());
 }
 
-/// Prints something beside the result.
-#[expect(clippy::print_stderr, reason = "what a command says beside its result")]
+/// Prints something beside the result. Nobody may be there to read it.
 pub(crate) fn warn(text: &str) {
-    eprintln!("{text}");
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
