@@ -74,7 +74,8 @@ pub(crate) struct Arguments {
     /// Columns of the primary key of a table that --create makes.
     #[arg(long, value_delimiter = ',', requires = "create", value_name = "COLUMN")]
     primary_key: Vec<String>,
-    /// Where rejected rows go; a file of that name is replaced [default: TABLE.rejects.csv, made when there is one].
+    /// Where rejected rows go [default: TABLE.rejects.csv]. A file of that name is replaced when there is one; an import that
+    /// rejects nothing removes the rejects of an earlier one.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Give up when more rows than this are rejected.
@@ -122,23 +123,20 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     progress.finish();
     closed?;
     if rejected == 0 {
+        rejects::remove_old(&rejects_path);
         return Ok(ExitCode::SUCCESS);
     }
-    warn(&format!("{rejected} rows were rejected; {} says where and why", rejects_path.display()));
+    let were = if rejected == 1 { "row was" } else { "rows were" };
+    warn(&format!("{rejected} {were} rejected; {} says where and why", rejects_path.display()));
     Ok(exit::rejected())
 }
 
-/// Where rejected rows go. Errors: it would replace a file that is imported, or, unless it was named, any file.
+/// Where rejected rows go. Errors: it would replace a file that is imported.
 fn rejects_path(named: Option<&Path>, table: &str, inputs: &[Input]) -> Result<PathBuf, Failure> {
     let path = named.map_or_else(|| PathBuf::from(format!("{table}.rejects.csv")), Path::to_owned);
-    let next = "name another file for rejected rows with --rejects";
     if inputs.iter().any(|input| input.is_at(&path)) {
-        return Err(
-            Failure::usage(format!("{} is to be imported, and rejected rows would replace it", path.display())).next(next)
-        );
-    }
-    if named.is_none() && path.exists() {
-        return Err(Failure::usage(format!("{} is there already, and rejected rows would replace it", path.display())).next(next));
+        return Err(Failure::usage(format!("{} is to be imported, and rejected rows would replace it", path.display()))
+            .next("name another file for rejected rows with --rejects"));
     }
     Ok(path)
 }
@@ -259,8 +257,7 @@ mod tests {
         assert!(rejects_path(Some(&folder.path().join("bad.csv")), "t", &inputs).is_ok());
         // The default one may be of the last run.
         let table = folder.path().join("t").display().to_string();
-        assert!(rejects_path(None, &table, &inputs).is_ok());
         std::fs::write(folder.path().join("t.rejects.csv"), "file,line\n").unwrap();
-        assert!(rejects_path(None, &table, &inputs).is_err());
+        assert!(rejects_path(None, &table, &inputs).is_ok());
     }
 }

@@ -75,6 +75,33 @@ account,rest,taken,ratio
 }
 
 #[test]
+fn rejects_are_those_of_the_last_import() {
+    let folder = with_data();
+    let rejects = folder.path().join("one.rejects.csv");
+    let import = |text: &str| {
+        std::fs::write(folder.path().join("more.csv"), text).unwrap();
+        colonnade(folder.path(), &["import", "--data", "data", "one", "more.csv"]).output().unwrap().status.code()
+    };
+    assert_eq!(import("n\nx\n"), Some(4));
+    assert_eq!(import("n\ny\n"), Some(4));
+    assert!(std::fs::read_to_string(&rejects).unwrap().contains("\"\"y\"\""));
+    assert_eq!(import("n\n2\n"), Some(0));
+    assert!(!rejects.exists());
+}
+
+#[test]
+fn nobody_has_to_read_standard_error() {
+    let folder = with_data();
+    let mut child = colonnade(folder.path(), &["import", "--data", "data", "two", "one.csv", "--create"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure_to_talk_about() {
     let folder = with_data();
     let text = "select x from generate_series(1, 100000) as g (x)";
