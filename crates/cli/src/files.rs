@@ -66,6 +66,16 @@ fn open(path: PathBuf) -> Result<Input, Failure> {
     Ok(Input { bytes: metadata.len(), path, file })
 }
 
+/// A delimiter on the command line: a character, or `\t` for a tab, which shells make hard to write.
+pub(crate) fn delimiter(text: &str) -> Result<char, String> {
+    let mut chars = text.chars();
+    match (text, chars.next(), chars.next()) {
+        ("\\t", ..) => Ok('\t'),
+        (_, Some(only), None) => Ok(only),
+        _ => Err("a delimiter is one character, or \\t for a tab".to_owned()),
+    }
+}
+
 /// Some programs begin a file with it to say that it is UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
 

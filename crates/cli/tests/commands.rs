@@ -75,6 +75,42 @@ account,rest,taken,ratio
 }
 
 #[test]
+fn a_header_is_read_or_its_fault_told() {
+    let folder = with_data();
+    let import = |name: &str, text: &str, more: &[&str]| {
+        let file = format!("{name}.csv");
+        std::fs::write(folder.path().join(&file), text).unwrap();
+        fails(folder.path(), &[&["import", "--data", "data", name, &file, "--create"], more].concat())
+    };
+    for (name, text, hint) in [
+        ("semicolons", "a;b\n1;2\n", "is the delimiter ';'? use --delimiter ';'"),
+        ("tabs", "a\tb\n1\t2\n", "is the delimiter '\\t'? use --delimiter '\\t'"),
+        ("twice", "a,b,a\n1,2,3\n", "its header names column a twice"),
+        ("folded", "a,b,A\n1,2,3\n", "its header names column a twice"),
+        ("gone.t", "a\n1\n", "schema \"gone\" does not exist"),
+    ] {
+        let (code, said) = import(name, text, &[]);
+        assert!(code != 0 && said.contains(hint) && !said.contains("without --create"), "{name}: {said}");
+    }
+    assert!(import("one", "n\n1\n", &[]).1.contains("without --create"));
+    assert_eq!(import("tab", "a\tb\n1\t2\n", &["--delimiter", "\\t"]).0, 0);
+    assert_eq!(import("unnamed", ",b\n1,2\n", &[]).0, 0);
+    let rows = |text| done(folder.path(), &["sql", "--data", "data", "--format", "csv", "-c", text]);
+    assert_eq!(rows("select * from tab"), "a,b\n1,2\n");
+    assert_eq!(rows("select * from unnamed"), "column1,b\n1,2\n");
+}
+
+#[test]
+fn a_hint_is_about_what_is_wrong() {
+    let folder = with_data();
+    let (_, said) = fails(folder.path(), &["serve", "--data", "data", "--listen", "0.0.0.0:0", "--auth", "trust"]);
+    assert!(said.contains("scram") && !said.contains("port 0"), "{said}");
+    std::fs::write(folder.path().join("data/FORMAT"), "colonnade 9\n").unwrap();
+    let (code, said) = fails(folder.path(), &["check", "--data", "data"]);
+    assert!(code == 3 && said.contains("FORMAT: \"colonnade 9\\n\" is not a format") && !said.contains("log position"), "{said}");
+}
+
+#[test]
 fn rejects_are_those_of_the_last_import() {
     let folder = with_data();
     let rejects = folder.path().join("one.rejects.csv");
