@@ -42,9 +42,12 @@ struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  tpcc load --url postgres://postgres@127.0.0.1:5433/postgres --warehouses 10
-  tpcc run --url postgres://postgres@127.0.0.1:5433/postgres --terminals 16 --duration 600 --isolation serializable
-  tpcc check --url postgres://postgres@127.0.0.1:5433/postgres --warehouses 10
+  tpcc load --url postgres://postgres@127.0.0.1:5432/postgres --warehouses 10
+  tpcc run --url postgres://postgres@127.0.0.1:5432/postgres --terminals 16 --duration 600 --isolation serializable
+  tpcc check --url postgres://postgres@127.0.0.1:5432/postgres --warehouses 10
+
+Port 5432 is PostgreSQL's. On Colonnade (5433) load and check run, but not run: it needs SELECT .. FOR UPDATE, and SERIALIZABLE if that is
+asked for, which Colonnade does not have yet.
 
 A password left out of the URL is taken from PGPASSWORD.
 Exit codes: 0 done, and every condition holds; 1 an error or a broken condition; 2 wrong use.";
@@ -121,7 +124,7 @@ enum Command {
 
 #[derive(Args)]
 struct Common {
-    /// The server, such as postgres://postgres@127.0.0.1:5433/postgres.
+    /// The server, such as postgres://postgres@127.0.0.1:5432/postgres.
     #[arg(long, value_name = "URL")]
     url: String,
     /// Print one JSON object instead of a table.

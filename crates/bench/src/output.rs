@@ -23,8 +23,7 @@ pub fn say(text: &str) {
     std::process::exit(1);
 }
 
-/// Prints something beside the result: an error, progress.
-#[expect(clippy::print_stderr, reason = "what a person at the terminal reads beside the result")]
+/// Prints something beside the result: an error, progress. Nobody may be there to read it.
 pub fn warn(text: &str) {
-    eprintln!("{text}");
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
 }

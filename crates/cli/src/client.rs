@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
-use bench::{Session as Remote, Target, describe};
+use bench::{Session as Remote, Target};
 use env::RealEnv;
 use futures::StreamExt;
 use sql::{Answer, FormatOptions, Instance, Login, RowBatch, Session, Statement};
@@ -110,7 +110,7 @@ impl Client {
                 Ok(columns.iter().map(|column| (column.name.clone(), column.data_type)).collect())
             }
             Client::Remote(remote) => {
-                let statement = remote.client().prepare(query).await.map_err(|error| Failure::new(describe(&error)))?;
+                let statement = remote.client().prepare(query).await.map_err(Failure::from)?;
                 statement.columns().iter().map(|column| Ok((column.name().to_owned(), remote_type(column)?))).collect()
             }
         }
@@ -134,7 +134,7 @@ impl Client {
                 Ok(embedded.session.finish_implicit().await?)
             }
             Client::Remote(remote) => {
-                let failed = |error: tokio_postgres::Error| Failure::new(describe(&error));
+                let failed = |error: tokio_postgres::Error| Failure::from(error);
                 let mut stream = std::pin::pin!(remote.client().copy_out(statement).await.map_err(failed)?);
                 while let Some(bytes) = stream.next().await {
                     take(&bytes.map_err(failed)?)?;
@@ -316,7 +316,7 @@ fn arrays_of(columns: &[(String, SqlType)], rows: &[Vec<Datum>]) -> Vec<ArrayRef
 }
 
 async fn run_remote(remote: &Remote, text: &str, each: &mut dyn FnMut(Outcome)) -> Result<(), Failure> {
-    let failed = |error: tokio_postgres::Error| Failure::new(describe(&error));
+    let failed = |error: tokio_postgres::Error| Failure::from(error);
     let mut stream = std::pin::pin!(remote.client().simple_query_raw(text).await.map_err(failed)?);
     let mut outcome = Outcome::default();
     while let Some(message) = stream.next().await {
@@ -330,7 +330,11 @@ async fn run_remote(remote: &Remote, text: &str, each: &mut dyn FnMut(Outcome)) 
             // The driver keeps only the number of the tag.
             SimpleQueryMessage::CommandComplete(rows) => {
                 if outcome.columns.is_empty() {
-                    outcome.tag = Some(if rows > 0 { format!("OK, {rows} rows") } else { "OK".to_owned() });
+                    outcome.tag = Some(match rows {
+                        0 => "OK".to_owned(),
+                        1 => "OK, 1 row".to_owned(),
+                        _ => format!("OK, {rows} rows"),
+                    });
                 }
                 each(std::mem::take(&mut outcome));
             }
@@ -364,7 +368,7 @@ async fn remote_batches(
     columns: &[(String, SqlType)],
     take: &mut (dyn FnMut(RecordBatch) -> Result<(), Failure> + Send),
 ) -> Result<(), Failure> {
-    let failed = |error: tokio_postgres::Error| Failure::new(describe(&error));
+    let failed = |error: tokio_postgres::Error| Failure::from(error);
     let no_parameters: [i32; 0] = [];
     let mut stream = std::pin::pin!(remote.client().query_raw(query, no_parameters).await.map_err(failed)?);
     let mut builders: Vec<_> = columns.iter().map(|(_, t)| ColumnBuilder::new(*t, ROWS_PER_BATCH)).collect();

@@ -1,33 +1,6 @@
 //! The configuration file of `colonnade serve`. Flags win over it, it wins over what is built in.
 //!
-//! ```toml
-//! listen = ["127.0.0.1:5433"]
-//! auth = "scram"                      # or "trust": loopback only
-//! max_connections = 100
-//!
-//! [log]
-//! format = "text"                     # or "json"
-//! level = "info"                      # read again at SIGHUP
-//!
-//! [tls]
-//! certificate = "server.crt"          # PEM, with the intermediate ones
-//! key = "server.key"
-//!
-//! [memory]
-//! delta_mib = 1024                    # recent changes; above it writers are slowed, at twice this refused; a transaction may have this much
-//! cache_mib = 1280                    # decoded columns
-//! queries_mib = 2048                  # sorts, joins and aggregates before they spill
-//!
-//! [merge]                             # background work: smaller figures make it come sooner and more often
-//! freeze_rows = 262144                # rows of a table in the delta from which cold ones become a segment
-//! segment_rows = 1048576              # rows of a segment
-//! compact_overlap = 8                 # segments over the same keys, from which they are merged
-//! checkpoint_mib = 256                # of log, after which a checkpoint is made
-//! checkpoint_seconds = 60             # after which one is made, if there was a commit
-//!
-//! [settings]                          # what every session starts with, by PostgreSQL's names
-//! statement_timeout = "30s"
-//! ```
+//! All it may have is in [`EXAMPLE`], which `serve --help` shows.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -39,13 +12,16 @@ use serde::Deserialize;
 use crate::exit::Failure;
 use crate::{files, log};
 
-/// See the module's example. Unknown names are errors: a misspelt limit must not be no limit.
+/// Every section and key; all but TLS and settings as built in.
+pub(crate) const EXAMPLE: &str = include_str!("config.toml");
+
+/// See [`EXAMPLE`]. Unknown names are errors: a misspelt limit must not be no limit.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     pub(crate) listen: Option<Vec<String>>,
     pub(crate) auth: Option<Auth>,
-    pub(crate) max_connections: Option<usize>,
+    pub(crate) max_connections: Option<NonZeroUsize>,
     pub(crate) log: Log,
     pub(crate) tls: Option<Tls>,
     pub(crate) memory: Memory,
@@ -158,12 +134,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_above_is_valid_and_complete() {
-        let lesson = include_str!("config.rs");
-        let start = lesson.find("//! ```toml\n").unwrap() + "//! ```toml\n".len();
-        let end = start + lesson[start..].find("//! ```\n").unwrap();
-        let text: String = lesson[start..end].lines().map(|line| line.trim_start_matches("//!").to_owned() + "\n").collect();
-        let config: Config = toml::from_str(&text).unwrap();
+    fn the_example_is_valid_and_has_the_defaults() {
+        let config: Config = toml::from_str(EXAMPLE).unwrap();
         assert_eq!(config.listen.as_deref(), Some(&["127.0.0.1:5433".to_owned()][..]));
         assert_eq!((config.auth, config.log.format), (Some(Auth::Scram), Some(log::Format::Text)));
         let options = config.database_options().unwrap();
@@ -176,6 +148,12 @@ mod tests {
         assert_eq!(options.engine.checkpoint_wal_bytes, built_in.checkpoint_wal_bytes);
         assert_eq!(options.engine.checkpoint_interval, built_in.checkpoint_interval);
         assert_eq!(options.settings, [("statement_timeout".to_owned(), "30s".to_owned())]);
+    }
+
+    #[test]
+    fn no_connection_at_all_is_refused() {
+        assert!(toml::from_str::<Config>("max_connections = 0").is_err());
+        assert!(toml::from_str::<Config>("max_connections = 1").is_ok());
     }
 
     #[test]

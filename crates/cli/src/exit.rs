@@ -13,8 +13,8 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use bench::BenchError;
-use types::{Kind, SqlError};
+use bench::{BenchError, describe};
+use types::{Kind, SqlError, SqlState};
 
 /// See the module's table.
 const ERROR: u8 = 1;
@@ -29,12 +29,14 @@ pub(crate) struct Failure {
     message: String,
     next: Option<String>,
     code: u8,
+    /// The database's, if the error is its.
+    state: Option<SqlState>,
 }
 
 impl Failure {
     /// An error. The message is "verb object: cause".
     pub(crate) fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), next: None, code: ERROR }
+        Failure { message: message.into(), next: None, code: ERROR, state: None }
     }
 
     /// An error while doing `what`.
@@ -51,6 +53,11 @@ impl Failure {
     pub(crate) fn next(mut self, next: impl Into<String>) -> Failure {
         self.next = Some(next.into());
         self
+    }
+
+    /// Whether the database says it, with this state.
+    pub(crate) fn is(&self, state: SqlState) -> bool {
+        self.state == Some(state)
     }
 
     /// Prints the error.
@@ -83,13 +90,21 @@ impl From<SqlError> for Failure {
             message.push_str(&format!("\n  CONTEXT: {context}"));
         }
         let code = if error.kind() == Kind::Corrupt { DAMAGED } else { ERROR };
-        Failure { message, next: error.fields.hint.as_ref().map(|hint| format!("HINT: {hint}")), code }
+        let next = error.fields.hint.as_ref().map(|hint| format!("HINT: {hint}"));
+        Failure { message, next, code, state: Some(error.state) }
     }
 }
 
 impl From<engine::EngineError> for Failure {
     fn from(error: engine::EngineError) -> Failure {
         SqlError::from(error).into()
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Failure {
+        let state = error.code().and_then(|code| code.code().as_bytes().try_into().ok()).map(SqlState);
+        Failure { state, ..Failure::new(describe(&error)) }
     }
 }
 
@@ -123,8 +138,7 @@ pub(crate) fn say(text: &str) {
     std::process::exit(ERROR.into());
 }
 
-/// Prints something beside the result.
-#[expect(clippy::print_stderr, reason = "what a command says beside its result")]
+/// Prints something beside the result. Nobody may be there to read it.
 pub(crate) fn warn(text: &str) {
-    eprintln!("{text}");
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
 }

@@ -11,7 +11,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::client::{Client, Missing, Place, schema_of};
 use crate::exit::Failure;
-use crate::files::Output;
+use crate::files::{self, Output};
 use crate::names::TableName;
 
 #[derive(clap::Args)]
@@ -37,8 +37,8 @@ pub(crate) struct Arguments {
     /// Leave out the line with the columns' names (CSV).
     #[arg(long)]
     no_header: bool,
-    /// What stands between values (CSV) [default: a comma, a tab in .tsv files].
-    #[arg(long)]
+    /// What stands between values (CSV); '\t' is a tab [default: a comma, a tab in .tsv files].
+    #[arg(long, value_parser = files::delimiter)]
     delimiter: Option<char>,
 }
 

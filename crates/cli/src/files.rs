@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "these are the user's files, not the database's")]
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
@@ -66,9 +66,45 @@ fn open(path: PathBuf) -> Result<Input, Failure> {
     Ok(Input { bytes: metadata.len(), path, file })
 }
 
-/// The text of a file.
+/// A delimiter on the command line: a character, or `\t` for a tab, which shells make hard to write.
+pub(crate) fn delimiter(text: &str) -> Result<char, String> {
+    let mut chars = text.chars();
+    match (text, chars.next(), chars.next()) {
+        ("\\t", ..) => Ok('\t'),
+        (_, Some(only), None) => Ok(only),
+        _ => Err("a delimiter is one character, or \\t for a tab".to_owned()),
+    }
+}
+
+/// Some programs begin a file with it to say that it is UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// What to do about text of another encoding.
+pub(crate) const CONVERT: &str = "convert it first, such as with iconv -f LATIN1 -t UTF-8 (or -f UTF-16)";
+
+/// The text of a file, without the mark that it is UTF-8.
 pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| Failure::during(format!("read {}", path.display()), error))
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let failure = Failure::during(format!("read {}", path.display()), &error);
+        if error.kind() == io::ErrorKind::InvalidData { failure.next(CONVERT) } else { failure }
+    })?;
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text))
+}
+
+/// Removes a file if there is one that begins so.
+pub(crate) fn remove_if_begins(path: &Path, head: &[u8]) -> Result<(), Failure> {
+    let begins = |file: File| -> io::Result<bool> {
+        let mut begin = Vec::new();
+        file.take(head.len() as u64).read_to_end(&mut begin)?;
+        Ok(begin == head)
+    };
+    match File::open(path).and_then(begins) {
+        Ok(true) => std::fs::remove_file(path),
+        Ok(false) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+    .map_err(|error| Failure::during(format!("remove {}", path.display()), error))
 }
 
 /// A file being written under another name, which [`Output::finish`] changes to the one wanted. Dropped before, it is removed.
@@ -179,6 +215,16 @@ mod tests {
         output.writer().unwrap().write_all(b"new").unwrap();
         output.finish().unwrap();
         assert_eq!(read_text(&path).unwrap(), "new");
+    }
+
+    #[test]
+    fn text_is_utf_8_with_or_without_a_mark() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in.sql");
+        std::fs::write(&path, "\u{feff}select 1").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "select 1");
+        std::fs::write(&path, b"select '\xe9'").unwrap();
+        assert!(format!("{:?}", read_text(&path).unwrap_err()).contains("iconv"));
     }
 
     #[test]

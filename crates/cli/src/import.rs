@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bench::Progress;
-use types::SqlType;
+use types::{SqlState, SqlType};
 
 use crate::client::{Client, Missing, Place};
 use crate::exit::{self, Failure, say, warn};
@@ -25,6 +25,7 @@ use crate::names::{TableName, literal, shown};
 mod batch;
 mod csv;
 mod infer;
+mod number;
 mod parquet;
 mod records;
 mod rejects;
@@ -47,13 +48,18 @@ Examples:
   colonnade import --data shop events 'logs/2026-*.csv' --rejects bad.csv
   colonnade import --url postgres://postgres@127.0.0.1:5433/postgres orders orders.tsv --null NULL
 
-Columns are matched by name: the header of a CSV file, the schema of a Parquet file. Columns of the table that a file does not have
-get their defaults. With --no-header the columns of a CSV file are the table's, in order.
+Columns are matched by name: the header of a CSV file, the schema of a Parquet file. A name that a header leaves out is column1,
+column2, .. by its place. Columns of the table that a file does not have get their defaults. With --no-header the columns of a CSV file
+are the table's, in order.
 
-An empty field is NULL unless it is quoted. With --create a value that the inferred type would change (more decimals, a time of day)
-does not fit. A row that has the wrong number of fields, or a value that does not fit, goes to the rejects file (CSV: file, line,
-column, reason, record) and is counted; the exit code is then 4. For Parquet the line is the row's number. A key that exists already
-ends the import.
+An empty field is NULL unless it is quoted. With --create a column is of a type that keeps the first rows' values as they are: numbers
+of more digits than double precision holds make it numeric or text, times of more than six decimals text. A later value that the
+inferred type would change (more decimals, a time of day) does not fit.
+
+A row that has the wrong number of fields, or a value that does not fit, goes to the rejects file (CSV: file, line, column, reason,
+record) and is counted; the exit code is then 4. For Parquet the line is the row's number.
+These end the import instead: a key that exists already or comes twice (23505), a reference to no row (23503), a CHECK that is violated
+(23514), a CSV file that cannot be taken apart (a quote without its end), a damaged Parquet file, more rejects than --max-rejects.
 Nothing of an import that fails is kept.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -72,14 +78,15 @@ pub(crate) struct Arguments {
     /// Columns of the primary key of a table that --create makes.
     #[arg(long, value_delimiter = ',', requires = "create", value_name = "COLUMN")]
     primary_key: Vec<String>,
-    /// Where rejected rows go; a file of that name is replaced [default: TABLE.rejects.csv, made when there is one].
+    /// Where rejected rows go [default: TABLE.rejects.csv]. A file of that name is replaced when there is one; an import that
+    /// rejects nothing removes the rejects of an earlier one.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Give up when more rows than this are rejected.
     #[arg(long, value_name = "N")]
     max_rejects: Option<u64>,
-    /// What stands between values of a CSV file [default: a comma, a tab in .tsv files].
-    #[arg(long)]
+    /// What stands between values of a CSV file; '\t' is a tab [default: a comma, a tab in .tsv files].
+    #[arg(long, value_parser = files::delimiter)]
     delimiter: Option<char>,
     /// The text that means NULL in a CSV file.
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -120,23 +127,20 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     progress.finish();
     closed?;
     if rejected == 0 {
+        rejects::remove_old(&rejects_path);
         return Ok(ExitCode::SUCCESS);
     }
-    warn(&format!("{rejected} rows were rejected; {} says where and why", rejects_path.display()));
+    let were = if rejected == 1 { "row was" } else { "rows were" };
+    warn(&format!("{rejected} {were} rejected; {} says where and why", rejects_path.display()));
     Ok(exit::rejected())
 }
 
-/// Where rejected rows go. Errors: it would replace a file that is imported, or, unless it was named, any file.
+/// Where rejected rows go. Errors: it would replace a file that is imported.
 fn rejects_path(named: Option<&Path>, table: &str, inputs: &[Input]) -> Result<PathBuf, Failure> {
     let path = named.map_or_else(|| PathBuf::from(format!("{table}.rejects.csv")), Path::to_owned);
-    let next = "name another file for rejected rows with --rejects";
     if inputs.iter().any(|input| input.is_at(&path)) {
-        return Err(
-            Failure::usage(format!("{} is to be imported, and rejected rows would replace it", path.display())).next(next)
-        );
-    }
-    if named.is_none() && path.exists() {
-        return Err(Failure::usage(format!("{} is there already, and rejected rows would replace it", path.display())).next(next));
+        return Err(Failure::usage(format!("{} is to be imported, and rejected rows would replace it", path.display()))
+            .next("name another file for rejected rows with --rejects"));
     }
     Ok(path)
 }
@@ -156,10 +160,10 @@ async fn import(
         let guesses = sources.iter().map(|source| source.infer(rows)).collect::<Result<Vec<_>, _>>()?;
         let statement = create_table(table, &infer::columns(guesses)?, &arguments.primary_key)?;
         say(&statement);
-        client
-            .run(&statement, &mut |_| {})
-            .await
-            .map_err(|failure| failure.next("without --create the rows go into the table that is there"))?;
+        client.run(&statement, &mut |_| {}).await.map_err(|failure| match failure.is(SqlState::DUPLICATE_TABLE) {
+            true => failure.next("without --create the rows go into the table that is there"),
+            false => failure,
+        })?;
     }
     let columns = table_columns(client, table).await.map_err(|failure| match arguments.create {
         true => failure,
@@ -257,8 +261,7 @@ mod tests {
         assert!(rejects_path(Some(&folder.path().join("bad.csv")), "t", &inputs).is_ok());
         // The default one may be of the last run.
         let table = folder.path().join("t").display().to_string();
-        assert!(rejects_path(None, &table, &inputs).is_ok());
         std::fs::write(folder.path().join("t.rejects.csv"), "file,line\n").unwrap();
-        assert!(rejects_path(None, &table, &inputs).is_err());
+        assert!(rejects_path(None, &table, &inputs).is_ok());
     }
 }

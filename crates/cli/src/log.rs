@@ -1,8 +1,9 @@
 //! What is logged, where to, and changing it while the program runs.
 //!
 //! 1. Logs go to standard error: text for people, or one JSON object a line.
-//! 2. No level that is not about the parser itself logs values of rows.
-//! 3. A level is `error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,server=debug`.
+//! 2. A log that cannot be written (standard error is closed) is lost; the program goes on.
+//! 3. No level that is not about the parser itself logs values of rows.
+//! 4. A level is `error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,server=debug`.
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -41,8 +42,8 @@ impl Level {
 pub(crate) fn start(format: Format, level: &str) -> Result<Level, Failure> {
     let (filter, handle) = reload::Layer::new(filter(level)?);
     let output = match format {
-        Format::Text => fmt::layer().with_writer(std::io::stderr).with_ansi(false).boxed(),
-        Format::Json => fmt::layer().json().with_writer(std::io::stderr).boxed(),
+        Format::Text => fmt::layer().with_writer(std::io::stderr).with_ansi(false).log_internal_errors(false).boxed(),
+        Format::Json => fmt::layer().json().with_writer(std::io::stderr).log_internal_errors(false).boxed(),
     };
     tracing_subscriber::registry()
         .with(filter)

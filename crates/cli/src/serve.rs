@@ -17,23 +17,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::{Env, RealEnv};
-use server::{Server, Shutdown, Tls, credentials};
+use server::{Server, Shutdown, StartError, Tls, credentials};
 use sql::Instance;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{Auth, Config};
+use crate::config::{self, Auth, Config};
 use crate::exit::{Failure, warn};
 use crate::{files, log};
 
-#[derive(clap::Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   colonnade serve --data shop
   COLONNADE_PASSWORD=secret colonnade serve --data shop --listen 0.0.0.0:5433 --log-format json
   colonnade serve --data scratch --auth trust        loopback only, for tests
 
 The directory is made at first use, with database and superuser postgres.
-SIGTERM or SIGINT stop it cleanly, a second one at once; SIGHUP reads the log level from the configuration file again.")]
+SIGTERM or SIGINT stop it cleanly, a second one at once; SIGHUP reads the log level from the configuration file again.";
+
+#[derive(clap::Args)]
+#[command(
+    after_help = format!("{EXAMPLES}\n--help shows what a configuration file may have."),
+    after_long_help = format!("{EXAMPLES}\n\nA configuration file has some of this; all but [tls] and [settings] is as built in:\n\n{}", config::EXAMPLE)
+)]
 pub(crate) struct Arguments {
     /// The data directory.
     #[arg(long, value_name = "DIR")]
@@ -123,9 +128,14 @@ async fn serve(
         settings.tls = Some(tls);
     }
     if let Some(max) = config.max_connections {
-        settings.connections_max = max;
+        settings.connections_max = max.get();
     }
-    let server = Server::start(settings, Arc::clone(instance)).await.map_err(|error| cannot_listen(&error.to_string()))?;
+    let server = Server::start(settings, Arc::clone(instance)).await.map_err(|error| match error {
+        StartError::TrustBeyondLoopback(_) => {
+            Failure::new(error.to_string()).next("listen on 127.0.0.1 only, or leave --auth to its default, scram")
+        }
+        _ => cannot_listen(&error.to_string()),
+    })?;
     announce(server.addresses())?;
 
     while signals.next().await == Told::Reload {

@@ -61,6 +61,83 @@ fn a_value_that_an_inferred_column_would_change_is_rejected() {
 }
 
 #[test]
+fn digits_and_decimals_of_imported_values_are_kept() {
+    let folder = with_data();
+    let text = "\
+account,rest,taken,ratio
+1234567890123456789012345678901234567890,12345678901234567890123456789012345678,2024-01-02 03:04:05.1234567,0.1
+1234567890123456789012345678901234567891,1.5,2024-01-02 03:04:05,1e5
+";
+    std::fs::write(folder.path().join("long.csv"), text).unwrap();
+    done(folder.path(), &["import", "--data", "data", "long", "long.csv", "--create"]);
+    let rows = done(folder.path(), &["sql", "--data", "data", "--format", "csv", "-c", "select * from long order by 1"]);
+    assert_eq!(rows, text.replace("1e5", "100000"));
+}
+
+#[test]
+fn a_header_is_read_or_its_fault_told() {
+    let folder = with_data();
+    let import = |name: &str, text: &str, more: &[&str]| {
+        let file = format!("{name}.csv");
+        std::fs::write(folder.path().join(&file), text).unwrap();
+        fails(folder.path(), &[&["import", "--data", "data", name, &file, "--create"], more].concat())
+    };
+    for (name, text, hint) in [
+        ("semicolons", "a;b\n1;2\n", "is the delimiter ';'? use --delimiter ';'"),
+        ("tabs", "a\tb\n1\t2\n", "is the delimiter '\\t'? use --delimiter '\\t'"),
+        ("twice", "a,b,a\n1,2,3\n", "its header names column a twice"),
+        ("folded", "a,b,A\n1,2,3\n", "its header names column a twice"),
+        ("gone.t", "a\n1\n", "schema \"gone\" does not exist"),
+    ] {
+        let (code, said) = import(name, text, &[]);
+        assert!(code != 0 && said.contains(hint) && !said.contains("without --create"), "{name}: {said}");
+    }
+    assert!(import("one", "n\n1\n", &[]).1.contains("without --create"));
+    assert_eq!(import("tab", "a\tb\n1\t2\n", &["--delimiter", "\\t"]).0, 0);
+    assert_eq!(import("unnamed", ",b\n1,2\n", &[]).0, 0);
+    let rows = |text| done(folder.path(), &["sql", "--data", "data", "--format", "csv", "-c", text]);
+    assert_eq!(rows("select * from tab"), "a,b\n1,2\n");
+    assert_eq!(rows("select * from unnamed"), "column1,b\n1,2\n");
+}
+
+#[test]
+fn a_hint_is_about_what_is_wrong() {
+    let folder = with_data();
+    let (_, said) = fails(folder.path(), &["serve", "--data", "data", "--listen", "0.0.0.0:0", "--auth", "trust"]);
+    assert!(said.contains("scram") && !said.contains("port 0"), "{said}");
+    std::fs::write(folder.path().join("data/FORMAT"), "colonnade 9\n").unwrap();
+    let (code, said) = fails(folder.path(), &["check", "--data", "data"]);
+    assert!(code == 3 && said.contains("FORMAT: \"colonnade 9\\n\" is not a format") && !said.contains("log position"), "{said}");
+}
+
+#[test]
+fn rejects_are_those_of_the_last_import() {
+    let folder = with_data();
+    let rejects = folder.path().join("one.rejects.csv");
+    let import = |text: &str| {
+        std::fs::write(folder.path().join("more.csv"), text).unwrap();
+        colonnade(folder.path(), &["import", "--data", "data", "one", "more.csv"]).output().unwrap().status.code()
+    };
+    assert_eq!(import("n\nx\n"), Some(4));
+    assert_eq!(import("n\ny\n"), Some(4));
+    assert!(std::fs::read_to_string(&rejects).unwrap().contains("\"\"y\"\""));
+    assert_eq!(import("n\n2\n"), Some(0));
+    assert!(!rejects.exists());
+}
+
+#[test]
+fn nobody_has_to_read_standard_error() {
+    let folder = with_data();
+    let mut child = colonnade(folder.path(), &["import", "--data", "data", "two", "one.csv", "--create"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure_to_talk_about() {
     let folder = with_data();
     let text = "select x from generate_series(1, 100000) as g (x)";

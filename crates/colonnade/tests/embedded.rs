@@ -100,3 +100,21 @@ async fn calls_can_be_awaited() {
     let rows = connection.query("SELECT sum(a) FROM t").await.unwrap();
     assert_eq!(rows[0][0].as_i64(), Some(45));
 }
+
+#[test]
+fn a_database_that_was_closed_opens_without_redoing_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(folder.path()).unwrap();
+    let mut connection = database.connect().unwrap();
+    connection.execute("CREATE TABLE t (a int PRIMARY KEY, b text)").unwrap();
+    connection.execute("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 20000) AS g").unwrap();
+    let status = |database: &Database| database.instance().engine().status();
+    assert!(status(&database).wal_bytes > 1 << 20);
+    drop(connection);
+    database.close().unwrap();
+    drop(database);
+    let database = Database::open(folder.path()).unwrap();
+    assert_eq!(status(&database).wal_bytes, 0);
+    let rows = database.connect().unwrap().query("SELECT count(*) FROM t").unwrap();
+    assert_eq!(rows[0][0].as_i64(), Some(20000));
+}

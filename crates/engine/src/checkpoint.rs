@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use segments::files::FileName;
 use segments::{DeletionVector, DumpWriter, Manifest, ManifestSegment, ManifestTable, Segment, files};
@@ -26,8 +27,16 @@ use crate::table::TableStore;
 use crate::transaction::Own;
 use txn::Snapshot;
 
+/// Between looks at the clock.
+const ROWS_PER_LOOK: usize = 4096;
+
 /// Makes a checkpoint of what is visible now, unless the last one has it already.
 pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
+    run_until(engine, None)
+}
+
+/// The same, given up at a moment of the monotonic clock. Errors: `Canceled` then; what has been written is garbage.
+pub(crate) fn run_until(engine: &Inner, until: Option<Duration>) -> Result<(), EngineError> {
     let _one_at_a_time = engine.checkpointing.lock();
     let last = *engine.checkpointed.lock();
     let (guard, lsn) = engine.txns.snapshot_position(None);
@@ -43,7 +52,7 @@ pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
     for definition in catalog.stored_tables() {
         let store = engine.store(definition.id)?;
         let view = TableView::new(Arc::clone(&store), Arc::<Own>::default(), snapshot, Arc::clone(&guard))?;
-        tables.push(describe(engine, &store, &view, ts, last.version + 1)?);
+        tables.push(describe(engine, &store, &view, ts, last.version + 1, until)?);
     }
     let manifest = Manifest {
         version: last.version + 1,
@@ -82,7 +91,13 @@ fn describe(
     view: &TableView,
     ts: CommitTs,
     version: u64,
+    until: Option<Duration>,
 ) -> Result<ManifestTable, EngineError> {
+    let check_time = || match until {
+        Some(until) if engine.env.monotonic() >= until => Err(EngineError::Canceled),
+        _ => Ok(()),
+    };
+    check_time()?;
     let dir = store.dir(engine.env.as_ref(), &engine.dir)?;
     let mut listed = Vec::new();
     for live in store.segments().at(ts) {
@@ -95,7 +110,10 @@ fn describe(
         None => None,
         Some(_) => {
             let mut writer = DumpWriter::create(Arc::clone(&engine.env), &dir, version, store.id(), ts)?;
-            for (key, row) in rows {
+            for (at, (key, row)) in rows.enumerate() {
+                if at % ROWS_PER_LOOK == 0 {
+                    check_time()?;
+                }
                 writer.append(&key, &row.0)?;
             }
             Some(writer.finish()?)

@@ -40,10 +40,7 @@ pub(crate) fn is_new(env: &dyn Env, dir: &Path) -> Result<bool, EngineError> {
         if found == FORMAT.as_bytes() {
             return Ok(false);
         }
-        return Err(EngineError::Record {
-            lsn: 0,
-            what: format!("{}: {:?} is not a format this version knows", path.display(), String::from_utf8_lossy(&found)),
-        });
+        return Err(EngineError::Format { path, found: String::from_utf8_lossy(&found).chars().take(40).collect() });
     }
     let ours = |name: &String| DIRECTORIES.contains(&name.as_str()) || name == "LOCK" || name == "FORMAT.tmp";
     if !names.iter().all(ours) {

@@ -18,6 +18,8 @@ pub enum EngineError {
     NotADataDirectory(PathBuf),
     #[error("data directory {dir} is damaged: {what}")]
     Incomplete { dir: PathBuf, what: &'static str },
+    #[error("{path}: {found:?} is not a format this version knows")]
+    Format { path: PathBuf, found: String },
     #[error(transparent)]
     Wal(#[from] wal::WalError),
     #[error(transparent)]
@@ -106,7 +108,7 @@ impl From<EngineError> for SqlError {
                 return SqlError::new(SqlState::UNDEFINED_FILE, message)
                     .hint("Name a directory that colonnade has made. A new one is made only where there is nothing yet, or an empty one.");
             }
-            EngineError::Incomplete { .. } => SqlState::DATA_CORRUPTED,
+            EngineError::Incomplete { .. } | EngineError::Format { .. } => SqlState::DATA_CORRUPTED,
             EngineError::Wal(wal) => match wal.kind() {
                 Kind::Corrupt => SqlState::DATA_CORRUPTED,
                 Kind::Unavailable => SqlState::DISK_FULL,

@@ -103,6 +103,7 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
     // log first.
     env.sync_dir(&dir.join("manifest")).map_err(|e| io("sync manifests of", e))?;
     let checkpoint = loading.ts;
+    let started = env.monotonic();
     let mut failed = None;
     let wal_options = wal::Options {
         dir: dir.join("wal"),
@@ -123,6 +124,10 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
     };
     if new && !loading.tables.is_empty() {
         return Err(directory::no_format(dir));
+    }
+    if loading.redone_bytes > 0 {
+        let (mib, seconds) = (loading.redone_bytes as f64 / f64::from(1 << 20), (env.monotonic() - started).as_secs_f64());
+        tracing::info!("replayed {mib:.1} MiB of log in {seconds:.1} s");
     }
     loading.remove_garbage(manifest.as_ref())?;
 

@@ -16,6 +16,7 @@ mod math;
 mod pattern;
 mod regexp;
 mod template;
+mod template_interval;
 mod temporal;
 mod text;
 

@@ -69,8 +69,15 @@ impl Instance {
         Ok(Arc::new(Instance { env, engine, analytic, plans, sessions: Arc::default(), options, opened_micros }))
     }
 
-    /// Stops background work and closes the log; what was acknowledged is on disk. Sessions that still exist fail from now on.
+    /// Makes a checkpoint if the log is long, so that the next start is quick, stops background work and closes the log; what was
+    /// acknowledged is on disk, with the checkpoint or without. Sessions that still exist fail from now on.
     pub fn close(&self) -> Result<(), SqlError> {
+        match self.engine.checkpoint_to_close() {
+            // Closed before.
+            Ok(()) | Err(engine::EngineError::Closed(_)) => {}
+            Err(engine::EngineError::Canceled) => tracing::warn!("no checkpoint in time: the next start replays the log"),
+            Err(error) => tracing::warn!(%error, "no checkpoint: the next start replays the log"),
+        }
         Ok(self.engine.close()?)
     }
 

@@ -5,6 +5,7 @@
 //! 3. In a column whose type was inferred, a value that the type would change is refused (`infer::keeps`).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
@@ -14,7 +15,7 @@ use types::arrow_form::ColumnBuilder;
 use types::{DatumRef, SqlError, SqlState, SqlType, text};
 
 use crate::exit::Failure;
-use crate::files::Input;
+use crate::files::{self, Input};
 use crate::import::Column;
 use crate::import::batch::{Faults, ROWS_PER_BATCH, good_rows, null_refused, schema};
 use crate::import::infer::{Guess, Inference, Kind, keeps};
@@ -37,11 +38,12 @@ pub(super) struct CsvSource {
 
 impl CsvSource {
     pub(super) fn open(input: Input, form: &CsvForm, delimiter: u8) -> Result<CsvSource, Failure> {
+        let guessed = form.delimiter.is_none();
         let form = CsvForm { delimiter: Some(form.delimiter.unwrap_or(delimiter)), ..form.clone() };
         let records = Records::open(&input, &form)?;
         let mut source =
             CsvSource { input, records, form, names: None, columns: Vec::new(), places: Vec::new(), inferred: false };
-        source.names = source.read_header()?;
+        source.names = source.read_header(guessed)?;
         Ok(source)
     }
 
@@ -49,7 +51,8 @@ impl CsvSource {
         Failure::during(format!("read {}", self.input.path.display()), error)
     }
 
-    fn read_header(&mut self) -> Result<Option<Vec<String>>, Failure> {
+    /// `guessed`: nobody has said which delimiter the file has.
+    fn read_header(&mut self, guessed: bool) -> Result<Option<Vec<String>>, Failure> {
         if !self.form.header {
             return Ok(None);
         }
@@ -60,16 +63,36 @@ impl CsvSource {
         let mut names = Vec::with_capacity(record.fields.len());
         for field in &record.fields {
             let value = field.as_ref().map_or(&[][..], |at| record.value(at));
-            let name = std::str::from_utf8(value).ok().filter(|name| !name.contains('\0')).ok_or_else(|| {
-                self.failed("its header is not UTF-8")
-                    .next("convert it first, such as with iconv -f LATIN1 -t UTF-8 (or -f UTF-16)")
-            })?;
-            names.push(name.trim().to_owned());
+            let name = std::str::from_utf8(value)
+                .ok()
+                .filter(|name| !name.contains('\0'))
+                .ok_or_else(|| self.failed("its header is not UTF-8").next(files::CONVERT))?;
+            names.push(match name.trim() {
+                "" => format!("column{}", names.len() + 1),
+                name => name.to_owned(),
+            });
         }
-        if names.iter().any(String::is_empty) {
-            return Err(self.failed("a column in its header has no name").next("--no-header takes the first line as a row"));
+        if let ([name], true) = (&names[..], guessed && !record.sent().starts_with(b"\""))
+            && let Some(found) = [';', '\t', '|'].into_iter().find(|c| name.contains(*c))
+        {
+            let shown = if found == '\t' { "\\t".to_owned() } else { found.to_string() };
+            return Err(self.failed(format!("its header is one column, named {name:?}")).next(format!(
+                "is the delimiter '{shown}'? use --delimiter '{shown}' (naming any other takes it as one column)"
+            )));
         }
+        self.refuse_twice(&names)?;
         Ok(Some(names))
+    }
+
+    /// Errors: a column's name is there twice.
+    fn refuse_twice(&self, names: &[String]) -> Result<(), Failure> {
+        let mut seen = HashSet::with_capacity(names.len());
+        match names.iter().find(|name| !seen.insert(*name)) {
+            Some(name) => Err(self
+                .failed(format!("its header names column {name} twice"))
+                .next("give each column a name of its own; --create makes no difference between A and a")),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -105,12 +128,13 @@ impl CsvSource {
                 }
             }
         }
-        let name = |at: usize| match &self.names {
-            Some(names) => names[at].to_lowercase(),
-            None => format!("column{}", at + 1),
+        let names: Vec<String> = match &self.names {
+            Some(names) => names.iter().map(|name| name.to_lowercase()).collect(),
+            None => (1..=kinds.len()).map(|at| format!("column{at}")).collect(),
         };
-        let guess = |(at, kind)| Guess { name: name(at), kind: Kind::Seen(kind), not_null: false };
-        Ok(kinds.into_iter().enumerate().map(guess).collect())
+        self.refuse_twice(&names)?;
+        let guess = |(name, kind)| Guess { name, kind: Kind::Seen(kind), not_null: false };
+        Ok(names.into_iter().zip(kinds).map(guess).collect())
     }
 
     pub(super) fn bind(&mut self, columns: &[Column], places: Vec<usize>) {

@@ -6,13 +6,15 @@
 //!
 //! 1. A type is chosen only if every value seen is read as it by the database itself (`types::text`).
 //! 2. Numbers with leading zeros (007, post codes, phone numbers) are text: as numbers they would lose them.
-//! 3. No value is changed by its column's type. Rows that come after those looked at are held to that: [`keeps`].
+//! 3. No value is changed by its column's type: a number of more digits than a double holds, or a time of more than six decimals, makes
+//!    its column another one. Rows that come after those looked at are held to that: [`keeps`].
 //! 4. Words that PostgreSQL reads as dates or booleans but people mean as words (`now`, `yes`, `1`) do not make a column one.
 
 use types::{SqlType, text};
 
 use crate::exit::Failure;
 use crate::import::Column;
+use crate::import::number::{Number, is_held_by_a_double};
 
 /// A column of a file, as far as is known.
 #[derive(Debug)]
@@ -67,9 +69,12 @@ pub(super) fn columns(files: Vec<Vec<Guess>>) -> Result<Vec<Column>, Failure> {
 pub(super) struct Inference {
     candidates: Vec<SqlType>,
     seen: bool,
-    /// Digits before and after the point of the widest number.
+    /// Every value is a finite decimal number, and these are the digits before and after the point that hold all.
+    decimal: bool,
     whole_digits: usize,
     fraction_digits: usize,
+    /// A double would change one of them.
+    outgrows_double: bool,
 }
 
 /// In the order of preference; the numeric one stands for any digits.
@@ -88,7 +93,14 @@ const CANDIDATES: [SqlType; 10] = [
 
 impl Default for Inference {
     fn default() -> Inference {
-        Inference { candidates: CANDIDATES.to_vec(), seen: false, whole_digits: 0, fraction_digits: 0 }
+        Inference {
+            candidates: CANDIDATES.to_vec(),
+            seen: false,
+            decimal: true,
+            whole_digits: 0,
+            fraction_digits: 0,
+            outgrows_double: false,
+        }
     }
 }
 
@@ -98,9 +110,13 @@ impl Inference {
         self.seen = true;
         let value = value.trim();
         self.candidates.retain(|candidate| fits(*candidate, value));
-        if let Some((whole, fraction)) = digits(value) {
-            self.whole_digits = self.whole_digits.max(whole);
-            self.fraction_digits = self.fraction_digits.max(fraction);
+        match Number::read(value) {
+            Some(number) => {
+                self.whole_digits = self.whole_digits.max(number.whole_digits());
+                self.fraction_digits = self.fraction_digits.max(number.fraction_digits());
+                self.outgrows_double |= !is_held_by_a_double(&number, value);
+            }
+            None => self.decimal = false,
         }
     }
 
@@ -108,25 +124,29 @@ impl Inference {
     fn add(&mut self, other: &Inference) {
         self.seen |= other.seen;
         self.candidates.retain(|candidate| other.candidates.contains(candidate));
+        self.decimal &= other.decimal;
         self.whole_digits = self.whole_digits.max(other.whole_digits);
         self.fraction_digits = self.fraction_digits.max(other.fraction_digits);
+        self.outgrows_double |= other.outgrows_double;
     }
 
     /// The type for the column.
     pub(super) fn sql_type(&self) -> SqlType {
-        let first = self
-            .candidates
-            .iter()
-            .copied()
-            .find(|candidate| *candidate != SqlType::NUMERIC || self.whole_digits + self.fraction_digits <= 38);
+        let digits = self.whole_digits + self.fraction_digits;
+        let exact = self.decimal && digits <= 38;
+        let first = self.candidates.iter().copied().find(|candidate| *candidate != SqlType::NUMERIC || exact);
         match first {
             _ if !self.seen => SqlType::Text,
             None => SqlType::Text,
             Some(SqlType::NUMERIC) => {
                 // Eighteen digits fit a machine word, and leave room for larger numbers further on.
-                let precision = if self.whole_digits + self.fraction_digits <= 16 { 18 } else { 38 };
+                let precision = if digits <= 16 { 18 } else { 38 };
                 SqlType::Numeric { precision, scale: self.fraction_digits as u8 }
             }
+            Some(SqlType::Float8) if self.outgrows_double && exact => {
+                SqlType::Numeric { precision: 38, scale: self.fraction_digits as u8 }
+            }
+            Some(SqlType::Float8) if self.outgrows_double => SqlType::Text,
             Some(found) => found,
         }
     }
@@ -138,9 +158,9 @@ pub(super) fn keeps(t: SqlType, value: &str) -> bool {
     let value = value.trim();
     match t {
         SqlType::Numeric { scale, .. } => {
-            let fraction = value.split_once('.').map_or("", |(_, fraction)| fraction.trim_end_matches('0'));
-            is_plausible(SqlType::NUMERIC, value) && fraction.len() <= usize::from(scale)
+            !has_leading_zero(value) && Number::read(value).is_some_and(|number| number.decimals() <= usize::from(scale))
         }
+        SqlType::Float8 => is_plausible(t, value) && Number::read(value).is_none_or(|number| is_held_by_a_double(&number, value)),
         _ => is_plausible(t, value),
     }
 }
@@ -157,9 +177,10 @@ fn is_plausible(candidate: SqlType, value: &str) -> bool {
     let starts_like_a_number = value.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+' || c == '.');
     match candidate {
         SqlType::Bool => ["true", "false", "t", "f"].iter().any(|word| value.eq_ignore_ascii_case(word)),
-        SqlType::NUMERIC => digits(value).is_some() && !has_leading_zero(value),
+        SqlType::NUMERIC => !value.contains(['e', 'E']) && Number::read(value).is_some() && !has_leading_zero(value),
         SqlType::Int4 | SqlType::Int8 | SqlType::Float8 => starts_like_a_number && !has_leading_zero(value),
         SqlType::Date => value.contains(['-', '/']) && !value.contains(':') && value.starts_with(|c: char| c.is_ascii_digit()),
+        SqlType::Timestamp | SqlType::TimestampTz | SqlType::Time if is_finer_than_a_microsecond(value) => false,
         SqlType::Timestamp => value.contains(['-', '/']) && value.starts_with(|c: char| c.is_ascii_digit()) && !has_zone(value),
         SqlType::TimestampTz => value.contains(':') && value.contains(['-', '/']) && has_zone(value),
         SqlType::Time => value.contains(':') && !value.contains(['/', '-']) && value.starts_with(|c: char| c.is_ascii_digit()),
@@ -168,13 +189,12 @@ fn is_plausible(candidate: SqlType, value: &str) -> bool {
     }
 }
 
-/// Digits before and after the point of a plain decimal number.
-fn digits(value: &str) -> Option<(usize, usize)> {
-    let unsigned = value.strip_prefix(['-', '+']).unwrap_or(value);
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    (all_digits(whole) && all_digits(fraction) && !(whole.is_empty() && fraction.is_empty()))
-        .then_some((whole.len(), fraction.len()))
+/// True for a time whose seventh decimal, or one behind it, is not zero.
+fn is_finer_than_a_microsecond(value: &str) -> bool {
+    value.split('.').skip(1).any(|part| {
+        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        part[..end].trim_end_matches('0').len() > 6
+    })
 }
 
 fn has_leading_zero(value: &str) -> bool {
@@ -207,6 +227,16 @@ mod tests {
             (&["1", "99999999999999999999"], "numeric(38,0)"),
             (&["1", "2.50", ".5"], "numeric(18,2)"),
             (&["1", "2.5e3"], "double precision"),
+            (&["1e5", "0.1", "1e300"], "double precision"),
+            (&["1", "1234567890123456789012345678901234567890"], "text"),
+            (&["12345678901234567890123456789012345678", "1.5"], "text"),
+            (&["1234567890123456789012345678901234567", "1.5"], "numeric(38,1)"),
+            (&["0.12345678901234567890123456789012345678"], "numeric(38,38)"),
+            (&["1e5", "12345678901234567.25"], "numeric(38,2)"),
+            (&["1e5", "1.2345678901234567890e-3"], "numeric(38,22)"),
+            (&["1e300", "12345678901234567.25"], "text"),
+            (&["-Infinity", "1e5"], "double precision"),
+            (&["-Infinity", "1e5", "12345678901234567.25"], "text"),
             (&["007", "8"], "text"),
             (&["0", "0.5"], "numeric(18,1)"),
             (&["true", "F"], "boolean"),
@@ -216,6 +246,10 @@ mod tests {
             (&["2026-11-23", "1999-01-01 10:00:00"], "timestamp without time zone"),
             (&["1999-01-01T10:00:00Z", "1999-01-01 10:00+02"], "timestamp with time zone"),
             (&["10:00", "23:59:59.5"], "time without time zone"),
+            (&["2024-01-02 03:04:05.123456", "2024-01-02 03:04:05.1234560"], "timestamp without time zone"),
+            (&["2024-01-02 03:04:05.1234567"], "text"),
+            (&["2024-01-02 03:04:05.1234567+02"], "text"),
+            (&["03:04:05.1234567"], "text"),
             (&["now", "today"], "text"),
             (&["2026-02-30"], "text"),
             (&["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"], "uuid"),
@@ -259,6 +293,19 @@ mod tests {
             (SqlType::Date, "2026-01-02 23:59:00", false),
             (SqlType::Timestamp, "2026-01-02 23:59:00", true),
             (SqlType::Timestamp, "2026-01-02 23:59:00+02", false),
+            (price, "1e5", true),
+            (price, "1e-3", false),
+            (price, "007", false),
+            (SqlType::Float8, "0.1", true),
+            (SqlType::Float8, "1e5", true),
+            (SqlType::Float8, "-Infinity", true),
+            (SqlType::Float8, "1234567890123456789012345678901234567890", false),
+            (SqlType::Float8, "1.00000000000000000001e7", false),
+            (SqlType::Timestamp, "2026-01-02 23:59:00.123456", true),
+            (SqlType::Timestamp, "2026-01-02 23:59:00.1234567", false),
+            (SqlType::TimestampTz, "2026-01-02 23:59:00.1234567Z", false),
+            (SqlType::Time, "23:59:00.1234567", false),
+            (SqlType::Time, "23:59:00.1234560", true),
             (SqlType::Int4, "7", true),
             (SqlType::Int4, "007", false),
             (SqlType::Bool, "true", true),

@@ -11,14 +11,14 @@ use std::path::PathBuf;
 use sql::{CopyInput, CopyRecord};
 
 use crate::exit::Failure;
-use crate::files::Input;
+use crate::files::{self, Input};
 use crate::import::source::CsvForm;
+
+/// See [`files::BYTE_ORDER_MARK`].
+const BYTE_ORDER_MARK: &[u8] = files::BYTE_ORDER_MARK.as_bytes();
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// Some programs begin a file with it to say that it is UTF-8.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A file being read.
 pub(super) struct Records {
@@ -101,7 +101,6 @@ impl Records {
 #[allow(clippy::disallowed_methods, reason = "files of the user's, not the database's")]
 mod tests {
     use super::*;
-    use crate::files;
 
     type Read = (u64, Vec<Option<String>>);
 

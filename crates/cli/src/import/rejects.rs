@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
-use crate::files::OnDemand;
+use crate::files::{self, OnDemand};
 
 const HEAD: &[u8] = b"file,line,column,reason,record\n";
 
@@ -51,6 +51,13 @@ impl Rejects {
     }
 }
 
+/// Removes what an earlier import has left there, so that it does not look like this one's. Any other file of that name stays.
+pub(super) fn remove_old(path: &Path) {
+    if let Err(failure) = files::remove_if_begins(path, HEAD) {
+        failure.show();
+    }
+}
+
 /// Fields as a line of CSV.
 pub(super) fn line_of<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> String {
     let mut writer = ::csv::WriterBuilder::new().terminator(::csv::Terminator::Any(b'\n')).from_writer(Vec::new());
@@ -61,7 +68,6 @@ pub(super) fn line_of<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files;
 
     #[test]
     fn a_rejected_row_keeps_its_place_and_its_text() {
@@ -81,5 +87,22 @@ mod tests {
         let path = folder.path().join("r.csv");
         assert_eq!(Rejects::new(path.clone(), None).finish().unwrap(), 0);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn only_rejects_are_removed_as_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, other) = (folder.path().join("old.csv"), folder.path().join("other.csv"));
+        let fault = Fault { column: "n".into(), reason: "bad".into() };
+        let mut rejects = Rejects::new(old.clone(), None);
+        rejects.add(Path::new("in.csv"), 7, &fault, "a,x").unwrap();
+        rejects.finish().unwrap();
+        let mut mine = OnDemand::new(other.clone());
+        mine.write(b"", b"file,letters\n").unwrap();
+        mine.flush().unwrap();
+        for path in [&old, &other, &folder.path().join("none.csv")] {
+            remove_old(path);
+        }
+        assert_eq!((old.exists(), other.exists()), (false, true));
     }
 }

@@ -93,3 +93,23 @@ fn a_checkpoint_counts_even_if_old_log_files_cannot_be_removed() {
     assert!(machine.engine().checkpoint().is_err());
     assert_eq!(machine.engine().status().wal_bytes, 0);
 }
+
+/// Every start redid all log of the run before, however cleanly it had ended.
+#[test]
+fn after_a_clean_close_next_to_nothing_is_redone() {
+    let mut machine = Machine::new(by_hand());
+    let rows: BTreeMap<i64, i64> = (0..80_000).map(|k| (k, k)).collect();
+    machine.commit(|t| rows.iter().for_each(|(k, v)| assert_eq!(machine.insert(t, *k, *v).unwrap(), Inserted::Done)));
+    assert!(machine.engine().status().wal_bytes > 1 << 20);
+    machine.engine().checkpoint_to_close().unwrap();
+    machine.engine().close().unwrap();
+    machine.kill().unwrap();
+    assert_eq!(machine.engine().status().wal_bytes, 0);
+    assert_eq!(machine.rows(), rows);
+
+    // For a short log the time is not taken.
+    let before = machine.engine().status().checkpoint;
+    machine.commit(|t| assert_eq!(machine.insert(t, -1, 0).unwrap(), Inserted::Done));
+    machine.engine().checkpoint_to_close().unwrap();
+    assert_eq!(machine.engine().status().checkpoint, before);
+}

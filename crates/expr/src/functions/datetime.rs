@@ -6,7 +6,7 @@ use types::{Datum, DatumRef, Interval, SqlError, SqlState, SqlType, coerce, zone
 
 use super::fields::{self, Field};
 use super::temporal::{self, TruncateTo};
-use super::{fits, float_of, int_of, mismatch, template, text, text_of};
+use super::{fits, float_of, int_of, mismatch, template, template_interval, text, text_of};
 use crate::decimal;
 use crate::function::{Arg, Call, Function, Signature};
 
@@ -377,8 +377,8 @@ fn to_char(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
             };
             template::format(here, Some((zone::offset_at(&call.session.zone, *v), &call.session.zone)), pattern)?
         }
-        Some(DatumRef::Interval(v)) => template::format_interval(*v, pattern)?,
-        Some(DatumRef::Time(v)) => template::format_interval(Interval { months: 0, days: 0, micros: *v }, pattern)?,
+        Some(DatumRef::Interval(v)) => template_interval::format_interval(*v, pattern)?,
+        Some(DatumRef::Time(v)) => template_interval::format_interval(Interval { months: 0, days: 0, micros: *v }, pattern)?,
         Some(DatumRef::Numeric(v)) => template::format_number(*v, pattern)?,
         _ => return Err(mismatch("to_char")),
     })

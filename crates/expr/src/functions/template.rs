@@ -6,7 +6,7 @@
 
 use jiff::tz::TimeZone;
 use types::calendar::{self, Civil};
-use types::{Decimal, Interval, SqlError, SqlState};
+use types::{Decimal, SqlError, SqlState};
 
 use super::fields::iso_week;
 use crate::decimal::{self, Rounding};
@@ -14,7 +14,7 @@ use crate::decimal::{self, Rounding};
 const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
+pub(super) const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 
 /// The patterns of dates, longest first among those that begin alike.
 const PATTERNS: &[&str] = &[
@@ -60,12 +60,18 @@ fn pieces(template: &str) -> Vec<Piece<'_>> {
     found
 }
 
-/// What the patterns show.
+/// What the patterns of a date show.
 struct Shown {
     civil: Civil,
     days: i32,
-    /// Microseconds since midnight; of an interval all of them.
+    /// Microseconds since midnight.
     micros: i64,
+}
+
+/// What stands for a pattern, and how many places it is filled to (a number with zeros, its sign counted).
+pub(super) enum Field {
+    Number(i64, usize),
+    Word(String, usize),
 }
 
 /// A timestamp by a template. `zone`: seconds ahead of UTC, and the zone.
@@ -74,16 +80,18 @@ pub(super) fn format(at: i64, zone: Option<(i32, &TimeZone)>, template: &str) ->
         return Ok(String::new());
     }
     let (days, micros) = calendar::split_timestamp(at);
-    write(&Shown { civil: calendar::civil_from_days(days), days, micros }, zone, template)
+    let shown = Shown { civil: calendar::civil_from_days(days), days, micros };
+    write(template, &|pattern| match number(&shown, pattern) {
+        Some((number, width)) => Ok(Field::Number(number, width)),
+        None => Ok(match name(&shown, pattern)? {
+            Some((name, width)) => Field::Word(name, width),
+            None => Field::Word(offset(pattern, zone)?, 0),
+        }),
+    })
 }
 
-/// An interval by a template: its parts as if they were a date's.
-pub(super) fn format_interval(span: Interval, template: &str) -> Result<String, SqlError> {
-    let civil = Civil { year: span.months / 12, month: (span.months % 12).unsigned_abs(), day: span.days.unsigned_abs() };
-    write(&Shown { civil, days: span.days, micros: span.micros }, None, template)
-}
-
-fn write(shown: &Shown, zone: Option<(i32, &TimeZone)>, template: &str) -> Result<String, SqlError> {
+/// A template with what `field` gives in the places of its patterns.
+pub(super) fn write(template: &str, field: &dyn Fn(&'static str) -> Result<Field, SqlError>) -> Result<String, SqlError> {
     let mut out = String::new();
     let mut fill = true;
     let mut last_number: Option<i64> = None;
@@ -104,13 +112,15 @@ fn write(shown: &Shown, zone: Option<(i32, &TimeZone)>, template: &str) -> Resul
             }
             Piece::Pattern(pattern) => pattern,
         };
-        if let Some((number, width)) = number(shown, pattern) {
-            last_number = Some(number);
-            if fill { out.push_str(&format!("{number:0width$}")) } else { out.push_str(&number.to_string()) }
-        } else if let Some((name, width)) = name(shown, pattern)? {
-            if fill { out.push_str(&format!("{name:width$}")) } else { out.push_str(&name) }
-        } else {
-            out.push_str(&offset(pattern, zone)?);
+        match field(pattern)? {
+            Field::Number(number, width) => {
+                last_number = Some(number);
+                // Decimals of a second mean nothing without their zeros.
+                let fill = fill || matches!(pattern, "MS" | "US");
+                if fill { out.push_str(&format!("{number:0width$}")) } else { out.push_str(&number.to_string()) }
+            }
+            Field::Word(word, width) if fill => out.push_str(&format!("{word:width$}")),
+            Field::Word(word, _) => out.push_str(&word),
         }
         // FM counts for the pattern behind it only.
         fill = true;
@@ -217,6 +227,7 @@ fn offset(pattern: &str, zone: Option<(i32, &TimeZone)>) -> Result<String, SqlEr
 }
 
 fn ordinal(n: i64) -> &'static str {
+    let n = n.unsigned_abs();
     match (n % 100, n % 10) {
         (11..=13, _) => "th",
         (_, 1) => "st",

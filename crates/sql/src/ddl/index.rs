@@ -251,6 +251,11 @@ impl Session {
     }
 
     pub(crate) fn reindex(&mut self, statement: &Statement, kind: ReindexKind, name: &Name) -> Result<Answer, SqlError> {
+        match kind {
+            ReindexKind::Schema => self.prevent_in_block(statement, "REINDEX SCHEMA")?,
+            ReindexKind::Database => self.prevent_in_block(statement, "REINDEX DATABASE")?,
+            ReindexKind::Index | ReindexKind::Table => {}
+        }
         let catalog = self.begin_ddl();
         match kind {
             ReindexKind::Index => match self.scope(&catalog).find(name)? {
@@ -275,8 +280,6 @@ impl Session {
                 self.rebuild_indexes(table, &|_| true)?;
             }
             ReindexKind::Schema | ReindexKind::Database => {
-                let what = if kind == ReindexKind::Schema { "REINDEX SCHEMA" } else { "REINDEX DATABASE" };
-                self.prevent_in_block(statement, what)?;
                 let schemas: Vec<_> = if kind == ReindexKind::Schema {
                     vec![self.scope(&catalog).schema(&name.name)?.id]
                 } else {
