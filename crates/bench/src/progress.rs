@@ -92,7 +92,7 @@ impl Progress {
     pub fn add_rows(&self, count: u64) {
         let rows = self.shared.rows.fetch_add(count, Ordering::Relaxed) + count;
         if let Some(bar) = &self.shared.bar {
-            bar.set_message(format!("{} rows", HumanCount(rows)));
+            bar.set_message(counted(rows));
         }
     }
 
@@ -160,8 +160,12 @@ impl Shared {
             Unit::Rows => String::new(),
             Unit::Bytes => format!(" from {}", HumanBytes(self.done.load(Ordering::Relaxed))),
         };
-        format!("{}: {} rows{bytes} in {seconds:.1} s, {} rows/s", self.what, HumanCount(rows), HumanCount(rate as u64))
+        format!("{}: {}{bytes} in {seconds:.1} s, {} rows/s", self.what, counted(rows), HumanCount(rate as u64))
     }
+}
+
+fn counted(rows: u64) -> String {
+    if rows == 1 { "1 row".to_owned() } else { format!("{} rows", HumanCount(rows)) }
 }
 
 #[cfg(test)]
@@ -186,6 +190,9 @@ mod tests {
         progress.add(4);
         assert_eq!(progress.rows_done(), 7);
         assert!(progress.shared.summary().starts_with("t: 7 rows in "));
+        let one = Progress::rows("t", None);
+        one.add(1);
+        assert!(one.shared.summary().starts_with("t: 1 row in "));
     }
 
     #[test]

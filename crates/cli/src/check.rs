@@ -8,7 +8,7 @@ use engine::Finding;
 use env::RealEnv;
 use sql::{Instance, Options};
 
-use crate::exit::{self, Failure, say, warn};
+use crate::exit::{self, Failure, counted, say, warn};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -51,12 +51,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         (segments + table.segments, rows + table.segment_rows - table.segment_rows_dead + table.delta_rows as u64)
     });
     say(&format!(
-        "{} tables, {rows} rows, {segments} segments: {}",
-        status.tables.len(),
-        if findings.is_empty() { "nothing is wrong".to_owned() } else { format!("{} findings", findings.len()) }
+        "{}, {}, {}: {}",
+        counted(status.tables.len() as u64, "table"),
+        counted(rows, "row"),
+        counted(segments as u64, "segment"),
+        if findings.is_empty() { "nothing is wrong".to_owned() } else { counted(findings.len() as u64, "finding") }
     ));
     let catalog = instance.engine().catalog();
-    instance.close()?;
+    // Not the instance: it would make a checkpoint, and what is damaged stays as it is.
+    instance.engine().close()?;
     if findings.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }

@@ -21,7 +21,7 @@ use tokio_postgres::types::{FromSql, Type};
 use types::arrow_form::{self, ColumnBuilder};
 use types::{Datum, SqlType, binary};
 
-use crate::exit::Failure;
+use crate::exit::{Failure, counted};
 use crate::serve;
 
 /// Rows gathered into one Arrow batch when a server sends them one by one.
@@ -330,11 +330,7 @@ async fn run_remote(remote: &Remote, text: &str, each: &mut dyn FnMut(Outcome)) 
             // The driver keeps only the number of the tag.
             SimpleQueryMessage::CommandComplete(rows) => {
                 if outcome.columns.is_empty() {
-                    outcome.tag = Some(match rows {
-                        0 => "OK".to_owned(),
-                        1 => "OK, 1 row".to_owned(),
-                        _ => format!("OK, {rows} rows"),
-                    });
+                    outcome.tag = Some(if rows > 0 { format!("OK, {}", counted(rows, "row")) } else { "OK".to_owned() });
                 }
                 each(std::mem::take(&mut outcome));
             }

@@ -55,6 +55,12 @@ impl Failure {
         self
     }
 
+    /// The same with the place in the user's files.
+    pub(crate) fn at(mut self, place: impl Display) -> Failure {
+        self.message.push_str(&format!("\n  at {place}"));
+        self
+    }
+
     /// Whether the database says it, with this state.
     pub(crate) fn is(&self, state: SqlState) -> bool {
         self.state == Some(state)
@@ -126,6 +132,11 @@ pub(crate) fn damaged() -> ExitCode {
 /// The exit code of an import that rejected rows.
 pub(crate) fn rejected() -> ExitCode {
     ExitCode::from(REJECTED)
+}
+
+/// `1 row`, `2 rows`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// Prints a result. Ends the program where it cannot: without a word if its reader went away, as `head` does.

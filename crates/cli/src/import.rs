@@ -18,7 +18,7 @@ use bench::Progress;
 use types::{SqlState, SqlType};
 
 use crate::client::{Client, Missing, Place};
-use crate::exit::{self, Failure, say, warn};
+use crate::exit::{self, Failure, counted, say, warn};
 use crate::files::{self, Input};
 use crate::names::{TableName, literal, shown};
 
@@ -130,8 +130,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         rejects::remove_old(&rejects_path);
         return Ok(ExitCode::SUCCESS);
     }
-    let were = if rejected == 1 { "row was" } else { "rows were" };
-    warn(&format!("{rejected} {were} rejected; {} says where and why", rejects_path.display()));
+    warn(&format!("rejected {}; {} says where and why", counted(rejected, "row"), rejects_path.display()));
     Ok(exit::rejected())
 }
 

@@ -101,6 +101,16 @@ fn a_header_is_read_or_its_fault_told() {
 }
 
 #[test]
+fn a_violated_check_names_the_file_and_its_lines() {
+    let folder = with_data();
+    done(folder.path(), &["sql", "--data", "data", "-c", "create table small (n int check (n < 20000))"]);
+    let rows: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
+    std::fs::write(folder.path().join("small.csv"), format!("n\n{rows}")).unwrap();
+    let (code, said) = fails(folder.path(), &["import", "--data", "data", "small", "small.csv"]);
+    assert!(code == 1 && said.contains("23514") && said.contains("at small.csv, lines 16386 to 20001"), "{said}");
+}
+
+#[test]
 fn a_hint_is_about_what_is_wrong() {
     let folder = with_data();
     let (_, said) = fails(folder.path(), &["serve", "--data", "data", "--listen", "0.0.0.0:0", "--auth", "trust"]);
@@ -198,6 +208,36 @@ fn a_directory_that_has_lost_files_is_damaged() {
         std::fs::rename(folder.path().join(lost), data.join(lost)).unwrap();
     }
     assert!(done(folder.path(), &["check", "--data", "data"]).contains("nothing is wrong"));
+}
+
+/// What is damaged may be all there is: a check writes no manifest and cuts no log, however long.
+#[test]
+fn a_check_leaves_manifest_and_log_as_they_are() {
+    let folder = with_data();
+    let mut server = colonnade(folder.path(), &["serve", "--data", "data", "--auth", "trust", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = format!("postgres://postgres@{}/postgres", line.trim().strip_prefix("listening on ").unwrap());
+    let rows = "create table t (a text); insert into t select repeat('x', 200) from generate_series(1, 10000) as g";
+    done(folder.path(), &["sql", "--url", &url, "-c", rows]);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let names = |of: &str| {
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder.path().join("data").join(of)).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names("manifest");
+    assert!(done(folder.path(), &["check", "--data", "data"]).contains("nothing is wrong"));
+    assert_eq!(names("manifest"), before);
+    // Whoever goes on with it has one made.
+    done(folder.path(), &["sql", "--data", "data", "-c", "select 1"]);
+    assert_ne!(names("manifest"), before);
 }
 
 #[cfg(unix)]

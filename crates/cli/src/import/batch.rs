@@ -1,6 +1,7 @@
 //! Rows on their way into a batch: every value is tried, and a row with a bad one is taken out again.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
@@ -14,6 +15,14 @@ use crate::import::rejects::Fault;
 
 /// Rows a batch has at most.
 pub(super) const ROWS_PER_BATCH: usize = 8192;
+
+/// Good rows on their way, and where they are from.
+pub(super) struct Lot {
+    pub(super) rows: RecordBatch,
+    pub(super) file: PathBuf,
+    /// The first and the last line (CSV) or row (Parquet).
+    pub(super) lines: (u64, u64),
+}
 
 /// Which rows of a batch are bad, and why: at most one reason a row, its first column's.
 #[derive(Default)]

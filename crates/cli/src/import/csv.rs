@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
-use arrow::array::RecordBatch;
 use bench::Progress;
 use sql::CopyRecord;
 use types::arrow_form::ColumnBuilder;
@@ -17,7 +16,7 @@ use types::{DatumRef, SqlError, SqlState, SqlType, text};
 use crate::exit::Failure;
 use crate::files::{self, Input};
 use crate::import::Column;
-use crate::import::batch::{Faults, ROWS_PER_BATCH, good_rows, null_refused, schema};
+use crate::import::batch::{Faults, Lot, ROWS_PER_BATCH, good_rows, null_refused, schema};
 use crate::import::infer::{Guess, Inference, Kind, keeps};
 use crate::import::records::Records;
 use crate::import::rejects::Rejects;
@@ -151,7 +150,7 @@ impl CsvSource {
         mut self,
         rejects: &mut Rejects,
         progress: &Progress,
-        take: &mut dyn FnMut(RecordBatch) -> bool,
+        take: &mut dyn FnMut(Lot) -> bool,
     ) -> Result<(), Failure> {
         let fields = self.names.as_ref().map_or(self.columns.len(), Vec::len);
         let schema = schema(&self.columns);
@@ -164,6 +163,7 @@ impl CsvSource {
         let mut more = true;
         while more {
             let mut rows = 0;
+            let mut first_line = None;
             bad_records.clear();
             while rows < ROWS_PER_BATCH {
                 more = self.records.next(&mut record)?;
@@ -173,6 +173,7 @@ impl CsvSource {
                 if fields > 1 && record.sent().is_empty() {
                     continue;
                 }
+                first_line.get_or_insert(self.records.line());
                 let bad = match record.fields.len() == fields {
                     true => self.append(&record, rows, &mut builders, &mut faults),
                     false => {
@@ -196,7 +197,8 @@ impl CsvSource {
             progress.add(now - position);
             progress.add_rows(batch.num_rows() as u64);
             position = now;
-            if batch.num_rows() > 0 && !take(batch) {
+            let lines = (first_line.unwrap_or(0), self.records.line());
+            if batch.num_rows() > 0 && !take(Lot { rows: batch, file: self.input.path.clone(), lines }) {
                 return Ok(());
             }
         }

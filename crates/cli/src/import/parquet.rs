@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::util::display::array_value_to_string;
@@ -16,7 +16,7 @@ use types::{DatumRef, SqlType, coerce, text};
 use crate::exit::Failure;
 use crate::files::Input;
 use crate::import::Column;
-use crate::import::batch::{Faults, ROWS_PER_BATCH, good_rows, null_refused, schema};
+use crate::import::batch::{Faults, Lot, ROWS_PER_BATCH, good_rows, null_refused, schema};
 use crate::import::infer::{Guess, Kind};
 use crate::import::rejects::{Rejects, line_of};
 use crate::import::values;
@@ -86,7 +86,7 @@ impl ParquetSource {
         self,
         rejects: &mut Rejects,
         progress: &Progress,
-        take: &mut dyn FnMut(RecordBatch) -> bool,
+        take: &mut dyn FnMut(Lot) -> bool,
     ) -> Result<(), Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::during(format!("read {}", self.input.path.display()), error);
         let file = self.input.reopen().map_err(|error| failed(&error))?;
@@ -119,12 +119,13 @@ impl ParquetSource {
                 rejects.add(&self.input.path, rows_before + *row as u64 + 1, fault, record.trim_end_matches('\n'))?;
             }
             let good = good_rows(&schema, arrays, &bad)?;
-            rows_before += batch.num_rows() as u64;
+            let lines = (rows_before + 1, rows_before + batch.num_rows() as u64);
+            rows_before = lines.1;
             let bytes = (u128::from(self.input.bytes) * u128::from(rows_before) / u128::from(total_rows)) as u64;
             progress.add(bytes - bytes_told);
             progress.add_rows(good.num_rows() as u64);
             bytes_told = bytes;
-            if good.num_rows() > 0 && !take(good) {
+            if good.num_rows() > 0 && !take(Lot { rows: good, file: self.input.path.clone(), lines }) {
                 return Ok(());
             }
         }

@@ -4,11 +4,12 @@ use arrow::array::RecordBatch;
 use bench::{BenchError, Progress};
 use bytes::Bytes;
 use tokio::sync::mpsc::{self, Receiver};
-use types::{SqlType, arrow_form, text};
+use types::{SqlError, SqlState, SqlType, arrow_form, text};
 
 use crate::client::{Client, Embedded};
 use crate::exit::Failure;
 use crate::import::Column;
+use crate::import::batch::Lot;
 use crate::import::rejects::Rejects;
 use crate::import::source::Source;
 use crate::names::{TableName, quoted};
@@ -16,7 +17,7 @@ use crate::names::{TableName, quoted};
 /// Batches read ahead of the database: both sides stay busy, memory stays small.
 const BATCHES_AHEAD: usize = 4;
 
-type Batches = Receiver<Result<RecordBatch, Failure>>;
+type Batches = Receiver<Result<Lot, Failure>>;
 
 /// Reads the sources and loads their rows. Returns how many rows were rejected. The caller commits.
 pub(super) async fn load(
@@ -31,7 +32,7 @@ pub(super) async fn load(
     let of_reader = progress.clone();
     let reader = tokio::task::spawn_blocking(move || {
         for source in sources {
-            let read = source.read(&mut rejects, &of_reader, &mut |batch| sender.blocking_send(Ok(batch)).is_ok());
+            let read = source.read(&mut rejects, &of_reader, &mut |lot| sender.blocking_send(Ok(lot)).is_ok());
             if let Err(failure) = read {
                 // Nobody takes it if the other side has failed already; its error is the one that counts.
                 drop(sender.blocking_send(Err(failure)));
@@ -56,10 +57,19 @@ async fn embedded_load(
     let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let mut append = embedded.session.append(table.schema.as_deref(), &table.table, &names)?;
     while let Some(batch) = batches.recv().await {
-        append.add(&batch?).await?;
+        let lot = batch?;
+        append.add(&lot.rows).await.map_err(|error| of_lot(error, &lot))?;
     }
     append.finish().await?;
     Ok(())
+}
+
+/// The rows of a lot are checked one by one as they come; of keys it is known only later, from all rows, that they are there already.
+fn of_lot(error: SqlError, lot: &Lot) -> Failure {
+    let is_of_lot = error.state == SqlState::CHECK_VIOLATION;
+    let failure = Failure::from(error);
+    let (first, last) = lot.lines;
+    if is_of_lot { failure.at(format!("{}, lines {first} to {last}", lot.file.display())) } else { failure }
 }
 
 async fn remote_load(remote: &bench::Session, table: &TableName, columns: &[Column], batches: Batches) -> Result<(), Failure> {
@@ -69,7 +79,7 @@ async fn remote_load(remote: &bench::Session, table: &TableName, columns: &[Colu
     let mut read_failure = None;
     let chunks = futures::stream::unfold((batches, &mut read_failure), |(mut batches, read_failure)| async {
         let chunk = match batches.recv().await? {
-            Ok(batch) => Ok(copy_text(&batch, &types)),
+            Ok(lot) => Ok(copy_text(&lot.rows, &types)),
             Err(failure) => {
                 // The stream may only carry the driver's own error, which takes the COPY back.
                 let error = BenchError::Statement { what: "read the files".into(), reason: failure.message().to_owned() };

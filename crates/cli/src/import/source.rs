@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use arrow::array::RecordBatch;
 use bench::Progress;
 
 use crate::exit::Failure;
 use crate::files::Input;
 use crate::import::Column;
+use crate::import::batch::Lot;
 use crate::import::csv::CsvSource;
 use crate::import::infer::Guess;
 use crate::import::parquet::ParquetSource;
@@ -141,7 +141,7 @@ impl Source {
         self,
         rejects: &mut Rejects,
         progress: &Progress,
-        take: &mut dyn FnMut(RecordBatch) -> bool,
+        take: &mut dyn FnMut(Lot) -> bool,
     ) -> Result<(), Failure> {
         match self {
             Source::Csv(source) => source.read(rejects, progress, take),

@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use crate::client::Outcome;
-use crate::exit::{say, warn};
+use crate::exit::{counted, say, warn};
 
 /// How rows are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -42,14 +42,14 @@ impl Printer {
             match (self.format, self.expanded) {
                 (Format::Csv, _) => say(&csv(outcome)),
                 (Format::Table, true) => say(&expanded(outcome)),
-                (Format::Table, false) => say(&format!("{}\n{}", grid(outcome), counted(outcome.rows.len()))),
+                (Format::Table, false) => say(&format!("{}\n{}", grid(outcome), rows_shown(outcome.rows.len()))),
             }
         }
     }
 }
 
-fn counted(rows: usize) -> String {
-    if rows == 1 { "(1 row)".to_owned() } else { format!("({rows} rows)") }
+fn rows_shown(rows: usize) -> String {
+    format!("({})", counted(rows as u64, "row"))
 }
 
 fn grid(outcome: &Outcome) -> Table {
@@ -80,7 +80,7 @@ fn expanded(outcome: &Outcome) -> String {
             text.push_str(&format!("{name:width$} | {}\n", value.as_deref().unwrap_or("")));
         }
     }
-    text + &counted(outcome.rows.len())
+    text + &rows_shown(outcome.rows.len())
 }
 
 fn csv(outcome: &Outcome) -> String {
