@@ -17,6 +17,7 @@ use types::text::{self, Session as Dates};
 use types::{Datum, SqlError, SqlState, SqlType, coerce};
 
 use crate::column::ColumnReader;
+use crate::instance::blocking;
 use crate::parse::{Statement, sql_type};
 use crate::session::Session;
 
@@ -246,7 +247,7 @@ impl Session {
         Ok(Execution { view, params, now_micros, cancel: Arc::clone(&self.cancel), stats })
     }
 
-    /// Plans a query in the session's place. True: the plan holds something as of now.
+    /// Plans a query in the session's place, which takes milliseconds and more. True: the plan holds something as of now.
     pub(crate) fn analytic_plan(
         &mut self,
         statement: Option<&Statement>,
@@ -255,7 +256,7 @@ impl Session {
     ) -> Result<(AnalyticPlan, bool), SqlError> {
         let (context, system) = self.plan_context(statement)?;
         let analytic = Arc::clone(self.instance.analytic());
-        let plan = analytic.plan(&context, query, params)?;
+        let plan = blocking(|| analytic.plan(&context, query, params))?;
         Ok((plan, system.was_used()))
     }
 }

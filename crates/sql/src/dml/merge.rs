@@ -34,6 +34,7 @@ use crate::dml::outcome::Outcome;
 use crate::dml::returning::{Other, quoted};
 use crate::dml::target::Target;
 use crate::dml::write::{Changed, RowChange, Writer};
+use crate::instance::blocking;
 use crate::parameters;
 use crate::parse::{Merge, MergeAction, Statement};
 use crate::prepare::{Kind, Planned};
@@ -147,7 +148,7 @@ impl Session {
         };
         let (context, system) = self.plan_context(Some(statement))?;
         let analytic = Arc::clone(self.instance.analytic());
-        let plan = analytic.plan_dml(&context, &source, &params)?;
+        let plan = blocking(|| analytic.plan_dml(&context, &source, &params))?;
         parameters::settle(&mut params, plan.params(), &source.values);
         parameters::settle(&mut params, plan.params(), &source.from);
         parameters::settle(&mut params, plan.params(), &source.on);

@@ -33,6 +33,7 @@ use crate::dml::returning::{Other, Returning, Written};
 use crate::dml::row_bytes;
 use crate::dml::target::Target;
 use crate::dml::write::{Changed, RowChange, Writer};
+use crate::instance::blocking;
 use crate::names::Name;
 use crate::parameters;
 use crate::parse::Statement;
@@ -159,7 +160,7 @@ impl Session {
         };
         let (context, system) = self.plan_context(Some(statement))?;
         let analytic = Arc::clone(self.instance.analytic());
-        let plan = analytic.plan_dml(&context, &source, &params)?;
+        let plan = blocking(|| analytic.plan_dml(&context, &source, &params))?;
         parameters::settle(&mut params, plan.params(), &source.values);
         parameters::settle(&mut params, plan.params(), &source.selection);
         parameters::settle(&mut params, plan.params(), &source.from);
