@@ -38,15 +38,12 @@ pub struct Config {
     pub connections_max: usize,
     /// How long a client may take from connecting to being logged in. 60 s in PostgreSQL (`authentication_timeout`).
     pub startup_timeout: Duration,
-    /// Threads that connections run on: as many as there are cores.
-    pub threads: usize,
 }
 
 impl Config {
     /// PostgreSQL's defaults, listening on `listen`.
     pub fn new(listen: Vec<SocketAddr>, auth: Auth) -> Config {
-        let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        Config { listen, auth, tls: None, connections_max: 100, startup_timeout: Duration::from_secs(60), threads }
+        Config { listen, auth, tls: None, connections_max: 100, startup_timeout: Duration::from_secs(60) }
     }
 }
 

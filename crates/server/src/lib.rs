@@ -28,7 +28,6 @@ mod copy;
 pub mod credentials;
 mod encode;
 mod error;
-mod event_loops;
 mod extended;
 mod frame;
 mod listener;

@@ -15,7 +15,7 @@
 //! Source: PostgreSQL 15, `ServerLoop` and `pmdie`.
 
 use std::io;
-use std::net::{self, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,6 @@ use crate::config::{Auth, Config, Shutdown};
 use crate::connection::Connection;
 use crate::control::{Control, Registry};
 use crate::error::{Failure, Severity};
-use crate::event_loops::EventLoops;
 use crate::logins::{Login, Logins};
 use crate::socket::{Socket, Stream};
 use crate::startup::{self, Door};
@@ -67,16 +66,11 @@ pub enum StartError {
         /// What the operating system says.
         source: io::Error,
     },
-    /// There are no threads for connections.
-    #[error("start threads: {0}")]
-    Threads(io::Error),
 }
 
 /// A running server. Dropped without [`Server::shutdown`], it stops accepting and ends its connections.
 pub struct Server {
     shared: Arc<Shared>,
-    /// Until connections have ended.
-    _loops: Arc<EventLoops>,
     addresses: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -91,8 +85,8 @@ struct Shared {
 }
 
 impl Server {
-    /// Listens, and serves every client from then on: accepts in tasks of the current tokio runtime, and has threads of its own for
-    /// connections. Errors: an address is taken or not ours, `trust` is asked for beyond loopback.
+    /// Listens, and serves every client from then on, in tasks of the current (multi-threaded) tokio runtime. Errors: an address is
+    /// taken or not ours, `trust` is asked for beyond loopback.
     pub async fn start(config: Config, instance: Arc<Instance>) -> Result<Server, StartError> {
         if config.listen.is_empty() {
             return Err(StartError::NoAddress);
@@ -109,7 +103,6 @@ impl Server {
             addresses.push(listener.local_addr().map_err(failed)?);
             listeners.push(listener);
         }
-        let loops = Arc::new(EventLoops::start(config.threads).map_err(StartError::Threads)?);
         let registry = Arc::new(Registry::default());
         let shared = Arc::new(Shared {
             door: Door { instance, registry: Arc::clone(&registry), auth: config.auth, tls: config.tls },
@@ -121,12 +114,12 @@ impl Server {
         });
         let mut tasks = vec![watch::start(&registry)];
         for listener in listeners {
-            tasks.push(tokio::spawn(accept(listener, Arc::clone(&shared), Arc::clone(&loops))));
+            tasks.push(tokio::spawn(accept(listener, Arc::clone(&shared))));
         }
         for address in &addresses {
             tracing::info!(%address, "listening");
         }
-        Ok(Server { shared, _loops: loops, addresses, tasks })
+        Ok(Server { shared, addresses, tasks })
     }
 
     /// Where it listens, with the ports taken.
@@ -175,15 +168,12 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, loops: Arc<EventLoops>) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
             // Those that give way to it may still be at it.
             Ok((stream, address)) => match tokio::time::timeout(SOCKET_WAIT, Arc::clone(&shared.sockets).acquire_owned()).await {
-                Ok(Ok(permit)) => match stream.into_std() {
-                    Ok(stream) => loops.spawn(serve(stream, address, permit, Arc::clone(&shared))),
-                    Err(error) => tracing::warn!(%address, %error, "hand over a connection"),
-                },
+                Ok(Ok(permit)) => serve(stream, address, permit, &shared),
                 _ => tracing::warn!(%address, "too many sockets, closing a new one"),
             },
             Err(error) => {
@@ -194,8 +184,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, loops: Arc<EventLoop
     }
 }
 
-async fn serve(stream: net::TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit, shared: Arc<Shared>) {
-    let socket = match TcpStream::from_std(stream).and_then(Socket::new) {
+fn serve(stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit, shared: &Arc<Shared>) {
+    let socket = match Socket::new(stream) {
         Ok(socket) => socket,
         Err(error) => {
             tracing::debug!(%address, %error, "the client closed its socket at once");
@@ -203,6 +193,7 @@ async fn serve(stream: net::TcpStream, address: SocketAddr, permit: OwnedSemapho
         }
     };
     let entry = shared.door.registry.enter(Arc::downgrade(&socket.0));
+    let shared = Arc::clone(shared);
     let span = tracing::info_span!("connection", process_id = entry.control.process_id, %address);
     let task = async move {
         let mut wire = Wire::new(Stream::Plain(socket.clone()));
@@ -224,7 +215,7 @@ async fn serve(stream: net::TcpStream, address: SocketAddr, permit: OwnedSemapho
         }
         drop((login, entry, permit));
     };
-    task.instrument(span).await;
+    tokio::spawn(task.instrument(span));
 }
 
 /// Everything a connection does until it ends, and how it ended. `login` is given up with success.
