@@ -57,10 +57,16 @@ pub(crate) struct CteResult {
 
 impl CteResult {
     /// `logical` and `physical`: its plans over this execution's tables.
-    pub(crate) fn new(cte: Cte, logical: &LogicalPlan, physical: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> CteResult {
+    pub(crate) fn new(
+        relation: String,
+        name: String,
+        logical: &LogicalPlan,
+        physical: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+    ) -> CteResult {
         CteResult {
-            relation: cte.relation,
-            name: cte.name,
+            relation,
+            name,
             schema: Arc::clone(logical.schema()),
             estimate: Estimate::of(logical),
             physical,

@@ -68,7 +68,7 @@ pub(crate) struct Met {
     used: Mutex<BTreeSet<TableId>>,
     /// Queries of WITH that are computed once, with the tables they are to others.
     ctes: Mutex<Vec<(Arc<Cte>, Arc<CteTable>)>>,
-    ctes_named: Mutex<usize>,
+    ctes_named: AtomicUsize,
     /// How many relations there will be in the plan.
     relations: AtomicUsize,
 }
@@ -105,7 +105,7 @@ impl<'a> Names<'a> {
         let known = RefCell::new(HashMap::new());
         let view = |name: &ObjectName| self.is_volatile_view(name, &is_volatile, &known);
         inner_with::tell_apart(query);
-        let taken = cte::take_out(query, Volatile { function: &is_volatile, view: &view }, &mut self.met.ctes_named.lock());
+        let taken = cte::take_out(query, Volatile { function: &is_volatile, view: &view }, &self.met.ctes_named);
         taken.iter().map(|taken| &taken.query).chain([&*query]).try_for_each(cte::check_size)?;
         Ok(taken)
     }

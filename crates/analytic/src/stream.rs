@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use types::SqlError;
 
 use crate::analytic::Analytic;
-use crate::cte::CteResult;
+use crate::cte::{Cte, CteResult};
 use crate::kept::Kept;
 use crate::plan::{AnalyticPlan, Execution, Ready};
 use crate::scan::Run;
@@ -109,16 +109,25 @@ pub(crate) async fn physical(
     run: &Run,
 ) -> Result<Physical, DataFusionError> {
     let mut ctes = Vec::new();
-    for cte in query.ctes {
-        let bound = apply::rewrite(bind::bind(cte.plan.clone(), view, run, &ctes)?)?;
-        let optimized = session.optimize_plan(bound)?;
-        let physical = session.physical_plan(&optimized).await?;
-        ctes.push(Arc::new(CteResult::new(cte, &optimized, physical, Arc::clone(session.task()))));
+    for Cte { relation, name, plan } in query.ctes {
+        let (logical, plan) = one(plan, view, session, run, &ctes).await?;
+        ctes.push(Arc::new(CteResult::new(relation, name, &logical, plan, Arc::clone(session.task()))));
     }
-    let bound = apply::rewrite(bind::bind(query.plan, view, run, &ctes)?)?;
-    let logical = session.optimize_plan(bound)?;
-    let plan = session.physical_plan(&logical).await?;
+    let (logical, plan) = one(query.plan, view, session, run, &ctes).await?;
     Ok(Physical { logical, plan, ctes })
+}
+
+/// The optimized and the physical plan of what reads `ctes`.
+async fn one(
+    plan: LogicalPlan,
+    view: &dyn Tables,
+    session: &StatementSession,
+    run: &Run,
+    ctes: &[Arc<CteResult>],
+) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>), DataFusionError> {
+    let logical = session.optimize_plan(apply::rewrite(bind::bind(plan, view, run, ctes)?)?)?;
+    let physical = session.physical_plan(&logical).await?;
+    Ok((logical, physical))
 }
 
 async fn drive(

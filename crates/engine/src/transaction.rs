@@ -11,6 +11,7 @@
 //! 3. READ COMMITTED waits for the holder of a row that the statement's snapshot sees and looks again: if the row has ended
 //!    meanwhile, it is gone, whatever has its key now. REPEATABLE READ fails with 40001 if the row changed after the snapshot.
 //!
+//! Not here: how it holds tables (`tables`).
 //! Source: PostgreSQL 15, chapter 13.2, and `heapam.c` for who waits for whom.
 
 use std::sync::Arc;
@@ -31,6 +32,8 @@ use crate::range::{RangeCursor, RangeOf};
 use crate::read_view::ReadView;
 use crate::redo;
 use crate::table::TableStore;
+
+mod tables;
 
 /// The table id whose lock serializes catalog changes.
 const CATALOG_LOCK: TableId = TableId(0);
@@ -374,79 +377,6 @@ impl Transaction {
     /// The id it writes with, if it has written.
     pub(crate) fn own_id(&self) -> Option<TxnId> {
         self.id
-    }
-
-    pub(crate) fn lock(&self, me: TxnId, table: TableId, mode: TableLock) -> Result<(), EngineError> {
-        let mut result = Ok(());
-        self.engine.block(&mut || result = self.engine.txns.lock_table(me, table, mode, self.limits()));
-        Ok(result?)
-    }
-
-    /// The position in `tables` of a table that is about to be written, locked at least in `mode`.
-    pub(crate) fn writable(&mut self, table: TableId, mode: TableLock) -> Result<(usize, TxnId), EngineError> {
-        let me = self.write_id()?;
-        let at = match self.tables.iter().position(|t| t.store.id() == table) {
-            Some(at) => at,
-            None => {
-                let store = self.engine.store(table)?;
-                self.tables.push(TouchedTable { store, own: Arc::default(), locked: None });
-                self.tables.len() - 1
-            }
-        };
-        let have = self.tables[at].locked;
-        if have != Some(TableLock::Exclusive) && have != Some(mode) {
-            self.lock(me, table, mode)?;
-            let store = &self.tables[at].store;
-            if store.dropped_at() != CommitTs::MAX {
-                return Err(EngineError::NoTable(table));
-            }
-            // Who changed the definition held the table alone: it stays as it is now. Locked before, it has not changed since.
-            if have.is_none() && self.snapshot.as_ref().is_some_and(|guard| store.changed_at() > guard.ts) {
-                return Err(EngineError::TableChanged(table));
-            }
-            self.tables[at].locked = Some(mode);
-        }
-        Ok((at, me))
-    }
-
-    /// As [`Transaction::writable`], to write the table alone. Two loads hold its definition, and neither would let the other have it
-    /// alone: the one that closes the circle lets it go if it has written nothing there, and must find it as it was. Errors:
-    /// `TableChanged` then.
-    pub(crate) fn alone(&mut self, table: TableId) -> Result<(usize, TxnId), EngineError> {
-        let deadlock = match self.writable(table, TableLock::Exclusive) {
-            Err(error @ EngineError::Deadlock(_)) => error,
-            done => return done,
-        };
-        let wrote = |at: usize| {
-            self.steps.iter().any(|step| match step {
-                Step::Row { table, .. } | Step::Ingest { table, .. } => *table == at,
-                Step::Edit { .. } => false,
-            })
-        };
-        let held = self.tables.iter().position(|t| t.store.id() == table && t.locked == Some(TableLock::Shared));
-        // Locks of keys are under the table's, too.
-        let Some(at) = held.filter(|at| self.key_locks == 0 && !wrote(*at)) else { return Err(deadlock) };
-        let me = self.write_id()?;
-        let store = Arc::clone(&self.tables[at].store);
-        let known = store.changed_at();
-        self.engine.txns.unlock_table(me, table);
-        self.tables[at].locked = None;
-        let found = self.writable(table, TableLock::Exclusive)?;
-        if store.changed_at() == known { Ok(found) } else { Err(EngineError::TableChanged(table)) }
-    }
-
-    /// Keeps a table's definition as the statement's snapshot has it until the transaction ends; others may write rows meanwhile.
-    /// Errors: `TableChanged` or `NoTable` if it is another one by now; the statement is to be planned again on a new snapshot,
-    /// after [`Transaction::settle`].
-    pub fn hold_definition(&mut self, table: TableId) -> Result<(), EngineError> {
-        self.writable(table, TableLock::Shared).map(drop)
-    }
-
-    /// As [`Transaction::hold_definition`], to change the definition: others neither write rows nor change the catalog meanwhile.
-    pub fn hold_table(&mut self, table: TableId) -> Result<(), EngineError> {
-        let me = self.write_id()?;
-        self.lock(me, CATALOG_LOCK, TableLock::Exclusive)?;
-        self.writable(table, TableLock::Exclusive).map(drop)
     }
 
     /// Everything committed by now, with this transaction's own changes, whatever its isolation: for building what must be true of all

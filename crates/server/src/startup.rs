@@ -3,7 +3,7 @@
 //! ```text
 //! SSLRequest ----'S', TLS---+         GSSENCRequest --'N'--+
 //!     \---------'N'---------+-----------------------------+---> StartupMessage --> SCRAM --> room? --> session
-//! CancelRequest --> done                                          57P03     28P01     53300     3D000
+//! CancelRequest --> done                                              57P03        28P01     53300     3D000
 //! ```
 //!
 //! 1. Nothing that arrived in the clear is read after TLS began: bytes behind an SSLRequest end the connection (CVE-2021-23214).

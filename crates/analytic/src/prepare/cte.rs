@@ -9,13 +9,13 @@
 //! 2. What is taken out is planned by itself, before what refers to it. What it refers to and is not taken out goes with it.
 //! 3. A WITH RECURSIVE stays as it is, and so does what refers to it; so does a WITH inside of an expression or a LATERAL, which may
 //!    refer to the query around it.
-//!
-//! 4. Names are told apart before (`inner_with`).
+//! 4. No name is hidden by another: those of a query were compared (`prepare`), those further in told apart (`inner_with`) before.
 //!
 //! Not here: planning and running it (`cte`). Source: PostgreSQL 15, `SS_process_ctes`.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
@@ -50,7 +50,7 @@ pub(crate) struct Volatile<'a> {
 }
 
 /// Takes out what is computed once. In the order in which they can be planned. `next` numbers them.
-pub(crate) fn take_out(query: &mut Query, is_volatile: Volatile<'_>, next: &mut usize) -> Vec<TakenOut> {
+pub(crate) fn take_out(query: &mut Query, is_volatile: Volatile<'_>, next: &AtomicUsize) -> Vec<TakenOut> {
     let mut taking = Taking { is_volatile, next, taken: Vec::new(), around: Vec::new() };
     taking.query(query);
     taking.taken
@@ -79,18 +79,9 @@ enum Around {
     Fixed(String),
 }
 
-impl Around {
-    fn name(&self) -> String {
-        match self {
-            Around::Here(cte) => name_of(cte),
-            Around::Fixed(name) => name.clone(),
-        }
-    }
-}
-
 struct Taking<'a> {
     is_volatile: Volatile<'a>,
-    next: &'a mut usize,
+    next: &'a AtomicUsize,
     taken: Vec<TakenOut>,
     /// Of the queries around, outermost first.
     around: Vec<Around>,
@@ -100,10 +91,8 @@ impl Taking<'_> {
     fn query(&mut self, query: &mut Query) {
         let around = self.around.len();
         if let Some(mut with) = query.with.take() {
-            let names: Vec<String> = with.cte_tables.iter().map(name_of).collect();
-            let twice = names.iter().enumerate().any(|(at, name)| names[..at].contains(name));
-            if with.recursive || twice {
-                self.around.extend(names.into_iter().map(Around::Fixed));
+            if with.recursive {
+                self.around.extend(with.cte_tables.iter().map(|cte| Around::Fixed(name_of(cte))));
             } else {
                 with.cte_tables = self.with(with.cte_tables, query);
             }
@@ -120,7 +109,7 @@ impl Taking<'_> {
         while let Some(mut cte) = left.pop() {
             self.query(&mut cte.query);
             let name = name_of(&cte);
-            let mut uses = Uses { name: &name, count: 0, redefined: false };
+            let mut uses = Uses { name: &name, count: 0 };
             let _ = Visit::visit(&left, &mut uses);
             let _ = Visit::visit(query, &mut uses);
             let once = match cte.materialized {
@@ -129,13 +118,12 @@ impl Taking<'_> {
                 None => uses.count > 1 || uses.count == 1 && calls_volatile(&cte.query, self.is_volatile),
             };
             let fixed = self.refers_to_fixed(&cte.query);
-            if !once || uses.redefined || fixed {
+            if !once || fixed {
                 self.around.push(if fixed { Around::Fixed(name) } else { Around::Here(cte.clone()) });
                 stay.push(cte);
                 continue;
             }
-            let relation = format!("\u{1}with {}", *self.next);
-            *self.next += 1;
+            let relation = format!("\u{1}with {}", self.next.fetch_add(1, Ordering::Relaxed));
             let mut renaming = Renaming { name: &name, relation: &relation };
             let _ = VisitMut::visit(&mut left, &mut renaming);
             let _ = VisitMut::visit(query, &mut renaming);
@@ -173,19 +161,16 @@ impl Taking<'_> {
     }
 
     fn refers_to_fixed(&self, query: &Query) -> bool {
-        let fixed = |around: &&Around| matches!(around, Around::Fixed(_));
-        self.around.iter().filter(fixed).any(|around| refers_to(query, &around.name()))
+        self.around.iter().any(|around| matches!(around, Around::Fixed(name) if refers_to(query, name)))
     }
 
     /// The query with those of the queries around in its WITH that it refers to, and that these refer to.
     fn with_around(&self, mut query: Query) -> Query {
         let mut needed: Vec<Cte> = Vec::new();
-        for (at, around) in self.around.iter().enumerate().rev() {
+        for around in self.around.iter().rev() {
             let Around::Here(cte) = around else { continue };
             let name = name_of(cte);
-            let is_hidden = self.around[at + 1..].iter().any(|inner| inner.name() == name);
-            let is_needed = refers_to(&query, &name) || needed.iter().any(|other| refers_to(&other.query, &name));
-            if is_needed && !is_hidden {
+            if refers_to(&query, &name) || needed.iter().any(|other| refers_to(&other.query, &name)) {
                 needed.push(cte.clone());
             }
         }
@@ -244,7 +229,7 @@ fn is_named(factor: &TableFactor, wanted: &str) -> bool {
 }
 
 fn refers_to(query: &Query, name: &str) -> bool {
-    let mut uses = Uses { name, count: 0, redefined: false };
+    let mut uses = Uses { name, count: 0 };
     let _ = Visit::visit(query, &mut uses);
     uses.count > 0
 }
@@ -253,17 +238,10 @@ fn refers_to(query: &Query, name: &str) -> bool {
 struct Uses<'a> {
     name: &'a str,
     count: usize,
-    /// Another WITH has the name: what refers to which would have to be told apart.
-    redefined: bool,
 }
 
 impl Visitor for Uses<'_> {
     type Break = ();
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        self.redefined |= query.with.iter().flat_map(|with| &with.cte_tables).any(|cte| name_of(cte) == self.name);
-        ControlFlow::Continue(())
-    }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         self.count += usize::from(is_named(factor, self.name));

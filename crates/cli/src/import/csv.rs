@@ -65,7 +65,7 @@ impl CsvSource {
             let name = std::str::from_utf8(value)
                 .ok()
                 .filter(|name| !name.contains('\0'))
-                .ok_or_else(|| self.failed("its header is not UTF-8").next(files::CONVERT))?;
+                .ok_or_else(|| self.failed("its header is not text in UTF-8").next(files::CONVERT))?;
             names.push(match name.trim() {
                 "" => format!("column{}", names.len() + 1),
                 name => name.to_owned(),

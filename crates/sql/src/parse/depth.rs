@@ -3,6 +3,7 @@
 //! ```text
 //! a + b + c        sqlparser builds ((a + b) + c) in a loop: as deep as it is long, and everything behind it recurses
 //! a OR b OR c OR d balanced after parsing to (a OR b) OR (c OR d): such lists are long in practice, and their order stays
+//! CASE WHEN CASE WHEN ..   each level in a condition doubles the time of planning
 //! ```
 
 use std::ops::ControlFlow;
@@ -70,14 +71,16 @@ pub(crate) fn check(tokens: &[TokenWithSpan], source: &Source) -> Result<(), Sql
     let (mut outer, mut level) = (Vec::new(), Level::default());
     let mut around = 0;
     let mut cases = Cases::default();
+    let too_deep = |token: &TokenWithSpan, hint: String| {
+        let position = source.position(source.byte(token.span.start));
+        Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded").hint(hint).position(position))
+    };
     for token in tokens {
         if let Token::Word(word) = &token.token
             && word.quote_style.is_none()
             && cases.meet(word.keyword) > CASES_MAX
         {
-            return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
-                .hint(format!("At most {CASES_MAX} CASE expressions may be in each other's conditions."))
-                .position(source.position(source.byte(token.span.start))));
+            return too_deep(token, format!("At most {CASES_MAX} CASE expressions may be in each other's conditions."));
         }
         match &token.token {
             Token::LParen | Token::LBracket => {
@@ -98,9 +101,10 @@ pub(crate) fn check(tokens: &[TokenWithSpan], source: &Source) -> Result<(), Sql
             _ => level.chain += 1,
         }
         if around + level.links + level.chain > CHAIN_MAX {
-            return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
-                .hint(format!("At most {CHAIN_MAX} operators may follow each other; AND, OR and lists may be longer."))
-                .position(source.position(source.byte(token.span.start))));
+            return too_deep(
+                token,
+                format!("At most {CHAIN_MAX} operators may follow each other; AND, OR and lists may be longer."),
+            );
         }
     }
     Ok(())
