@@ -22,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) listen: Option<Vec<String>>,
     pub(crate) auth: Option<Auth>,
     pub(crate) max_connections: Option<NonZeroUsize>,
+    pub(crate) connection_threads: Option<NonZeroUsize>,
     pub(crate) log: Log,
     pub(crate) tls: Option<Tls>,
     pub(crate) memory: Memory,

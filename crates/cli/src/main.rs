@@ -14,6 +14,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -77,20 +78,23 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread().thread_stack_size(sql::STACK_BYTES).enable_all().build() {
-        Ok(runtime) => runtime.block_on(run()),
-        Err(error) => Failure::during("start threads", error).report(),
-    }
-}
-
-async fn run() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Demo(arguments) => demo::run(arguments).await,
-        Command::Serve(arguments) => serve::run(arguments).await,
-        Command::Sql(arguments) => shell::run(arguments).await,
-        Command::Import(arguments) => import::run(arguments).await,
-        Command::Export(arguments) => export::run(arguments).await,
-        Command::Check(arguments) => check::run(arguments).await,
+        Command::Demo(arguments) => run(None, demo::run(arguments)),
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Sql(arguments) => run(None, shell::run(arguments)),
+        Command::Import(arguments) => run(None, import::run(arguments)),
+        Command::Export(arguments) => run(None, export::run(arguments)),
+        Command::Check(arguments) => run(None, check::run(arguments)),
     };
     outcome.unwrap_or_else(|failure: Failure| failure.report())
+}
+
+/// Runs it on so many threads, by default one for every two cores: the others are left to queries, background work and clients
+/// (docs/notes/0002-threads-of-connections.md).
+fn run<T>(threads: Option<NonZeroUsize>, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let threads = threads
+        .map_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)), NonZeroUsize::get);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let built = builder.worker_threads(threads).thread_stack_size(sql::STACK_BYTES).enable_all().build();
+    built.map_err(|error| Failure::during("start threads", error))?.block_on(work)
 }

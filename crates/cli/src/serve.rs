@@ -70,8 +70,12 @@ const LISTEN_DEFAULT: &str = "127.0.0.1:5433";
 const LOG_LEVEL_DEFAULT: &str = "info";
 
 /// Serves until a signal.
-pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let config = arguments.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    crate::run(config.connection_threads, run_with(arguments, config))
+}
+
+async fn run_with(arguments: Arguments, config: Config) -> Result<ExitCode, Failure> {
     let level_of = |config: &Config| {
         let level = arguments.log_level.clone().or_else(|| config.log.level.clone());
         level.unwrap_or_else(|| LOG_LEVEL_DEFAULT.to_owned())

@@ -94,19 +94,19 @@ impl Future for Commit {
 }
 
 /// Who writes a commit's record.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Writer {
     /// The log's own thread.
     Log,
     /// The committer, by calling [`wal::Wal::write_here`] next.
-    Committer,
+    Committer(u64),
 }
 
 /// Gives the transaction its place in the order and its record to the log.
 pub(crate) fn log(engine: &Inner, redo: &[u8], writer: Writer) -> Result<CommitTicket, EngineError> {
     let append = match writer {
         Writer::Log => Wal::append,
-        Writer::Committer => Wal::stage,
+        Writer::Committer(_) => Wal::stage,
     };
     Ok(engine.txns.commit(|ts| append(&engine.wal, &[&ts.0.to_le_bytes(), redo]))?)
 }

@@ -330,6 +330,12 @@ impl Inner {
         }
     }
 
+    /// Runs what takes about a microsecond for each of so many `steps`, without keeping the thread's other tasks waiting where they
+    /// are many.
+    pub(crate) fn block_for(&self, steps: usize, work: &mut dyn FnMut()) {
+        if steps > 256 { self.block(work) } else { work() }
+    }
+
     /// Background work looks at what there is to do.
     pub(crate) fn wake(&self) {
         if let Some(job) = &*self.waker.read() {

@@ -727,6 +727,11 @@ impl Transaction {
 
     /// Undoes every change since `savepoint`. Locks stay until the end, as in PostgreSQL.
     pub fn rollback_to(&mut self, savepoint: &Savepoint) {
+        let engine = Arc::clone(&self.engine);
+        engine.block_for(self.steps.len() - savepoint.steps.min(self.steps.len()), &mut || self.undo_to(savepoint));
+    }
+
+    fn undo_to(&mut self, savepoint: &Savepoint) {
         let Some(me) = self.id else { return };
         self.owed.now.truncate(savepoint.owed[0]);
         self.owed.at_end.truncate(savepoint.owed[1]);
@@ -765,10 +770,11 @@ impl Transaction {
         self.commit_by(Writer::Log)
     }
 
-    /// As [`Transaction::commit`], for a caller that will wait for nothing else: a short record is written in this thread if nobody
-    /// writes just now and the disk is fast, which spares two changes of thread. Blocks for some hundreds of microseconds then.
-    pub fn commit_here(self) -> Result<Commit, EngineError> {
-        self.commit_by(Writer::Committer)
+    /// As [`Transaction::commit`], for a caller that will wait for nothing else: a short record is written in this thread if
+    /// `committer` (any number of the caller's own) has committed last too, nobody writes just now and the disk is fast, which
+    /// spares two changes of thread. Blocks for some hundreds of microseconds then.
+    pub fn commit_here(self, committer: u64) -> Result<Commit, EngineError> {
+        self.commit_by(Writer::Committer(committer))
     }
 
     fn commit_by(mut self, writer: Writer) -> Result<Commit, EngineError> {
@@ -778,14 +784,14 @@ impl Transaction {
         }
         let engine = Arc::clone(&self.engine);
         let ticket = engine.check_open().and_then(|()| commit::log(&engine, &self.redo, writer))?;
-        commit::stamp(&engine, &mut self, me, ticket.ts);
+        engine.block_for(self.steps.len(), &mut || commit::stamp(&engine, &mut self, me, ticket.ts));
         self.id = None;
         self.steps.clear();
         engine.txns.stamped(ticket.ts);
         engine.txns.finish(me, Outcome::Committed);
         engine.after_commit(self.redo.len() as u64);
-        if writer == Writer::Committer {
-            engine.wal.write_here();
+        if let Writer::Committer(committer) = writer {
+            engine.wal.write_here(committer);
         }
         Ok(Commit::of(engine, ticket))
     }

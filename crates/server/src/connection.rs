@@ -70,6 +70,15 @@ impl Io<'_> {
         }
     }
 
+    /// Sends what is to be sent if that is much, and lets the other connections of this thread come in between.
+    pub(crate) async fn flush_if_full(&mut self) -> Result<(), Failure> {
+        if self.wire.is_full() {
+            self.flush().await?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
     /// Waits for something that may be dropped half-way, until the statement is to stop.
     pub(crate) async fn unless_interrupted<T>(&self, work: impl Future<Output = Result<T, SqlError>>) -> Result<T, Failure> {
         if let Some(failure) = self.control.interruption() {
@@ -173,7 +182,7 @@ impl Connection {
         let served = match message::decode(&frame) {
             Ok(message) => match self.answer(io, message).await {
                 // A pipeline asks for much with little, e.g. for descriptions.
-                Ok(()) if extended && frame.tag != b'S' && io.wire.is_full() => io.flush().await,
+                Ok(()) if extended && frame.tag != b'S' => io.flush_if_full().await,
                 answered => answered,
             },
             Err(error) => Err(Failure::Statement(error)),

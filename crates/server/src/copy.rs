@@ -22,10 +22,14 @@ use crate::connection::{Connection, Io};
 use crate::error::{Failure, Severity, violation};
 use crate::message::{self, Message};
 
+/// Other connections of this thread come in after so many bytes of data: under a millisecond of reading it.
+const YIELD_BYTES: usize = 64 * 1024;
+
 impl Connection {
     /// Takes the client's data; returns the command tag.
     pub(crate) async fn copy_in(&mut self, io: &mut Io<'_>, info: CopyInInfo) -> Result<String, Failure> {
         io.wire.out.copy_response(b'G', info.columns, info.binary)?;
+        let mut taken = 0;
         loop {
             let frame = match io.next_frame(io.control.interrupted()).await {
                 Ok(frame) => frame,
@@ -42,7 +46,14 @@ impl Connection {
                 }
             };
             match message {
-                Message::CopyData(data) => self.session.copy_in_data(data)?,
+                Message::CopyData(data) => {
+                    self.session.copy_in_data(data)?;
+                    taken += data.len();
+                    if taken > YIELD_BYTES {
+                        taken = 0;
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Message::CopyDone => return io.to_its_end(pin!(self.session.copy_in_finish())).await,
                 Message::CopyFail(reason) => return Err(self.session.copy_in_fail(reason).into()),
                 Message::Flush | Message::Sync => {}
@@ -71,9 +82,7 @@ impl Connection {
                 io.wire.out.copy_data(&data[start..end])?;
                 start = end;
             }
-            if io.wire.is_full() {
-                io.flush().await?;
-            }
+            io.flush_if_full().await?;
         }
         io.wire.out.copy_done();
         Ok(copy.tag())

@@ -86,7 +86,7 @@ impl RowStream {
                 self.current = None;
             }
             if io.wire.is_full() {
-                io.flush().await?;
+                io.flush_if_full().await?;
                 if let Some(failure) = io.control.interruption() {
                     return Err(failure);
                 }

@@ -152,6 +152,11 @@ impl Sessions {
 }
 
 impl Registered {
+    /// A number of the session's own, never 0.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     pub(crate) fn update(&self, change: impl FnOnce(&mut SessionActivity)) {
         change(&mut self.activity.lock());
     }

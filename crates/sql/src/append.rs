@@ -17,7 +17,6 @@ use types::{SqlError, SqlState, SqlType, arrow_form, text};
 
 use crate::copy::copied_columns;
 use crate::dml::{Default, Loader, Target, default_of};
-use crate::instance::blocking;
 use crate::names::Name;
 use crate::session::Session;
 use crate::transaction::aborted;
@@ -94,7 +93,7 @@ impl Append<'_> {
     pub async fn finish(mut self) -> Result<u64, SqlError> {
         let loader = self.loader.take().ok_or_else(aborted)?;
         let transaction = self.session.open_transaction()?;
-        let (rows, _) = blocking(|| loader.finish(transaction))?;
+        let (rows, _) = loader.finish(transaction)?;
         self.session.settle_statement()?;
         self.finished = true;
         Ok(rows)

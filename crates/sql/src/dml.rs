@@ -30,6 +30,7 @@ mod target;
 mod with;
 mod write;
 
+use arrow::array::RecordBatch;
 use types::Datum;
 
 pub(crate) use bulk::{BULK_ROWS, Loader};
@@ -41,6 +42,13 @@ pub(crate) use modify::ModifyPlan;
 pub(crate) use outcome::Outcome;
 pub(crate) use target::Target;
 pub(crate) use with::WithPlan;
+
+use crate::instance::MANY_ROWS;
+
+/// Whether to write so many rows is [`crate::instance::blocking`].
+pub(crate) fn has_many_rows(batches: &[RecordBatch]) -> bool {
+    batches.iter().map(RecordBatch::num_rows).sum::<usize>() > MANY_ROWS
+}
 
 /// The memory that a row of values takes.
 pub(crate) fn row_bytes(values: &[Datum]) -> usize {

@@ -129,6 +129,14 @@ pub(crate) fn block(work: &mut dyn FnMut()) {
     }
 }
 
+/// Rows from which work on them is [`blocking`]: to hand the other tasks to another thread takes some 10 us, a row about one.
+pub(crate) const MANY_ROWS: usize = 256;
+
+/// As [`blocking`] where there is `much` to do.
+pub(crate) fn blocking_if<T>(much: bool, work: impl FnOnce() -> T) -> T {
+    if much { blocking(work) } else { work() }
+}
+
 /// As [`block`], for work with a result.
 pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     let mut work = Some(work);

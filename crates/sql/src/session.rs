@@ -384,7 +384,7 @@ impl Session {
             self.transaction.rollback(&mut self.settings);
             return Err(error);
         }
-        let committed = match self.transaction.commit(&mut self.settings)? {
+        let committed = match self.transaction.commit(&mut self.settings, self.registered.id())? {
             Ending::RolledBack => Ok(()),
             Ending::Committed(commit) => Ok(commit.await?),
         };

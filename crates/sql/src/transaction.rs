@@ -229,8 +229,9 @@ impl State {
         Ok(())
     }
 
-    /// Ends the transaction with COMMIT. A failed one is rolled back. Errors: what the engine refuses; nothing remains then.
-    pub(crate) fn commit(&mut self, settings: &mut Settings) -> Result<Ending, SqlError> {
+    /// Ends the transaction of session number `session` with COMMIT. A failed one is rolled back. Errors: what the engine refuses;
+    /// nothing remains then.
+    pub(crate) fn commit(&mut self, settings: &mut Settings, session: u64) -> Result<Ending, SqlError> {
         if self.failed {
             self.rollback(settings);
             return Ok(Ending::RolledBack);
@@ -239,7 +240,7 @@ impl State {
         let before = self.settings.take();
         self.leave();
         settings.end_transaction();
-        match inner.map(Transaction::commit_here).transpose() {
+        match inner.map(|inner| inner.commit_here(session)).transpose() {
             Ok(Some(commit)) => Ok(Ending::Committed(commit)),
             Ok(None) => Ok(Ending::RolledBack),
             Err(error) => {

@@ -17,6 +17,9 @@ use crate::query::output_columns;
 use crate::session::Session;
 use crate::watch::Watch;
 
+/// Data that comes at once is read without keeping other connections waiting from this length on.
+const MANY_BYTES: usize = 64 * 1024;
+
 impl Session {
     pub(crate) async fn run_copy(
         &mut self,
@@ -99,7 +102,7 @@ impl Session {
         let Some(mut copy) = self.copy.take() else { return Err(no_copy()) };
         copy.push(data);
         let computes = copy.defaults.iter().any(|(_, default)| matches!(default, Default::Computed(_)));
-        let outcome = if computes {
+        let outcome = if computes || data.len() > MANY_BYTES {
             blocking(|| futures::executor::block_on(self.copy_rows(&mut copy, false)))
         } else {
             // Nothing in it waits for another task.
@@ -140,7 +143,7 @@ impl Session {
         let outcome = match self.copy_rows(&mut copy, true).await {
             Ok(()) => {
                 let transaction = self.open_transaction();
-                let loaded = transaction.and_then(|transaction| blocking(|| copy.loader.finish(transaction)));
+                let loaded = transaction.and_then(|transaction| copy.loader.finish(transaction));
                 loaded.and_then(|loaded| self.settle_statement().map(|()| loaded))
             }
             Err(error) => Err(error),

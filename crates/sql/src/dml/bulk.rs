@@ -18,7 +18,7 @@ use types::{Datum, SqlError, SqlState};
 use crate::column::ColumnReader;
 use crate::dml::row_bytes;
 use crate::dml::target::Target;
-use crate::instance::blocking;
+use crate::instance::{MANY_ROWS, blocking_if};
 
 /// Rows from which a load goes straight into segments: about what the delta takes in a tenth of a second.
 pub(crate) const BULK_ROWS: usize = 65_536;
@@ -52,6 +52,10 @@ impl Loader {
 
     /// Adds rows, coerced. `lines`: where each came from, for errors; may be empty. Errors: 23502, and those of writing.
     pub(crate) fn add(&mut self, transaction: &mut Transaction, batch: RecordBatch, lines: &[u64]) -> Result<(), SqlError> {
+        blocking_if(batch.num_rows() > MANY_ROWS, || self.add_here(transaction, batch, lines))
+    }
+
+    fn add_here(&mut self, transaction: &mut Transaction, batch: RecordBatch, lines: &[u64]) -> Result<(), SqlError> {
         self.check_not_null(&batch, lines)?;
         self.check(&batch, lines)?;
         self.rows += batch.num_rows() as u64;
@@ -64,7 +68,7 @@ impl Loader {
             }
         }
         if let Some(bulk) = &mut self.bulk {
-            return blocking(|| bulk.append(&batch));
+            return bulk.append(&batch);
         }
         self.waiting_rows += batch.num_rows();
         self.waiting_bytes += batch.get_array_memory_size();
@@ -74,15 +78,19 @@ impl Loader {
         }
         let mut bulk = TableBulk::new(&self.target, transaction)?;
         let waiting = std::mem::take(&mut self.waiting);
-        blocking(|| waiting.iter().try_for_each(|(batch, _)| bulk.append(batch)))?;
+        waiting.iter().try_for_each(|(batch, _)| bulk.append(batch))?;
         self.bulk = Some(bulk);
         Ok(())
     }
 
     /// Writes what is left. Returns how many rows there were, and those to be kept with their room. Errors: 23505 and the engine's.
-    pub(crate) fn finish(mut self, transaction: &mut Transaction) -> Result<(u64, Option<(Vec<Vec<Datum>>, Kept)>), SqlError> {
+    pub(crate) fn finish(self, transaction: &mut Transaction) -> Result<(u64, Option<(Vec<Vec<Datum>>, Kept)>), SqlError> {
+        blocking_if(self.rows as usize > MANY_ROWS, || self.finish_here(transaction))
+    }
+
+    fn finish_here(mut self, transaction: &mut Transaction) -> Result<(u64, Option<(Vec<Vec<Datum>>, Kept)>), SqlError> {
         if let Some(bulk) = self.bulk.take() {
-            blocking(|| bulk.finish(transaction))?;
+            bulk.finish(transaction)?;
             return Ok((self.rows, self.kept));
         }
         let mut values = Vec::with_capacity(self.target.table.columns.len());

@@ -34,6 +34,7 @@ use crate::dml::insert::is_untyped_expr;
 use crate::dml::returning::{numbered_query, numbered_rows, other_name, quoted};
 use crate::dml::target::Target;
 use crate::dml::write::{Changed, RowChange};
+use crate::instance::{MANY_ROWS, blocking_if};
 use crate::locals;
 use crate::parameters;
 use crate::parse::Statement;
@@ -237,10 +238,10 @@ impl Session {
             let has_condition = update.query.as_ref().is_some_and(|query| query.has_condition);
             let first = 1 + usize::from(has_condition);
             let mut writer = self.writer()?;
-            for (at, (number, row, _)) in waiting.iter().enumerate() {
+            let mut change = |(at, (number, row, _)): (usize, &(usize, Row, Vec<Datum>))| {
                 let result = results.get(at).map(Vec::as_slice).unwrap_or_default();
                 if has_condition && result.get(1) != Some(&Datum::Bool(true)) {
-                    continue;
+                    return Ok(());
                 }
                 let mut new = Vec::with_capacity(update.assignments.len());
                 for (column, cell) in &update.assignments {
@@ -252,7 +253,9 @@ impl Session {
                     Changed::Done(values) => upserts.written.push((*number, values)),
                     Changed::Gone | Changed::Stale => return Err(SqlError::bug("a row that was held has changed")),
                 }
-            }
+                Ok(())
+            };
+            blocking_if(waiting.len() > MANY_ROWS, || waiting.iter().enumerate().try_for_each(&mut change))?;
         }
         upserts.written.sort_by_key(|(number, _)| *number);
         Ok(upserts.written.into_iter().map(|(_, values)| values).collect())

@@ -17,6 +17,7 @@ use crate::dml::returning::{Returning, Written, quoted};
 use crate::dml::row_bytes;
 use crate::dml::target::Target;
 use crate::evaluate::{self, used};
+use crate::instance::{MANY_ROWS, blocking_if};
 use crate::names::Name;
 use crate::parameters;
 use crate::parse::Statement;
@@ -179,36 +180,42 @@ impl Session {
                     None => vec![],
                     Some(computed) => self.one_row(computed, params).await?,
                 };
-                for row in rows {
-                    let mut values = Vec::with_capacity(row.len());
-                    for (cell, column) in row.iter().zip(&plan.target.table.columns) {
-                        let computed = |at: usize| computed.get(at).cloned().unwrap_or(Datum::Null);
-                        values.push(cell.value(column, params, computed, &dates)?);
-                    }
-                    match &mut upserts {
-                        Some(upserts) => self.upsert(upserts, values)?,
-                        None => {
-                            self.writer()?.insert(&plan.target, &values)?;
-                            returned.extend(plan.returning.as_ref().map(|r| r.row(&values, std::iter::empty())));
+                blocking_if(rows.len() > MANY_ROWS, || {
+                    rows.iter().try_for_each(|row| {
+                        let mut values = Vec::with_capacity(row.len());
+                        for (cell, column) in row.iter().zip(&plan.target.table.columns) {
+                            let computed = |at: usize| computed.get(at).cloned().unwrap_or(Datum::Null);
+                            values.push(cell.value(column, params, computed, &dates)?);
                         }
-                    }
-                }
+                        match &mut upserts {
+                            Some(upserts) => self.upsert(upserts, values)?,
+                            None => {
+                                self.writer()?.insert(&plan.target, &values)?;
+                                returned.extend(plan.returning.as_ref().map(|r| r.row(&values, std::iter::empty())));
+                            }
+                        }
+                        Ok::<(), SqlError>(())
+                    })
+                })?;
                 rows.len() as u64
             }
             Source::Query { plan: query, columns } => match &mut upserts {
                 Some(upserts) => {
-                    for values in self.query_rows(plan, query, columns, params, &dates, &mut room).await? {
-                        self.upsert(upserts, values)?;
-                    }
+                    let rows = self.query_rows(plan, query, columns, params, &dates, &mut room).await?;
+                    let many = rows.len() > MANY_ROWS;
+                    blocking_if(many, || rows.into_iter().try_for_each(|values| self.upsert(upserts, values)))?;
                     0
                 }
                 // Of what was loaded in bulk there are no rows to note.
                 None if self.locals.held.before.is_some() => {
                     let rows = self.query_rows(plan, query, columns, params, &dates, &mut room).await?;
-                    for values in &rows {
-                        self.writer()?.insert(&plan.target, values)?;
-                        returned.extend(plan.returning.as_ref().map(|r| r.row(values, std::iter::empty())));
-                    }
+                    blocking_if(rows.len() > MANY_ROWS, || {
+                        rows.iter().try_for_each(|values| {
+                            self.writer()?.insert(&plan.target, values)?;
+                            returned.extend(plan.returning.as_ref().map(|r| r.row(values, std::iter::empty())));
+                            Ok::<(), SqlError>(())
+                        })
+                    })?;
                     rows.len() as u64
                 }
                 None => {

@@ -28,13 +28,14 @@ use types::{Datum, Key, SqlError, SqlState, SqlType};
 use crate::column::ColumnReader;
 use crate::dml::assignments::plan_assignments;
 use crate::dml::cell::{Cell, Cells, check_assignable};
+use crate::dml::has_many_rows;
 use crate::dml::insert::{is_untyped_expr, row_of_cells};
 use crate::dml::modify::key_at;
 use crate::dml::outcome::Outcome;
 use crate::dml::returning::{Other, quoted};
 use crate::dml::target::Target;
 use crate::dml::write::{Changed, RowChange, Writer};
-use crate::instance::blocking;
+use crate::instance::{blocking, blocking_if};
 use crate::parameters;
 use crate::parse::{Merge, MergeAction, Statement};
 use crate::prepare::{Kind, Planned};
@@ -179,15 +180,16 @@ impl Session {
             let mut writer = self.writer()?;
             let start = writer.transaction.savepoint();
             let mut work = Work { plan, params, dates: &dates, touched: HashSet::new(), stale: vec![], rows: 0 };
-            for batch in &batches {
-                if cancel.is_set() {
-                    return Err(crate::watch::canceled());
-                }
-                match work.batch(&mut writer, batch) {
-                    // The row it is in conflict with may be one that is not as the query saw it.
-                    Err(error) if error.state == SqlState::UNIQUE_VIOLATION && !work.stale.is_empty() => break,
-                    done => done?,
-                }
+            let done = blocking_if(has_many_rows(&batches), || {
+                batches.iter().try_for_each(|batch| match cancel.is_set() {
+                    true => Err(crate::watch::canceled()),
+                    false => work.batch(&mut writer, batch),
+                })
+            });
+            match done {
+                // The row it is in conflict with may be one that is not as the query saw it.
+                Err(error) if error.state == SqlState::UNIQUE_VIOLATION && !work.stale.is_empty() => {}
+                done => done?,
             }
             let Work { stale, rows, .. } = work;
             if stale.is_empty() {

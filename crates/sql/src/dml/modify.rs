@@ -27,13 +27,14 @@ use types::{Datum, Key, Row, SqlError, SqlState, SqlType};
 use crate::column::ColumnReader;
 use crate::dml::assignments::plan_assignments;
 use crate::dml::cell::{Cell, Cells, check_assignable};
+use crate::dml::has_many_rows;
 use crate::dml::insert::is_untyped_expr;
 use crate::dml::outcome::Outcome;
 use crate::dml::returning::{Other, Returning, Written};
 use crate::dml::row_bytes;
 use crate::dml::target::Target;
 use crate::dml::write::{Changed, RowChange, Writer};
-use crate::instance::blocking;
+use crate::instance::{blocking, blocking_if};
 use crate::names::Name;
 use crate::parameters;
 use crate::parse::Statement;
@@ -233,9 +234,10 @@ impl Session {
             let mut work =
                 Work { plan, params, dates: &dates, kept: &mut kept, earlier, changed: false, returned: vec![], rows: 0 };
             let is_as_found = |key: &[u8]| newest.as_ref().is_none_or(|newest| !newest.contains_key(key));
-            let done = work
-                .run(&mut writer, &found, &is_as_found, &cancel)
-                .and_then(|()| work.run(&mut writer, &again, &|_| true, &cancel));
+            let done = blocking_if(has_many_rows(&found) || has_many_rows(&again), || {
+                work.run(&mut writer, &found, &is_as_found, &cancel)?;
+                work.run(&mut writer, &again, &|_| true, &cancel)
+            });
             match done {
                 // The row it is in conflict with may be one that is not as the query saw it.
                 Err(error) if error.state == SqlState::UNIQUE_VIOLATION && work.changed => {}
@@ -252,7 +254,9 @@ impl Session {
             self.locals.held.before = before;
             // The others of the query are still those of the snapshot.
             self.hide_changes();
-            let changed = self.writer()?.hold_found(&plan.target.table, &found, &cancel, &mut kept)?;
+            let mut writer = self.writer()?;
+            let held = || writer.hold_found(&plan.target.table, &found, &cancel, &mut kept);
+            let changed = blocking_if(has_many_rows(&found), held)?;
             let rows: Vec<(&Key, &Row)> = changed.iter().filter_map(|(key, row)| row.as_ref().map(|row| (key, row))).collect();
             let rows = LocalRows::of_stored(&plan.target.layout, rows.into_iter());
             newest = Some(changed);
