@@ -95,6 +95,8 @@ fn run<T>(threads: Option<NonZeroUsize>, work: impl Future<Output = Result<T, Fa
     let threads = threads
         .map_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)), NonZeroUsize::get);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let built = builder.worker_threads(threads).thread_stack_size(sql::STACK_BYTES).enable_all().build();
+    // As many more as connections that wait or work for long: their number is what is limited.
+    builder.worker_threads(threads).max_blocking_threads(usize::from(u16::MAX)).thread_stack_size(sql::STACK_BYTES).enable_all();
+    let built = builder.build();
     built.map_err(|error| Failure::during("start threads", error))?.block_on(work)
 }

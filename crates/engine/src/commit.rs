@@ -49,9 +49,7 @@ impl Commit {
         if engine.txns.visible() >= ticket.ts {
             return Ok(());
         }
-        let mut result = Ok(());
-        engine.block(&mut || result = engine.txns.wait_visible(ticket.ts));
-        result.map_err(closed)
+        engine.txns.wait_visible(ticket.ts).map_err(closed)
     }
 }
 
@@ -94,19 +92,19 @@ impl Future for Commit {
 }
 
 /// Who writes a commit's record.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Writer {
     /// The log's own thread.
     Log,
     /// The committer, by calling [`wal::Wal::write_here`] next.
-    Committer(u64),
+    Committer,
 }
 
 /// Gives the transaction its place in the order and its record to the log.
 pub(crate) fn log(engine: &Inner, redo: &[u8], writer: Writer) -> Result<CommitTicket, EngineError> {
     let append = match writer {
         Writer::Log => Wal::append,
-        Writer::Committer(_) => Wal::stage,
+        Writer::Committer => Wal::stage,
     };
     Ok(engine.txns.commit(|ts| append(&engine.wal, &[&ts.0.to_le_bytes(), redo]))?)
 }

@@ -25,7 +25,6 @@ use crate::transaction::{Begin, Transaction};
 use crate::workers::Workers;
 
 /// How a thread that has to wait is told to whatever schedules it.
-pub(crate) type BlockingHook = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
 /// An open data directory. Closed by [`Engine::close`] or when dropped.
 pub struct Engine {
@@ -48,7 +47,6 @@ pub(crate) struct Inner {
     next_segment: AtomicU64,
     /// Why writes are refused, if they are.
     closed: RwLock<Option<String>>,
-    blocking: RwLock<BlockingHook>,
     /// Segments that no table has any more, with the manifest their files have to wait for.
     pub(crate) discarded: Mutex<Vec<(CommitTs, Arc<Segment>)>>,
     /// Bytes of all deltas, about: measured by the maintenance job, added to by writes.
@@ -94,11 +92,6 @@ impl Engine {
         self.inner.close_for_writes("the database is closed");
         self.inner.workers.stop();
         Ok(self.inner.wal.close()?)
-    }
-
-    /// Installs how a thread blocks while it waits for a lock, e.g. `tokio::task::block_in_place`.
-    pub fn set_blocking_hook(&self, hook: BlockingHook) {
-        *self.inner.blocking.write() = hook;
     }
 
     /// A new transaction. Nothing happens until its first statement.
@@ -184,7 +177,6 @@ impl Inner {
             catalogs: RwLock::new(vec![(from.catalog_at, from.catalog)]),
             next_segment: AtomicU64::new(from.next_segment),
             closed: RwLock::new(None),
-            blocking: RwLock::new(Arc::new(|wait| wait())),
             discarded: Mutex::new(Vec::new()),
             delta_bytes: AtomicU64::new(delta_bytes),
             wal_bytes: AtomicU64::new(from.wal_bytes),
@@ -193,11 +185,6 @@ impl Inner {
             waker: RwLock::new(None),
             _lock: lock,
         })
-    }
-
-    pub(crate) fn block(&self, wait: &mut dyn FnMut()) {
-        let hook = Arc::clone(&self.blocking.read());
-        hook(wait);
     }
 
     /// Errors if writes are refused.
@@ -293,9 +280,7 @@ impl Inner {
         // In proportion: nothing at the limit, 2 ms a write at twice the limit. The merge cannot move what is the writer's own.
         let delay = Duration::from_micros(used.saturating_sub(limit + own) * 2_000 / limit);
         if delay > Duration::from_micros(50) {
-            self.block(&mut || {
-                self.progress.wait_until(&mut || self.delta_bytes.load(Ordering::Relaxed) <= limit, Some(delay));
-            });
+            self.progress.wait_until(&mut || self.delta_bytes.load(Ordering::Relaxed) <= limit, Some(delay));
         }
         Ok(())
     }
@@ -320,20 +305,12 @@ impl Inner {
     /// Waits for the delta to go down to `bytes`. Errors: `DeltaFull` if it has not, and is above `most`.
     fn wait_for_room(&self, bytes: u64, most: u64, cancel: &Cancel) -> Result<(), EngineError> {
         let used = || self.delta_bytes.load(Ordering::Relaxed);
-        self.block(&mut || {
-            self.progress.wait_until(&mut || used() <= bytes || cancel.is_set(), Some(WAIT_FOR_MERGE));
-        });
+        self.progress.wait_until(&mut || used() <= bytes || cancel.is_set(), Some(WAIT_FOR_MERGE));
         match used() {
             _ if cancel.is_set() => Err(EngineError::Canceled),
             bytes if bytes > most => Err(EngineError::DeltaFull { bytes, limit: 2 * self.options.delta_bytes_max }),
             _ => Ok(()),
         }
-    }
-
-    /// Runs what takes about a microsecond for each of so many `steps`, without keeping the thread's other tasks waiting where they
-    /// are many.
-    pub(crate) fn block_for(&self, steps: usize, work: &mut dyn FnMut()) {
-        if steps > 256 { self.block(work) } else { work() }
     }
 
     /// Background work looks at what there is to do.

@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use catalog::{Catalog, Edit};
 use delta::{Base, Expect, Found, Lineage, Newest, PutOutcome, ROW_OVERHEAD, SlotRef, Write};
+use env::{BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, blocking, blocking_if};
 use roaring::RoaringBitmap;
 use segments::LiveSegment;
-use txn::{Cancel, Outcome, Snapshot, SnapshotGuard, TableLock, WaitLimits};
+use txn::{Cancel, CommitTicket, Outcome, Snapshot, SnapshotGuard, TableLock, WaitLimits};
 use types::{CommitTs, Key, Row, RowRef, SegmentId, SqlError, TableId, TxnId};
 
 use crate::commit::{self, Commit, Writer};
@@ -245,9 +246,7 @@ impl Transaction {
     }
 
     fn wait_visible(&self, ts: CommitTs) -> Result<(), EngineError> {
-        let mut result = Ok(());
-        self.engine.block(&mut || result = self.engine.txns.wait_visible(ts));
-        result.map_err(|failed| EngineError::Closed(failed.cause.to_string()))
+        self.engine.txns.wait_visible(ts).map_err(|failed| EngineError::Closed(failed.cause.to_string()))
     }
 
     /// The isolation this transaction began with.
@@ -364,9 +363,7 @@ impl Transaction {
     }
 
     fn wait_for(&self, me: TxnId, holder: TxnId) -> Result<(), EngineError> {
-        let mut result = Ok(());
-        self.engine.block(&mut || result = self.engine.txns.wait_for(me, holder, self.limits()));
-        Ok(result?)
+        Ok(self.engine.txns.wait_for(me, holder, self.limits())?)
     }
 
     /// The flag that stops it.
@@ -727,8 +724,8 @@ impl Transaction {
 
     /// Undoes every change since `savepoint`. Locks stay until the end, as in PostgreSQL.
     pub fn rollback_to(&mut self, savepoint: &Savepoint) {
-        let engine = Arc::clone(&self.engine);
-        engine.block_for(self.steps.len() - savepoint.steps.min(self.steps.len()), &mut || self.undo_to(savepoint));
+        let undone = self.steps.len().saturating_sub(savepoint.steps);
+        blocking_if(undone >= BLOCKING_STEPS_MIN, || self.undo_to(savepoint));
     }
 
     fn undo_to(&mut self, savepoint: &Savepoint) {
@@ -770,11 +767,10 @@ impl Transaction {
         self.commit_by(Writer::Log)
     }
 
-    /// As [`Transaction::commit`], for a caller that will wait for nothing else: a short record is written in this thread if
-    /// `committer` (any number of the caller's own) has committed last too, nobody writes just now and the disk is fast, which
-    /// spares two changes of thread. Blocks for some hundreds of microseconds then.
-    pub fn commit_here(self, committer: u64) -> Result<Commit, EngineError> {
-        self.commit_by(Writer::Committer(committer))
+    /// As [`Transaction::commit`], for a caller that will wait for nothing else: a short record is written in this thread if nobody
+    /// writes just now and the disk is fast, which spares two changes of thread. Blocks for some hundreds of microseconds then.
+    pub fn commit_here(self) -> Result<Commit, EngineError> {
+        self.commit_by(Writer::Committer)
     }
 
     fn commit_by(mut self, writer: Writer) -> Result<Commit, EngineError> {
@@ -783,17 +779,29 @@ impl Transaction {
             return Ok(Commit::nothing());
         }
         let engine = Arc::clone(&self.engine);
-        let ticket = engine.check_open().and_then(|()| commit::log(&engine, &self.redo, writer))?;
-        engine.block_for(self.steps.len(), &mut || commit::stamp(&engine, &mut self, me, ticket.ts));
+        engine.check_open()?;
+        let ticket = if self.steps.len() < BLOCKING_STEPS_MIN && self.redo.len() < BLOCKING_BYTES_MIN {
+            self.log_and_stamp(me, writer)?
+        } else {
+            // The log's thread need not wait for the stamps.
+            blocking(|| self.log_and_stamp(me, Writer::Log))?
+        };
+        if writer == Writer::Committer {
+            engine.wal.write_here();
+        }
+        Ok(Commit::of(engine, ticket))
+    }
+
+    fn log_and_stamp(&mut self, me: TxnId, writer: Writer) -> Result<CommitTicket, EngineError> {
+        let engine = Arc::clone(&self.engine);
+        let ticket = commit::log(&engine, &self.redo, writer)?;
+        commit::stamp(&engine, self, me, ticket.ts);
         self.id = None;
         self.steps.clear();
         engine.txns.stamped(ticket.ts);
         engine.txns.finish(me, Outcome::Committed);
         engine.after_commit(self.redo.len() as u64);
-        if let Writer::Committer(committer) = writer {
-            engine.wal.write_here(committer);
-        }
-        Ok(Commit::of(engine, ticket))
+        Ok(ticket)
     }
 
     /// Undoes everything and ends the transaction, as dropping it does.

@@ -20,9 +20,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod blocking;
 mod real;
 mod sim;
 
+pub use blocking::{
+    BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, BlockingHook, blocking, blocking_if, lock_blocking, set_blocking_hook,
+};
 pub use real::RealEnv;
 pub use sim::{Fault, Operation, SimEnv};
 

@@ -26,6 +26,7 @@ use rand::TryRngCore;
 #[cfg(test)]
 mod tests;
 
+use crate::blocking::blocking;
 use crate::{Env, File, Job, JobHandle, Lock, Next, OpenMode, Priority, Signal};
 
 /// The operating system. All of them are alike; the monotonic clock starts at [`RealEnv::new`].
@@ -328,6 +329,18 @@ impl Signal for RealSignal {
 
     fn wait_until(&self, ready: &mut dyn FnMut() -> bool, timeout: Option<Duration>) -> bool {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        {
+            let _guard = self.lock.lock();
+            if ready() {
+                return true;
+            }
+        }
+        blocking(|| self.wait(ready, deadline))
+    }
+}
+
+impl RealSignal {
+    fn wait(&self, ready: &mut dyn FnMut() -> bool, deadline: Option<Instant>) -> bool {
         let mut guard = self.lock.lock();
         loop {
             if ready() {

@@ -70,13 +70,15 @@ impl Io<'_> {
         }
     }
 
-    /// Sends what is to be sent if that is much, and lets the other connections of this thread come in between.
+    /// Sends what is to be sent if that is much, and lets the other connections of this thread come in between. Errors: the statement
+    /// is to stop.
     pub(crate) async fn flush_if_full(&mut self) -> Result<(), Failure> {
-        if self.wire.is_full() {
-            self.flush().await?;
-            tokio::task::yield_now().await;
+        if !self.wire.is_full() {
+            return Ok(());
         }
-        Ok(())
+        self.flush().await?;
+        tokio::task::yield_now().await;
+        self.control.interruption().map_or(Ok(()), Err)
     }
 
     /// Waits for something that may be dropped half-way, until the statement is to stop.
@@ -147,6 +149,8 @@ impl Connection {
                 Ok(frame) => frame,
                 Err(failure) => return failure,
             };
+            // A pipeline has much to do at once.
+            tokio::task::coop::consume_budget().await;
             control.begin();
             let served = self.serve(&mut io, frame).await;
             control.end();

@@ -22,9 +22,6 @@ use crate::connection::{Connection, Io};
 use crate::error::{Failure, Severity, violation};
 use crate::message::{self, Message};
 
-/// Other connections of this thread come in after so many bytes of data: under a millisecond of reading it.
-const YIELD_BYTES: usize = 64 * 1024;
-
 impl Connection {
     /// Takes the client's data; returns the command tag.
     pub(crate) async fn copy_in(&mut self, io: &mut Io<'_>, info: CopyInInfo) -> Result<String, Failure> {
@@ -49,7 +46,7 @@ impl Connection {
                 Message::CopyData(data) => {
                     self.session.copy_in_data(data)?;
                     taken += data.len();
-                    if taken > YIELD_BYTES {
+                    if taken >= env::BLOCKING_BYTES_MIN {
                         taken = 0;
                         tokio::task::yield_now().await;
                     }

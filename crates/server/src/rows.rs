@@ -85,12 +85,7 @@ impl RowStream {
             if *next >= batch.rows() {
                 self.current = None;
             }
-            if io.wire.is_full() {
-                io.flush_if_full().await?;
-                if let Some(failure) = io.control.interruption() {
-                    return Err(failure);
-                }
-            }
+            io.flush_if_full().await?;
         }
         Ok(Progress::Suspended)
     }

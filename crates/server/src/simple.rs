@@ -30,6 +30,7 @@ impl Connection {
             io.wire.out.empty_query();
         }
         for (i, statement) in statements.into_iter().enumerate() {
+            tokio::task::coop::consume_budget().await;
             let prepared = self.session.prepare(&statement, &[])?;
             if !prepared.params.is_empty() {
                 return Err(statement.parameter_error().into());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::Cancel;
 use parking_lot::Mutex;
@@ -93,6 +94,8 @@ impl SessionActivity {
 #[derive(Default)]
 pub(crate) struct Sessions {
     all: Mutex<All>,
+    /// The session that has run a statement last; 0: none.
+    last: AtomicU64,
 }
 
 #[derive(Default)]
@@ -152,9 +155,12 @@ impl Sessions {
 }
 
 impl Registered {
-    /// A number of the session's own, never 0.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
+    /// Notes that the session runs a statement. True if it was the last to do so before, too: as far as that tells, no other session
+    /// is at work.
+    pub(crate) fn was_last(&self) -> bool {
+        let last = &self.sessions.last;
+        // Without a write, where it is: sessions on other threads read it.
+        last.load(Ordering::Relaxed) == self.id || last.swap(self.id, Ordering::Relaxed) == self.id
     }
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut SessionActivity)) {

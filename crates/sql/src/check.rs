@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use catalog::Table;
 use engine::{Begin, Cancel, Finding, ReadView};
+use env::blocking;
 use point::write::{IndexRule, StoredBatch};
 use types::{Row, SqlError, TableId};
 
 use crate::dml::Target;
-use crate::instance::{Instance, blocking};
+use crate::instance::Instance;
 use crate::names::quote_ident;
 use crate::session::{Login, Session};
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use engine::Isolation;
+use env::blocking;
 use types::{Datum, SqlError, SqlState, SqlType, TableId};
 
 use crate::answer::{Answer, Rows};
-use crate::instance::blocking;
 use crate::names::Name;
 use crate::notice::Notice;
 use crate::parse::{Discard, Modes, Set, SetValue, Statement};

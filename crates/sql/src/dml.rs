@@ -31,6 +31,7 @@ mod with;
 mod write;
 
 use arrow::array::RecordBatch;
+use env::BLOCKING_STEPS_MIN;
 use types::Datum;
 
 pub(crate) use bulk::{BULK_ROWS, Loader};
@@ -43,11 +44,9 @@ pub(crate) use outcome::Outcome;
 pub(crate) use target::Target;
 pub(crate) use with::WithPlan;
 
-use crate::instance::MANY_ROWS;
-
-/// Whether to write so many rows is [`crate::instance::blocking`].
+/// Whether to write so many rows is [`env::blocking`].
 pub(crate) fn has_many_rows(batches: &[RecordBatch]) -> bool {
-    batches.iter().map(RecordBatch::num_rows).sum::<usize>() > MANY_ROWS
+    batches.iter().map(RecordBatch::num_rows).sum::<usize>() >= BLOCKING_STEPS_MIN
 }
 
 /// The memory that a row of values takes.

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use analytic::{AnalyticPlan, Execution, Kept, QueryStats};
 use arrow::array::RecordBatch;
+use env::blocking;
 use sqlparser::ast::{self, Expr, Query, SelectItem, SetExpr, UnaryOperator, Value};
 use types::text::{self, Session as Dates};
 use types::{Datum, SqlError, SqlState, SqlType, coerce};
 
 use crate::column::ColumnReader;
-use crate::instance::blocking;
 use crate::parse::{Statement, sql_type};
 use crate::session::Session;
 

@@ -54,9 +54,9 @@ impl Instance {
     /// Opens (or creates) the data directory and recovers it. Blocks. Errors: the directory is in use (55006), damaged (XX001), not
     /// readable (58030), a setting is unknown or out of range.
     pub fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Arc<Instance>, SqlError> {
+        env::set_blocking_hook(block);
         Settings::new("", &[&options.settings])?;
         let engine = Engine::open(Arc::clone(&env), dir, options.engine.clone())?;
-        engine.set_blocking_hook(Arc::new(|wait| block(wait)));
         let analytic = Analytic::new(AnalyticOptions {
             threads: options.query_threads,
             memory_bytes_max: options.query_memory_bytes_max,
@@ -120,31 +120,11 @@ impl Instance {
     }
 }
 
-/// Runs something that may block this thread for long, without keeping the runtime's other tasks waiting.
-pub(crate) fn block(work: &mut dyn FnMut()) {
+/// How a thread of tokio's hands its other tasks over.
+fn block(work: &mut dyn FnMut()) {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current() {
         Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
         _ => work(),
     }
-}
-
-/// Rows from which work on them is [`blocking`]: to hand the other tasks to another thread takes some 10 us, a row about one.
-pub(crate) const MANY_ROWS: usize = 256;
-
-/// As [`blocking`] where there is `much` to do.
-pub(crate) fn blocking_if<T>(much: bool, work: impl FnOnce() -> T) -> T {
-    if much { blocking(work) } else { work() }
-}
-
-/// As [`block`], for work with a result.
-pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    let mut work = Some(work);
-    let mut result = None;
-    block(&mut || {
-        if let Some(work) = work.take() {
-            result = Some(work());
-        }
-    });
-    result.expect("block runs its work once")
 }

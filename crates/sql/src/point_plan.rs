@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use engine::Place;
+use env::{BLOCKING_STEPS_MIN, blocking_if};
 use point::{Outcome, Program, Verb};
 use types::{Datum, SqlError, SqlType};
 
@@ -71,7 +72,8 @@ impl Session {
     pub(crate) fn run_point(&mut self, planned: &Planned, plan: &PointPlan, params: &[Datum]) -> Result<Answer, SqlError> {
         let transaction = self.open_transaction()?;
         let writer = plan.target.as_ref().map(|target| target.writer.as_ref());
-        Ok(match plan.program.run(transaction, params, writer)? {
+        let done = blocking_if(plan.program.rows() >= BLOCKING_STEPS_MIN, || plan.program.run(transaction, params, writer));
+        Ok(match done? {
             Outcome::Row(row) => {
                 let columns = planned.columns.clone().unwrap_or_default();
                 Answer::Rows(Rows::ready(columns, "SELECT", row.into_iter().collect()))

@@ -23,9 +23,9 @@ use std::sync::Arc;
 
 use catalog::{Action, Catalog, ForeignKey, Table};
 use engine::{EngineError, Owed};
+use env::{BLOCKING_STEPS_MIN, blocking, blocking_if};
 use types::{Oid, SqlError, SqlState};
 
-use crate::instance::blocking;
 use crate::session::Session;
 use link::Link;
 pub(crate) use link::{target_of, unique_target};
@@ -139,6 +139,10 @@ impl Session {
     }
 
     fn settle(&mut self, owed: Vec<Owed>, looking: Looking) -> Result<(), SqlError> {
+        blocking_if(owed.len() >= BLOCKING_STEPS_MIN, || self.settle_all(owed, looking))
+    }
+
+    fn settle_all(&mut self, owed: Vec<Owed>, looking: Looking) -> Result<(), SqlError> {
         // What a change owes comes before what is left of the statement that made it; rows that only moved come last.
         let (now, last) = owed.into_iter().partition::<Vec<_>, _>(|owed| !is_moved(owed));
         let mut waiting: Vec<VecDeque<Owed>> = vec![last.into(), now.into()];

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use catalog::Catalog;
 use engine::{Cancel, Transaction};
+use env::{BLOCKING_BYTES_MIN, blocking_if};
 use sqlparser::ast::SetExpr;
 use types::{DatabaseId, Datum, SqlError, SqlState, SqlType};
 
@@ -91,6 +92,8 @@ pub struct Session {
     /// Of the statement that is planned or run.
     pub(crate) locals: Locals,
     registered: Registered,
+    /// No other session has run a statement since this one's last.
+    alone: bool,
 }
 
 impl Session {
@@ -140,6 +143,7 @@ impl Session {
             dropping: Vec::new(),
             locals: Locals::default(),
             registered,
+            alone: false,
         })
     }
 
@@ -161,7 +165,7 @@ impl Session {
     /// Splits and parses a client's text. Empty text gives no statements. Errors: 42601 with the position in the whole text; an
     /// explicit transaction has failed then.
     pub fn parse(&mut self, text: &str) -> Result<Vec<Statement>, SqlError> {
-        crate::parse::parse(text).inspect_err(|_| self.fail())
+        blocking_if(text.len() >= BLOCKING_BYTES_MIN, || crate::parse::parse(text)).inspect_err(|_| self.fail())
     }
 
     /// Runs a statement. Begins an implicit transaction if there is none. `params` must be as many as [`Prepared::params`], of
@@ -178,6 +182,7 @@ impl Session {
             activity.query_micros = Some(now);
             activity.statement = Some(prepared.statement.clone());
         });
+        self.alone = self.registered.was_last();
         self.locals.clear();
         let mut watch = Some(Watch::start(&self.cancel, self.settings.active().statement_timeout));
         let result = self.run(prepared, &params, &mut watch).await;
@@ -312,7 +317,7 @@ impl Session {
             Command::Copy(copy) => self.run_copy(statement, copy, watch).await,
             Command::Maintain { command, merge, tables } => self.maintain(statement, command, *merge, tables),
             Command::Checkpoint => {
-                crate::instance::blocking(|| self.instance.engine().checkpoint())?;
+                env::blocking(|| self.instance.engine().checkpoint())?;
                 Ok(Answer::Done("CHECKPOINT".into()))
             }
             Command::Declare(declare) => self.declare(prepared, declare, params).await,
@@ -384,7 +389,7 @@ impl Session {
             self.transaction.rollback(&mut self.settings);
             return Err(error);
         }
-        let committed = match self.transaction.commit(&mut self.settings, self.registered.id())? {
+        let committed = match self.transaction.commit(&mut self.settings, self.alone)? {
             Ending::RolledBack => Ok(()),
             Ending::Committed(commit) => Ok(commit.await?),
         };

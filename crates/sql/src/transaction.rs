@@ -229,9 +229,9 @@ impl State {
         Ok(())
     }
 
-    /// Ends the transaction of session number `session` with COMMIT. A failed one is rolled back. Errors: what the engine refuses;
-    /// nothing remains then.
-    pub(crate) fn commit(&mut self, settings: &mut Settings, session: u64) -> Result<Ending, SqlError> {
+    /// Ends the transaction with COMMIT; `alone`: no other session is at work. A failed one is rolled back. Errors: what the engine
+    /// refuses; nothing remains then.
+    pub(crate) fn commit(&mut self, settings: &mut Settings, alone: bool) -> Result<Ending, SqlError> {
         if self.failed {
             self.rollback(settings);
             return Ok(Ending::RolledBack);
@@ -240,7 +240,7 @@ impl State {
         let before = self.settings.take();
         self.leave();
         settings.end_transaction();
-        match inner.map(|inner| inner.commit_here(session)).transpose() {
+        match inner.map(if alone { Transaction::commit_here } else { Transaction::commit }).transpose() {
             Ok(Some(commit)) => Ok(Ending::Committed(commit)),
             Ok(None) => Ok(Ending::RolledBack),
             Err(error) => {

@@ -184,7 +184,7 @@ impl World {
             0..2 => {
                 let changes = state.changes;
                 let here = self.random.random_bool(0.5);
-                let commit = if here { state.transaction.commit_here(client as u64 / 4)? } else { state.transaction.commit()? };
+                let commit = if here { state.transaction.commit_here()? } else { state.transaction.commit()? };
                 match commit.ts() {
                     Some(ts) => {
                         self.model.commit(ts, &changes, &state.ended);

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use env::Signal;
+use env::{Signal, lock_blocking};
 use parking_lot::{Mutex, MutexGuard};
 use types::{CommitTs, Lsn, TxnId};
 
@@ -102,7 +102,7 @@ impl Commits {
     }
 
     pub(crate) fn commit<E>(&self, append: impl FnOnce(CommitTs) -> Result<Lsn, E>) -> Result<CommitTicket, E> {
-        let mut last = self.order.lock();
+        let mut last = lock_blocking(&self.order);
         let ts = last.next();
         let lsn = append(ts)?;
         let mut queue = self.queue.lock();
@@ -211,7 +211,7 @@ impl Commits {
     }
 
     pub(crate) fn quiesce<R>(&self, publish: impl FnOnce(CommitTs) -> R) -> R {
-        let last = self.order.lock();
+        let last = lock_blocking(&self.order);
         self.queue.lock().quiescing = true;
         self.progress.wait_until(&mut || self.unstamped.load(Ordering::SeqCst) == 0, None);
         self.queue.lock().quiescing = false;

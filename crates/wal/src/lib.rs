@@ -123,11 +123,11 @@ impl Wal {
         Ok(self.shared.stage(record)?.0)
     }
 
-    /// Has what waits written: in this thread, if the last call came from the same `committer` (any number of the caller's own),
-    /// nobody writes just now, it is little and the disk answers fast; the callbacks of [`Wal::on_durable`] are then called in it.
-    /// Otherwise the log's own thread does it, and this returns at once. What fails closes the log, see [`Wal::wait_durable`].
-    pub fn write_here(&self, committer: u64) {
-        writer::write_here(&self.shared, committer);
+    /// Has what waits written: in this thread, if nobody writes just now, it is little and the disk answers fast; the callbacks of
+    /// [`Wal::on_durable`] are then called in it. Otherwise the log's own thread does it, and this returns at once. What fails
+    /// closes the log, see [`Wal::wait_durable`].
+    pub fn write_here(&self) {
+        writer::write_here(&self.shared);
     }
 
     /// Everything before this position is on disk.

@@ -58,8 +58,6 @@ pub(crate) struct Buffer {
     /// Why no more files can be made; the writer will close the log for it.
     pub(crate) broken: Option<Arc<str>>,
     pub(crate) closing: bool,
-    /// Who called [`crate::Wal::write_here`] last.
-    pub(crate) last_committer: u64,
     /// While nobody is writing.
     pub(crate) idle_writer: Option<Box<Writer>>,
 }
@@ -107,7 +105,6 @@ impl Shared {
             full_since: None,
             broken: None,
             closing: false,
-            last_committer: 0,
             idle_writer: Some(Box::new(writer)),
         };
         Shared {

@@ -107,17 +107,12 @@ impl Drop for Turn<'_> {
 }
 
 /// Writes what waits in this thread, if that is short and nobody else does; else sees to it that the job does. Where committers
-/// are many, the job makes larger groups: by the time it has woken up, more of them have come, which they could not if the first
-/// one held the thread that serves them all.
-pub(crate) fn write_here(shared: &Shared, committer: u64) {
+/// are many, the job makes larger groups: by the time it has woken up, more of them have come.
+pub(crate) fn write_here(shared: &Shared) {
     let mut buffer = shared.buffer.lock();
-    let alone = std::mem::replace(&mut buffer.last_committer, committer) == committer;
     let Some(writer) = &buffer.idle_writer else { return };
-    let short = alone
-        && writer.took <= HERE_MAX
-        && !writer.shared_group
-        && writer.group.is_empty()
-        && buffer.bytes.len() <= HERE_BYTES_MAX;
+    let short =
+        writer.took <= HERE_MAX && !writer.shared_group && writer.group.is_empty() && buffer.bytes.len() <= HERE_BYTES_MAX;
     if !short || buffer.closing || buffer.broken.is_some() {
         drop(buffer);
         return shared.wake_writer();

@@ -16,9 +16,7 @@ use crate::error::EngineError;
 
 impl Transaction {
     pub(crate) fn lock(&self, me: TxnId, table: TableId, mode: TableLock) -> Result<(), EngineError> {
-        let mut result = Ok(());
-        self.engine.block(&mut || result = self.engine.txns.lock_table(me, table, mode, self.limits()));
-        Ok(result?)
+        Ok(self.engine.txns.lock_table(me, table, mode, self.limits())?)
     }
 
     /// The position in `tables` of a table that is about to be written, locked at least in `mode`.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use env::{BLOCKING_BYTES_MIN, blocking};
 use types::{SqlError, SqlState};
 
 use crate::answer::{Answer, CopyInInfo, tag};
@@ -10,15 +11,11 @@ use crate::copy::from::CopyFrom;
 use crate::copy::options::{Columns, Format, Options};
 use crate::copy::to::CopyOut;
 use crate::dml::{Default, default_of};
-use crate::instance::blocking;
 use crate::names::{Name, always_quoted};
 use crate::parse::{Copy, CopyDirection, CopyWhat, Statement, parse_query};
 use crate::query::output_columns;
 use crate::session::Session;
 use crate::watch::Watch;
-
-/// Data that comes at once is read without keeping other connections waiting from this length on.
-const MANY_BYTES: usize = 64 * 1024;
 
 impl Session {
     pub(crate) async fn run_copy(
@@ -102,7 +99,7 @@ impl Session {
         let Some(mut copy) = self.copy.take() else { return Err(no_copy()) };
         copy.push(data);
         let computes = copy.defaults.iter().any(|(_, default)| matches!(default, Default::Computed(_)));
-        let outcome = if computes || data.len() > MANY_BYTES {
+        let outcome = if computes || data.len() >= BLOCKING_BYTES_MIN {
             blocking(|| futures::executor::block_on(self.copy_rows(&mut copy, false)))
         } else {
             // Nothing in it waits for another task.

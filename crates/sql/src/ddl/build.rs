@@ -7,11 +7,11 @@
 
 use arrow::array::RecordBatch;
 use engine::Transaction;
+use env::blocking;
 use point::write::{IndexRule, StoredBatch};
 use types::{SqlError, SqlState, TableId};
 
 use crate::dml::{BULK_ROWS, Target};
-use crate::instance::blocking;
 
 /// Fills an index, which has no entries, of a table that is held. Errors: 23505 if it is unique and the rows are not.
 pub(crate) fn build_index(transaction: &mut Transaction, target: &Target, id: TableId) -> Result<(), SqlError> {

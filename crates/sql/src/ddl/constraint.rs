@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use catalog::{Catalog, Check, Edit, ForeignKey, Index, IndexColumn, IndexSource, Table, UniqueConstraint};
+use env::blocking;
 use point::write::StoredBatch;
 use sqlparser::ast::{Expr, Visit, VisitMut, Visitor, VisitorMut};
 use types::{Oid, SqlError, SqlState, TableId};
@@ -14,7 +15,6 @@ use crate::answer::Answer;
 use crate::ddl::foreign_key::relying_on;
 use crate::ddl::index::{Condition, check_width, name_addition};
 use crate::ddl::names::{choose_name, exists};
-use crate::instance::blocking;
 use crate::names::Name;
 use crate::notice::Notice;
 use crate::parse::{AlterRelation, Constraint, KeyConstraint};

@@ -12,13 +12,13 @@ use std::collections::HashSet;
 use analytic::Kept;
 use arrow::array::RecordBatch;
 use engine::{Bulk, Owed, Transaction};
+use env::{BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, blocking_if};
 use point::write::StoredBatch;
 use types::{Datum, SqlError, SqlState};
 
 use crate::column::ColumnReader;
 use crate::dml::row_bytes;
 use crate::dml::target::Target;
-use crate::instance::{MANY_ROWS, blocking_if};
 
 /// Rows from which a load goes straight into segments: about what the delta takes in a tenth of a second.
 pub(crate) const BULK_ROWS: usize = 65_536;
@@ -52,7 +52,8 @@ impl Loader {
 
     /// Adds rows, coerced. `lines`: where each came from, for errors; may be empty. Errors: 23502, and those of writing.
     pub(crate) fn add(&mut self, transaction: &mut Transaction, batch: RecordBatch, lines: &[u64]) -> Result<(), SqlError> {
-        blocking_if(batch.num_rows() > MANY_ROWS, || self.add_here(transaction, batch, lines))
+        let much = batch.num_rows() >= BLOCKING_STEPS_MIN || batch.get_array_memory_size() >= BLOCKING_BYTES_MIN;
+        blocking_if(much, || self.add_here(transaction, batch, lines))
     }
 
     fn add_here(&mut self, transaction: &mut Transaction, batch: RecordBatch, lines: &[u64]) -> Result<(), SqlError> {
@@ -85,7 +86,8 @@ impl Loader {
 
     /// Writes what is left. Returns how many rows there were, and those to be kept with their room. Errors: 23505 and the engine's.
     pub(crate) fn finish(self, transaction: &mut Transaction) -> Result<(u64, Option<(Vec<Vec<Datum>>, Kept)>), SqlError> {
-        blocking_if(self.rows as usize > MANY_ROWS, || self.finish_here(transaction))
+        let much = self.bulk.is_some() || self.waiting_rows >= BLOCKING_STEPS_MIN || self.waiting_bytes >= BLOCKING_BYTES_MIN;
+        blocking_if(much, || self.finish_here(transaction))
     }
 
     fn finish_here(mut self, transaction: &mut Transaction) -> Result<(u64, Option<(Vec<Vec<Datum>>, Kept)>), SqlError> {

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use analytic::{AnalyticPlan, Kept};
 use catalog::Table;
 use engine::Isolation;
+use env::{BLOCKING_STEPS_MIN, blocking_if};
 use point::second_time;
 use point::write::{Arbiters, Inserted, changed_since};
 use sqlparser::ast::{Expr, Ident, OnConflict, OnConflictAction, SelectItem};
@@ -34,7 +35,6 @@ use crate::dml::insert::is_untyped_expr;
 use crate::dml::returning::{numbered_query, numbered_rows, other_name, quoted};
 use crate::dml::target::Target;
 use crate::dml::write::{Changed, RowChange};
-use crate::instance::{MANY_ROWS, blocking_if};
 use crate::locals;
 use crate::parameters;
 use crate::parse::Statement;
@@ -255,7 +255,7 @@ impl Session {
                 }
                 Ok(())
             };
-            blocking_if(waiting.len() > MANY_ROWS, || waiting.iter().enumerate().try_for_each(&mut change))?;
+            blocking_if(waiting.len() >= BLOCKING_STEPS_MIN, || waiting.iter().enumerate().try_for_each(&mut change))?;
         }
         upserts.written.sort_by_key(|(number, _)| *number);
         Ok(upserts.written.into_iter().map(|(_, values)| values).collect())

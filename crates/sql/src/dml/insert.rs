@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use analytic::{AnalyticPlan, Kept};
+use env::{BLOCKING_STEPS_MIN, blocking_if};
 use sqlparser::ast::{self, Expr, Insert, OnInsert, Query, SetExpr, TableObject};
 use types::text::Session as Dates;
 use types::{Datum, SqlError, SqlState, SqlType};
@@ -17,7 +18,6 @@ use crate::dml::returning::{Returning, Written, quoted};
 use crate::dml::row_bytes;
 use crate::dml::target::Target;
 use crate::evaluate::{self, used};
-use crate::instance::{MANY_ROWS, blocking_if};
 use crate::names::Name;
 use crate::parameters;
 use crate::parse::Statement;
@@ -180,7 +180,7 @@ impl Session {
                     None => vec![],
                     Some(computed) => self.one_row(computed, params).await?,
                 };
-                blocking_if(rows.len() > MANY_ROWS, || {
+                blocking_if(rows.len() >= BLOCKING_STEPS_MIN, || {
                     rows.iter().try_for_each(|row| {
                         let mut values = Vec::with_capacity(row.len());
                         for (cell, column) in row.iter().zip(&plan.target.table.columns) {
@@ -202,14 +202,14 @@ impl Session {
             Source::Query { plan: query, columns } => match &mut upserts {
                 Some(upserts) => {
                     let rows = self.query_rows(plan, query, columns, params, &dates, &mut room).await?;
-                    let many = rows.len() > MANY_ROWS;
+                    let many = rows.len() >= BLOCKING_STEPS_MIN;
                     blocking_if(many, || rows.into_iter().try_for_each(|values| self.upsert(upserts, values)))?;
                     0
                 }
                 // Of what was loaded in bulk there are no rows to note.
                 None if self.locals.held.before.is_some() => {
                     let rows = self.query_rows(plan, query, columns, params, &dates, &mut room).await?;
-                    blocking_if(rows.len() > MANY_ROWS, || {
+                    blocking_if(rows.len() >= BLOCKING_STEPS_MIN, || {
                         rows.iter().try_for_each(|values| {
                             self.writer()?.insert(&plan.target, values)?;
                             returned.extend(plan.returning.as_ref().map(|r| r.row(values, std::iter::empty())));

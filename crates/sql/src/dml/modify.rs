@@ -18,6 +18,7 @@ use std::sync::Arc;
 use analytic::{AnalyticPlan, DmlSource, Kept};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
+use env::{blocking, blocking_if};
 use sqlparser::ast::{
     Assignment, Delete, Expr, FromTable, Ident, SelectItem, TableFactor, TableWithJoins, Update, UpdateTableFromKind,
 };
@@ -34,7 +35,6 @@ use crate::dml::returning::{Other, Returning, Written};
 use crate::dml::row_bytes;
 use crate::dml::target::Target;
 use crate::dml::write::{Changed, RowChange, Writer};
-use crate::instance::{blocking, blocking_if};
 use crate::names::Name;
 use crate::parameters;
 use crate::parse::Statement;

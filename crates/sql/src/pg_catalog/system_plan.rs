@@ -104,6 +104,6 @@ impl Session {
     pub(crate) fn system_rows(&mut self, plan: &SystemPlan, params: &[Datum]) -> Result<SystemRows, SqlError> {
         let store = Arc::new(Store::new(Moment::of(self)));
         let cancel = Arc::clone(&self.cancel);
-        crate::instance::blocking(|| plan.run(store, params, Some(&cancel)))
+        env::blocking(|| plan.run(store, params, Some(&cancel)))
     }
 }

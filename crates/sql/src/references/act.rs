@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use catalog::{Action, ForeignKey, Table};
 use engine::{Change, Isolation, KeyLock, Modified};
+use env::{BLOCKING_STEPS_MIN, blocking, blocking_if};
 use point::write::Expression;
 use types::{Datum, Key, Row, RowLayout, RowRef, SqlError, SqlState, coerce};
 
 use super::find;
 use super::link::Link;
 use crate::dml::{self, Default};
-use crate::instance::blocking;
 use crate::session::Session;
 
 impl Session {
@@ -73,7 +73,7 @@ impl Session {
                     return Ok(());
                 }
                 let view = transaction.newest_view()?;
-                match find::children(&view, &cancel, link, &referring, 1)?.is_empty() {
+                match blocking(|| find::children(&view, &cancel, link, &referring, 1))?.is_empty() {
                     true => Ok(()),
                     false => Err(link.still_referenced(&values)),
                 }
@@ -108,7 +108,7 @@ impl Session {
         let hidden = table.hidden();
         let referring = link.key_of(referring);
         let refers = |row: RowRef<'_>| link.key_of(&link.child_values(row)) == referring;
-        for key in children {
+        let mut change = |key: &Key| {
             let outcome = match set {
                 None => target
                     .writer
@@ -129,8 +129,9 @@ impl Session {
                 let message = "could not serialize access due to concurrent update";
                 return Err(SqlError::new(SqlState::SERIALIZATION_FAILURE, message));
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        blocking_if(children.len() >= BLOCKING_STEPS_MIN, || children.iter().try_for_each(&mut change))
     }
 
     /// What a column is when nothing is said about it.

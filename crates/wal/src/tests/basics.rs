@@ -57,22 +57,16 @@ fn a_record_is_written_in_the_thread_that_asks_and_marked_by_the_job() {
     let end = wal.stage(&[b"own"]).unwrap();
     env.run_jobs(100);
     assert_eq!((wal.durable(), env.mutations() - before), (first, 0), "nobody was told of it");
-    wal.write_here(0);
+    wal.write_here();
     assert_eq!((wal.durable(), env.mutations() - before), (end, 2));
     let written = env.monotonic();
     env.run_jobs(100);
     assert_eq!(env.mutations() - before, 3, "the mark");
     assert!(env.monotonic() - written >= Duration::from_millis(50), "only at rest");
     let long = wal.stage(&[&[1; 100_000]]).unwrap();
-    wal.write_here(0);
+    wal.write_here();
     assert!(wal.durable() < long, "a long one is the job's");
     wal.wait_durable(long).unwrap();
-    for (committer, here) in [(0, true), (1, false), (0, false), (0, true)] {
-        let end = wal.stage(&[b"in turns"]).unwrap();
-        wal.write_here(committer);
-        assert_eq!(wal.durable() == end, here, "the job's unless the committer was the last one");
-        wal.wait_durable(end).unwrap();
-    }
 }
 
 /// Nobody's record is left behind when the one who writes is not the one who was woken.
@@ -89,7 +83,7 @@ fn many_threads_write_for_each_other() {
                     let append = if here { Wal::stage } else { Wal::append };
                     let end = append(wal, &[&[n as u8; 50]]).unwrap();
                     if here {
-                        wal.write_here(thread / 2);
+                        wal.write_here();
                     }
                     wal.wait_durable(end).unwrap();
                 }

@@ -63,7 +63,7 @@ fn work(env: &Arc<SimEnv>, wal: &Wal, history: &mut History, random: &mut SmallR
                 Err(_) => return false,
             }
             if here {
-                wal.write_here(random.random_range(0..2));
+                wal.write_here();
             }
         }
         6..8 => drop(env.run_jobs(random.random_range(1..6))),
