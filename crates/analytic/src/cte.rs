@@ -34,7 +34,7 @@ mod run;
 
 use run::{CteExec, Held};
 
-/// Such a query, planned.
+/// A query of WITH that is computed once, and its plan, before an execution.
 #[derive(Clone)]
 pub(crate) struct Cte {
     /// The relation it is scanned as.
@@ -44,7 +44,7 @@ pub(crate) struct Cte {
     pub(crate) plan: LogicalPlan,
 }
 
-/// What an execution has of it.
+/// Such a query in one execution: its physical plan, and from the first read on its rows.
 pub(crate) struct CteResult {
     relation: String,
     pub(crate) name: String,

@@ -16,6 +16,7 @@ pub(crate) fn build(threads: usize) -> io::Result<tokio::runtime::Runtime> {
         .thread_stack_size(STACK_BYTES)
         .enable_time()
         .on_thread_start(|| {
+            env::keep_thread();
             // On Linux this is the thread's own niceness. Where it is refused, queries merely run at normal priority.
             if let Err(error) = rustix::process::nice(NICE) {
                 tracing::debug!(%error, "queries run at normal priority");

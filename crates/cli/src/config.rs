@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::exit::Failure;
 use crate::{files, log};
 
-/// Every section and key; all but TLS and settings as built in.
+/// Every section and key; all but connection_threads, TLS and settings as built in.
 pub(crate) const EXAMPLE: &str = include_str!("config.toml");
 
 /// See [`EXAMPLE`]. Unknown names are errors: a misspelt limit must not be no limit.

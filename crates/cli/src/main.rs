@@ -90,7 +90,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs it on so many threads, by default one for every two cores: the others are left to queries, background work and clients
-/// (docs/notes/0002-threads-of-connections.md).
+/// (docs/notes/0003-half-the-cores-for-connections.md).
 fn run<T>(threads: Option<NonZeroUsize>, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let threads = threads
         .map_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)), NonZeroUsize::get);

@@ -61,7 +61,7 @@ enum Order {
 impl Transaction {
     /// Begins a bulk load into a table. Waits for other writers of the table, and keeps them out until this transaction ends.
     pub fn bulk(&mut self, table: types::TableId) -> Result<Bulk, EngineError> {
-        let (at, me) = self.alone(table)?;
+        let (at, me) = self.writable_alone(table)?;
         let (engine, store) = (self.engine_handle(), Arc::clone(&self.tables[at].store));
         let order = if store.definition.primary_key.is_some() { Order::Ascending(Vec::new()) } else { Order::RowIds };
         Ok(Bulk {

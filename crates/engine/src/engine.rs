@@ -24,8 +24,6 @@ use crate::table::TableStore;
 use crate::transaction::{Begin, Transaction};
 use crate::workers::Workers;
 
-/// How a thread that has to wait is told to whatever schedules it.
-
 /// An open data directory. Closed by [`Engine::close`] or when dropped.
 pub struct Engine {
     inner: Arc<Inner>,

@@ -801,6 +801,7 @@ impl Transaction {
         engine.txns.stamped(ticket.ts);
         engine.txns.finish(me, Outcome::Committed);
         engine.after_commit(self.redo.len() as u64);
+        self.redo = Vec::new();
         Ok(ticket)
     }
 

@@ -4,9 +4,11 @@
 //!    more goes through [`blocking`], waits of a [`crate::Signal`] do so themselves, once they really wait.
 //! 2. How a thread hands over is the program's to say ([`set_blocking_hook`]); without a hook the work is simply done.
 //! 3. Within such work there may be more of it, and locks may be held.
+//! 4. Threads whose tasks are all alike, as those of queries are, keep them ([`keep_thread`]).
 //!
 //! Not here: which threads there are (docs/notes/0003-half-the-cores-for-connections.md).
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -15,6 +17,10 @@ use parking_lot::{Mutex, MutexGuard};
 pub type BlockingHook = fn(&mut dyn FnMut());
 
 static HOOK: OnceLock<BlockingHook> = OnceLock::new();
+
+thread_local! {
+    static IS_KEPT: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Rows, steps and other things of about a microsecond each, from which work on them is worth [`blocking`]: to hand over takes some 10 us.
 pub const BLOCKING_STEPS_MIN: usize = 256;
@@ -27,9 +33,14 @@ pub fn set_blocking_hook(hook: BlockingHook) {
     HOOK.get_or_init(|| hook);
 }
 
+/// From now on this thread hands nothing over.
+pub fn keep_thread() {
+    IS_KEPT.set(true);
+}
+
 /// Runs something that may keep this thread for long.
 pub fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    let Some(hook) = HOOK.get() else { return work() };
+    let Some(hook) = HOOK.get().filter(|_| !IS_KEPT.get()) else { return work() };
     let mut work = Some(work);
     let mut result = None;
     hook(&mut || result = work.take().map(|work| work()));

@@ -25,7 +25,7 @@ mod real;
 mod sim;
 
 pub use blocking::{
-    BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, BlockingHook, blocking, blocking_if, lock_blocking, set_blocking_hook,
+    BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, BlockingHook, blocking, blocking_if, keep_thread, lock_blocking, set_blocking_hook,
 };
 pub use real::RealEnv;
 pub use sim::{Fault, Operation, SimEnv};

@@ -256,6 +256,10 @@ impl Slots {
         if let Some(block) = self.get(slot) {
             return Ok(block);
         }
+        env::blocking(|| self.load(slot, load))
+    }
+
+    fn load(self: &Arc<Self>, slot: usize, load: impl FnOnce() -> Result<Block>) -> Result<Block> {
         let mut loading = self.slots[slot].loading.lock();
         if let Some(block) = self.get(slot) {
             return Ok(block);

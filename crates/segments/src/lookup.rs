@@ -102,7 +102,7 @@ impl Segment {
     /// The keys of some rows of a group, from its key columns.
     pub(crate) fn read_keys(&self, group: usize, rows: Range<usize>) -> Result<KeyList> {
         let schema = &self.sidecar.schema;
-        let columns = self.read_rows(group, schema.key(), rows.clone())?;
+        let columns = env::blocking(|| self.read_rows(group, schema.key(), rows.clone()))?;
         KeyList::of_columns(schema, &columns, 0..rows.len())
     }
 
@@ -123,7 +123,8 @@ impl Segment {
             self.slots.reset_cold_reads(slot);
             return Ok((self.read_column(group, column)?, row));
         }
-        Ok((self.reader.read(&self.sidecar, group, column, row..row + 1)?, 0))
+        let page = env::blocking(|| self.reader.read(&self.sidecar, group, column, row..row + 1))?;
+        Ok((page, 0))
     }
 
     pub(crate) fn view<'a>(&self, array: &'a ArrayRef, column: usize) -> ColumnView<'a> {

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use catalog::Catalog;
+use env::{BLOCKING_BYTES_MIN, blocking_if};
 use parking_lot::Mutex;
 use types::{SqlError, SqlState, SqlType, TableId};
 
@@ -211,7 +212,8 @@ impl Session {
         if cacheable && let Some(found) = self.instance.plans().find(&key, &catalog) {
             return Ok(found);
         }
-        if let Some(planned) = self.plan_point(statement, params) {
+        let much = statement.text().len() >= BLOCKING_BYTES_MIN;
+        if let Some(planned) = blocking_if(much, || self.plan_point(statement, params)) {
             let planned = Arc::new(planned);
             self.instance.plans().insert(key, &planned);
             return Ok(planned);

@@ -1,7 +1,7 @@
 //! How a transaction holds tables: shared to write rows and to rely on a definition, alone to load them or to change them.
 //!
-//! 1. What is held is held to the end, but for one that is let go before anything was done (`alone`). A table that was changed or dropped between the statement's snapshot and the lock is an error:
-//!    the statement is to be planned again.
+//! 1. What is held is held to the end, but for one that is let go before anything was done (`writable_alone`). A table that was changed
+//!    or dropped between the statement's snapshot and the lock is an error: the statement is to be planned again.
 //! 2. The lock of the catalog comes before that of a table that is changed.
 //!
 //! Not here: who waits for whom, and deadlocks (`txn`).
@@ -20,7 +20,13 @@ impl Transaction {
     }
 
     /// The position in `tables` of a table that is about to be written, locked at least in `mode`.
+    ///
+    /// Looks whether the statement is to stop: what writes many rows need not. Errors: `Canceled`, `NoTable`, `TableChanged`, and those
+    /// of waiting.
     pub(crate) fn writable(&mut self, table: TableId, mode: TableLock) -> Result<(usize, TxnId), EngineError> {
+        if self.begin.cancel.is_set() {
+            return Err(EngineError::Canceled);
+        }
         let me = self.write_id()?;
         let at = match self.tables.iter().position(|t| t.store.id() == table) {
             Some(at) => at,
@@ -49,7 +55,7 @@ impl Transaction {
     /// As [`Transaction::writable`], to write the table alone. Two loads hold its definition, and neither would let the other have it
     /// alone: the one that closes the circle lets it go if it has written nothing there, and must find it as it was. Errors:
     /// `TableChanged` then.
-    pub(crate) fn alone(&mut self, table: TableId) -> Result<(usize, TxnId), EngineError> {
+    pub(crate) fn writable_alone(&mut self, table: TableId) -> Result<(usize, TxnId), EngineError> {
         let deadlock = match self.writable(table, TableLock::Exclusive) {
             Err(error @ EngineError::Deadlock(_)) => error,
             done => return done,

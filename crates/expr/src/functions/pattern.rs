@@ -63,7 +63,7 @@ pub(super) fn like_escape(pattern: &str, escape: &str) -> Result<String, SqlErro
 }
 
 fn invalid(why: &str) -> SqlError {
-    SqlError::new(SqlState(*b"2201B"), format!("invalid regular expression: {why}"))
+    SqlError::new(SqlState::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {why}"))
 }
 
 struct Parser {

@@ -10,7 +10,7 @@
 //!    A quantifier is greedy or not by itself; in PostgreSQL the first of a branch decides for all.
 //! 3. `i` is for all letters, not only ASCII's.
 //!
-//! Not here: back references and look-around in patterns, which `regex` has not; they are refused (2201B). Basic expressions (0A000).
+//! Not here: back references and look-around in patterns, which `regex` has not, and basic expressions; they are refused (0A000).
 
 use std::cell::RefCell;
 

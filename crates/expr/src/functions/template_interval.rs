@@ -10,7 +10,7 @@ use types::{Interval, SqlError, SqlState};
 
 use super::template::{Field, ROMAN, write};
 
-/// An interval taken apart; every part has the interval's own sign.
+/// An interval taken apart. Years and months have the sign of its months, days that of its days, the rest that of its time.
 struct Parts {
     year: i64,
     month: i64,

@@ -257,8 +257,9 @@ impl<'a> Run<'a> {
         // PostgreSQL's `***:` only says that what follows is an ordinary pattern.
         let plain = pattern.strip_prefix("***:").unwrap_or(pattern);
         let compiled = regex::RegexBuilder::new(plain).case_insensitive(fold).dot_matches_new_line(true).build();
-        let compiled = compiled
-            .map_err(|error| SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid regular expression: {error}")))?;
+        let compiled = compiled.map_err(|error| {
+            SqlError::new(SqlState::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {error}"))
+        })?;
         self.patterns.borrow_mut().insert(key, compiled.clone());
         Ok(compiled)
     }

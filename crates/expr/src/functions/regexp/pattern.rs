@@ -78,7 +78,7 @@ impl Options {
 }
 
 pub(super) fn invalid(why: &str) -> SqlError {
-    SqlError::new(SqlState(*b"2201B"), format!("invalid regular expression: {why}"))
+    SqlError::new(SqlState::INVALID_REGULAR_EXPRESSION, format!("invalid regular expression: {why}"))
 }
 
 fn escape_invalid() -> SqlError {
@@ -211,7 +211,9 @@ impl Translation<'_> {
         match self.rest.next() {
             Some(':') => self.put("(?:", Before::Nothing),
             Some('#') => while self.rest.next().is_some_and(|c| c != ')') {},
-            Some('=' | '!' | '<') => return Err(invalid("look-ahead and look-behind are not supported")),
+            Some('=' | '!' | '<') => {
+                return Err(SqlError::unsupported("look-ahead and look-behind in regular expressions are not supported"));
+            }
             _ => return Err(invalid("quantifier operand invalid")),
         }
         Ok(())
@@ -228,7 +230,7 @@ impl Translation<'_> {
             'M' => self.put(WORD_END, Before::Nothing),
             'y' => self.put(r"(?-u:\b)", Before::Nothing),
             'Y' => self.put(r"(?-u:\B)", Before::Nothing),
-            '0'..='9' => return Err(invalid("backreferences are not supported")),
+            '0'..='9' => return Err(SqlError::unsupported("back references in regular expressions are not supported")),
             c => match class(c) {
                 Some((characters, false)) => self.put(&format!("[{characters}]"), Before::Atom),
                 Some((characters, true)) => self.put(&format!("[^{characters}]"), Before::Atom),
