@@ -56,3 +56,37 @@ pub fn blocking_if<T>(much: bool, work: impl FnOnce() -> T) -> T {
 pub fn lock_blocking<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.try_lock().unwrap_or_else(|| blocking(|| mutex.lock()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Env, RealEnv};
+
+    thread_local! {
+        static HANDED_OVER: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn hook(work: &mut dyn FnMut()) {
+        HANDED_OVER.set(HANDED_OVER.get() + 1);
+        work();
+    }
+
+    #[test]
+    fn a_thread_hands_over_where_it_really_waits_or_works_for_long() {
+        set_blocking_hook(hook);
+        let signal = RealEnv::new().signal();
+        assert!(signal.wait_until(&mut || true, None));
+        assert_eq!(*lock_blocking(&Mutex::new(7)), 7);
+        assert_eq!(blocking_if(false, || 7), 7);
+        assert_eq!(HANDED_OVER.get(), 0);
+        assert!(!signal.wait_until(&mut || false, Some(Duration::from_millis(1))));
+        assert_eq!(HANDED_OVER.get(), 1);
+        assert_eq!(blocking(|| 7), 7);
+        assert_eq!(HANDED_OVER.get(), 2);
+        keep_thread();
+        assert_eq!(blocking(|| 7), 7);
+        assert_eq!(HANDED_OVER.get(), 2);
+    }
+}
