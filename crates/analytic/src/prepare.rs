@@ -26,6 +26,7 @@ mod order;
 mod own;
 mod predicates;
 mod series;
+pub(crate) mod size;
 mod using;
 mod values;
 mod windows;
@@ -83,7 +84,7 @@ impl VisitorMut for Preparation<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         self.depth += 1;
-        self.ctes.push(query.with.iter().flat_map(|with| &with.cte_tables).map(|cte| names::folded(&cte.alias.name)).collect());
+        self.ctes.push(cte::names_of(query).collect());
         if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
             with.cte_tables.iter_mut().for_each(|cte| first_term(&mut cte.query.body));
         }

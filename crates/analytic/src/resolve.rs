@@ -40,7 +40,7 @@ use crate::context::PlanContext;
 use crate::cte::{Cte, CteTable};
 use crate::errors;
 use crate::prepare::cte::{self, TakenOut, Volatile};
-use crate::prepare::inner_with;
+use crate::prepare::{inner_with, size};
 use crate::scan::TableProvider;
 use crate::session::Shared;
 
@@ -106,7 +106,7 @@ impl<'a> Names<'a> {
         let view = |name: &ObjectName| self.is_volatile_view(name, &is_volatile, &known);
         inner_with::tell_apart(query);
         let taken = cte::take_out(query, Volatile { function: &is_volatile, view: &view }, &self.met.ctes_named);
-        taken.iter().map(|taken| &taken.query).chain([&*query]).try_for_each(cte::check_size)?;
+        taken.iter().map(|taken| &taken.query).chain([&*query]).try_for_each(size::check)?;
         Ok(taken)
     }
 
@@ -128,8 +128,8 @@ impl<'a> Names<'a> {
 
     /// Errors: 54001, there are too many relations; 57014.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.met.relations.load(Ordering::Relaxed) > cte::RELATIONS_MAX {
-            return Err(errors::raise(cte::too_complex()));
+        if self.met.relations.load(Ordering::Relaxed) > size::RELATIONS_MAX {
+            return Err(errors::raise(size::too_complex()));
         }
         if self.context.cancel.is_set() {
             return Err(errors::raise(crate::stop::canceled()));

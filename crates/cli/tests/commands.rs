@@ -115,9 +115,17 @@ fn a_hint_is_about_what_is_wrong() {
     let folder = with_data();
     let (_, said) = fails(folder.path(), &["serve", "--data", "data", "--listen", "0.0.0.0:0", "--auth", "trust"]);
     assert!(said.contains("scram") && !said.contains("port 0"), "{said}");
-    std::fs::write(folder.path().join("data/FORMAT"), "colonnade 9\n").unwrap();
-    let (code, said) = fails(folder.path(), &["check", "--data", "data"]);
-    assert!(code == 3 && said.contains("FORMAT: \"colonnade 9\\n\" is not a format") && !said.contains("log position"), "{said}");
+    let with_format = |text: &str| {
+        std::fs::write(folder.path().join("data/FORMAT"), text).unwrap();
+        fails(folder.path(), &["check", "--data", "data"])
+    };
+    let (code, said) = with_format("colonade 1\n");
+    assert!(code == 3 && said.contains("FORMAT: \"colonade 1\\n\" is not a format") && !said.contains("log position"), "{said}");
+    let (code, said) = with_format("colonnade 9\n");
+    assert!(
+        code == 1 && said.contains("colonnade 9, which this version does not know") && said.contains("a later one"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -23,6 +23,9 @@ use crate::transaction::{Begin, Transaction};
 /// The format of a data directory, in the file `FORMAT`.
 const FORMAT: &str = "colonnade 1\n";
 
+/// Characters of another that a message shows.
+const FORMAT_SHOWN_MAX: usize = 40;
+
 /// What is in a data directory beside files.
 const DIRECTORIES: [&str; 3] = ["manifest", "wal", "data"];
 
@@ -40,7 +43,12 @@ pub(crate) fn is_new(env: &dyn Env, dir: &Path) -> Result<bool, EngineError> {
         if found == FORMAT.as_bytes() {
             return Ok(false);
         }
-        return Err(EngineError::Format { path, found: String::from_utf8_lossy(&found).chars().take(40).collect() });
+        let found: String = String::from_utf8_lossy(&found).chars().take(FORMAT_SHOWN_MAX).collect();
+        let is_ours = found.strip_prefix("colonnade ").is_some_and(|version| version.trim_end().parse::<u32>().is_ok());
+        return Err(match is_ours {
+            true => EngineError::OtherFormat { path, found: found.trim_end().to_owned() },
+            false => EngineError::Format { path, found },
+        });
     }
     let ours = |name: &String| DIRECTORIES.contains(&name.as_str()) || name == "LOCK" || name == "FORMAT.tmp";
     if !names.iter().all(ours) {

@@ -18,8 +18,10 @@ pub enum EngineError {
     NotADataDirectory(PathBuf),
     #[error("data directory {dir} is damaged: {what}")]
     Incomplete { dir: PathBuf, what: &'static str },
-    #[error("{path}: {found:?} is not a format this version knows")]
+    #[error("{path}: {found:?} is not a format")]
     Format { path: PathBuf, found: String },
+    #[error("{path}: this is {found}, which this version does not know")]
+    OtherFormat { path: PathBuf, found: String },
     #[error(transparent)]
     Wal(#[from] wal::WalError),
     #[error(transparent)]
@@ -107,6 +109,10 @@ impl From<EngineError> for SqlError {
             EngineError::NotADataDirectory(_) => {
                 return SqlError::new(SqlState::UNDEFINED_FILE, message)
                     .hint("Name a directory that colonnade has made. A new one is made only where there is nothing yet, or an empty one.");
+            }
+            EngineError::OtherFormat { .. } => {
+                return SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+                    .hint("Open the directory with the version of colonnade that made it, or a later one.");
             }
             EngineError::Incomplete { .. } | EngineError::Format { .. } => SqlState::DATA_CORRUPTED,
             EngineError::Wal(wal) => match wal.kind() {

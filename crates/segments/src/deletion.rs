@@ -55,6 +55,9 @@ struct Recent {
     vector: Arc<RoaringBitmap>,
 }
 
+/// Entries that are moved under one lock, some milliseconds: lookups wait for it.
+const FOLDED_AT_ONCE: usize = 16 * 1024;
+
 impl DeletionLog {
     /// A log in which the rows of `base` are dead at every timestamp.
     pub fn new(base: RoaringBitmap) -> DeletionLog {
@@ -117,17 +120,22 @@ impl DeletionLog {
 
     /// Moves the rows killed at or before `oldest`, which every snapshot sees, into the base. Returns how many entries are left.
     pub fn fold(&self, oldest: CommitTs) -> usize {
-        let mut rows = self.rows.write();
-        let old: Vec<u32> = rows.log.iter().filter(|(_, killed)| **killed <= oldest).map(|(position, _)| *position).collect();
-        if !old.is_empty() {
-            let mut base = RoaringBitmap::clone(&rows.base);
-            for position in old {
-                rows.log.remove(&position);
-                base.insert(position);
+        loop {
+            let mut rows = self.rows.write();
+            let old = rows.log.iter().filter(|(_, killed)| **killed <= oldest);
+            let old: Vec<u32> = old.map(|(position, _)| *position).take(FOLDED_AT_ONCE).collect();
+            if !old.is_empty() {
+                let mut base = RoaringBitmap::clone(&rows.base);
+                for position in &old {
+                    rows.log.remove(position);
+                    base.insert(*position);
+                }
+                rows.base = Arc::new(base);
             }
-            rows.base = Arc::new(base);
+            if old.len() < FOLDED_AT_ONCE {
+                return rows.log.len();
+            }
         }
-        rows.log.len()
     }
 
     /// How many rows are dead for the newest snapshots.

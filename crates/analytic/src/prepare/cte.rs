@@ -13,7 +13,6 @@
 //!
 //! Not here: planning and running it (`cte`). Source: PostgreSQL 15, `SS_process_ctes`.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,13 +21,8 @@ use datafusion::sql::sqlparser::ast::{
     Cte, CteAsMaterialized, Expr, Function, Ident, ObjectName, Query, SetExpr, TableAlias, TableFactor, TableWithJoins, Visit,
     VisitMut, Visitor, VisitorMut, With,
 };
-use types::{SqlError, SqlState};
 
 use crate::names;
-
-/// Relations a query may name, what it names more than once and is put there each time counted each time: each takes some 10 KB and
-/// a fraction of a millisecond to plan.
-pub(crate) const RELATIONS_MAX: usize = 10_000;
 
 /// A query of WITH that was taken out.
 pub(crate) struct TakenOut {
@@ -54,21 +48,6 @@ pub(crate) fn take_out(query: &mut Query, is_volatile: Volatile<'_>, next: &Atom
     let mut taking = Taking { is_volatile, next, taken: Vec::new(), around: Vec::new() };
     taking.query(query);
     taking.taken
-}
-
-/// Errors: 54001, it would be planned as more than [`RELATIONS_MAX`] relations.
-pub(crate) fn check_size(query: &Query) -> Result<(), SqlError> {
-    let mut size = Size { count: 0, open: Vec::new(), named: HashMap::new(), known: Vec::new() };
-    match Visit::visit(query, &mut size) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(too_complex()),
-    }
-}
-
-pub(crate) fn too_complex() -> SqlError {
-    let message = format!("the query has more than {RELATIONS_MAX} relations");
-    SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, message)
-        .hint("Queries of WITH that are NOT MATERIALIZED, and views, count as often as they are referred to.")
 }
 
 /// What a name of WITH stands for that was not taken out.
@@ -218,8 +197,13 @@ pub(super) fn name_of(cte: &Cte) -> String {
     names::folded(&cte.alias.name)
 }
 
+/// The names of a query's own WITH.
+pub(super) fn names_of(query: &Query) -> impl Iterator<Item = String> {
+    query.with.iter().flat_map(|with| &with.cte_tables).map(name_of)
+}
+
 /// Whether a relation of FROM is the one by a name of WITH.
-fn is_named(factor: &TableFactor, wanted: &str) -> bool {
+pub(super) fn is_named(factor: &TableFactor, wanted: &str) -> bool {
     match factor {
         TableFactor::Table { name, args: None, .. } if name.0.len() == 1 => {
             name.0.iter().any(|part| part.as_ident().is_some_and(|ident| names::folded(ident) == wanted))
@@ -271,45 +255,5 @@ impl VisitorMut for Renaming<'_> {
             *name = ObjectName::from(Ident::with_quote('"', self.relation));
         }
         ControlFlow::Continue(())
-    }
-}
-
-/// Counts relations as they will be planned.
-struct Size {
-    count: usize,
-    /// The queries around, innermost last: what was counted before each, and how many names were known.
-    open: Vec<(usize, usize)>,
-    /// Queries of WITH that are not counted yet, by where they are, and their names.
-    named: HashMap<*const Query, String>,
-    /// Names of WITH and their sizes.
-    known: Vec<(String, usize)>,
-}
-
-impl Visitor for Size {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        self.open.push((self.count, self.known.len()));
-        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.named.extend(ctes.map(|cte| (std::ptr::from_ref(cte.query.as_ref()), name_of(cte))));
-        ControlFlow::Continue(())
-    }
-
-    /// WITH comes before what refers to it.
-    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        let Some((before, known)) = self.open.pop() else { return ControlFlow::Continue(()) };
-        self.known.truncate(known);
-        if let Some(name) = self.named.remove(&std::ptr::from_ref(query)) {
-            self.known.push((name, self.count - before));
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { .. } = factor {
-            let known = self.known.iter().rev().find(|(name, _)| is_named(factor, name));
-            self.count = self.count.saturating_add(known.map_or(1, |(_, size)| (*size).max(1)));
-        }
-        if self.count > RELATIONS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

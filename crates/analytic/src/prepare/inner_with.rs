@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{Ident, Query, VisitMut, VisitorMut};
 
-use super::cte::{Renaming, name_of};
+use super::cte::{Renaming, name_of, names_of};
 use crate::names;
 
 /// See the module's head.
@@ -28,7 +28,7 @@ impl VisitorMut for Inner {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        self.around.push(query.with.iter().flat_map(|with| &with.cte_tables).map(name_of).collect());
+        self.around.push(names_of(query).collect());
         ControlFlow::Continue(())
     }
 
