@@ -23,6 +23,7 @@ pub(crate) mod inner_with;
 mod limits;
 mod natural;
 mod order;
+pub(crate) mod outer_alias;
 mod own;
 mod predicates;
 mod series;

@@ -40,7 +40,7 @@ use crate::context::PlanContext;
 use crate::cte::{Cte, CteTable};
 use crate::errors;
 use crate::prepare::cte::{self, TakenOut, Volatile};
-use crate::prepare::{inner_with, size};
+use crate::prepare::{inner_with, outer_alias, size};
 use crate::scan::TableProvider;
 use crate::session::Shared;
 
@@ -105,6 +105,7 @@ impl<'a> Names<'a> {
         let known = RefCell::new(HashMap::new());
         let view = |name: &ObjectName| self.is_volatile_view(name, &is_volatile, &known);
         inner_with::tell_apart(query);
+        outer_alias::tell_apart(query, &|name| self.columns(name));
         let taken = cte::take_out(query, Volatile { function: &is_volatile, view: &view }, &self.met.ctes_named);
         taken.iter().map(|taken| &taken.query).chain([&*query]).try_for_each(size::check)?;
         Ok(taken)

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast, WindowFunction};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator, WindowFunctionDefinition, lit};
@@ -71,6 +71,17 @@ impl ExprPlanner for Operators {
             Some(op) => compare(op, left, a, right, b).map(PlannerResult::Planned),
             None => Ok(PlannerResult::Original(RawBinaryExpr { op, left, right })),
         }
+    }
+
+    /// No column has fields: what has the name of one is taken for a relation, and found missing.
+    fn plan_compound_identifier(
+        &self,
+        field: &Field,
+        _qualifier: Option<&TableReference>,
+        nested: &[String],
+    ) -> Result<PlannerResult<Vec<Expr>>> {
+        let name = nested.first().map(String::as_str).unwrap_or_default();
+        Ok(PlannerResult::Planned(Expr::Column(Column::new(Some(field.name()), name))))
     }
 
     fn plan_aggregate(&self, mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
