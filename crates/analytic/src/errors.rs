@@ -204,9 +204,10 @@ fn schema_error(error: &SchemaError) -> SqlError {
             if let Some(relation) = &field.relation
                 && !valid_fields.iter().any(|f| f.relation.as_ref().is_some_and(|r| r.resolved_eq(relation)))
             {
-                let table = relation.table();
+                let table = crate::names::shown(relation.table());
                 let error = SqlError::new(SqlState::UNDEFINED_TABLE, format!("missing FROM-clause entry for table \"{table}\""));
-                let tables = valid_fields.iter().filter_map(|f| f.relation.as_ref().map(TableReference::table));
+                let tables =
+                    valid_fields.iter().filter_map(|f| f.relation.as_ref().map(|relation| crate::names::shown(relation.table())));
                 return match closest(table, tables) {
                     Some(like) => error.hint(format!("Perhaps you meant to reference the table alias \"{like}\".")),
                     None => error,

@@ -24,6 +24,7 @@ mod apply;
 mod bind;
 mod context;
 mod cte;
+mod dependencies;
 mod dml;
 mod dynamic_filters;
 mod errors;

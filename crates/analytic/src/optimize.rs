@@ -17,6 +17,7 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 use datafusion::scalar::ScalarValue;
 
+use crate::dependencies::{self, Forget};
 use crate::join_order;
 
 type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
@@ -41,7 +42,9 @@ pub(crate) struct Rewrites {
 }
 
 impl Rewrites {
-    pub(crate) fn new(mut defaults: Rules) -> Rewrites {
+    pub(crate) fn new(defaults: Rules) -> Rewrites {
+        let forget = |rule: &Arc<_>| dependencies::USERS.contains(&OptimizerRule::name(&**rule)).then(|| Arc::new(Forget) as _);
+        let mut defaults: Rules = defaults.into_iter().flat_map(|rule| forget(&rule).into_iter().chain([rule])).collect();
         let last = defaults.iter().position(|rule| rule.name() == LAST_BEFORE).unwrap_or(defaults.len());
         defaults.insert(last, Arc::new(ConstantsRight));
         let (before, rest) = defaults.split_at((last + 2).min(defaults.len()));

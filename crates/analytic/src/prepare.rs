@@ -18,6 +18,7 @@ use crate::resolve::Names;
 
 pub(crate) mod aggregates;
 pub(crate) mod cte;
+mod group_key;
 mod grouping;
 pub(crate) mod inner_with;
 mod limits;
@@ -72,11 +73,16 @@ impl Preparation<'_> {
         self.names.type_of(expr)
     }
 
+    fn is_cte(&self, name: &ObjectName) -> bool {
+        name.0.len() == 1 && names::last(name).is_some_and(|name| self.ctes.iter().flatten().any(|cte| *cte == name))
+    }
+
     fn name_natural(&self, select: &mut Select) -> Result<(), SqlError> {
-        let is_cte = |name: &ObjectName| {
-            name.0.len() == 1 && names::last(name).is_some_and(|name| self.ctes.iter().flatten().any(|cte| *cte == name))
-        };
-        natural::to_using(select, &|name| if is_cte(name) { None } else { self.names.columns(name) })
+        natural::to_using(select, &|name| if self.is_cte(name) { None } else { self.names.columns(name) })
+    }
+
+    fn group_determined(&self, select: &mut Select, order_by: Option<&OrderBy>) {
+        group_key::add_determined(select, order_by, &|name| if self.is_cte(name) { None } else { self.names.stored(name) });
     }
 }
 
@@ -91,6 +97,7 @@ impl VisitorMut for Preparation<'_> {
         }
         if let SetExpr::Select(select) = query.body.as_mut() {
             flow(self.name_natural(select))?;
+            self.group_determined(select, query.order_by.as_ref());
         }
         if let SetExpr::Values(rows) = query.body.as_mut() {
             for expr in rows.rows.iter().flat_map(|row| &row.content) {
@@ -131,6 +138,7 @@ impl VisitorMut for Preparation<'_> {
         flow(grouping::to_sets(select))?;
         flow(windows::in_list(select, self.text))?;
         flow(self.name_natural(select))?;
+        self.group_determined(select, None);
         flow(using::select(select))?;
         flow(series::to_from(select))?;
         order::distinct_columns(select);

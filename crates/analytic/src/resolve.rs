@@ -23,7 +23,7 @@ use datafusion::common::{DFSchema, DataFusionError, Result, TableReference};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::expr::Alias;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
     AggregateUDF, Cast, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, TableType,
@@ -38,6 +38,7 @@ use types::{SqlError, SqlState, SqlType, TableId, arrow_form};
 
 use crate::context::PlanContext;
 use crate::cte::{Cte, CteTable};
+use crate::dependencies::Relations;
 use crate::errors;
 use crate::prepare::cte::{self, TakenOut, Volatile};
 use crate::prepare::{inner_with, outer_alias, size};
@@ -60,6 +61,7 @@ pub(crate) struct Names<'a> {
     keyed: Option<TableId>,
     depth: usize,
     met: &'a Met,
+    relation_planners: [Arc<dyn RelationPlanner>; 1],
 }
 
 /// What was met while names were looked up.
@@ -87,7 +89,7 @@ impl Met {
 
 impl<'a> Names<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, context: &'a PlanContext, keyed: Option<TableId>, met: &'a Met) -> Names<'a> {
-        Names { shared, context, keyed, depth: 0, met }
+        Names { shared, context, keyed, depth: 0, met, relation_planners: [Arc::new(Relations::default())] }
     }
 
     /// Planning begins, perhaps once more.
@@ -105,7 +107,7 @@ impl<'a> Names<'a> {
         let known = RefCell::new(HashMap::new());
         let view = |name: &ObjectName| self.is_volatile_view(name, &is_volatile, &known);
         inner_with::tell_apart(query);
-        outer_alias::tell_apart(query, &|name| self.columns(name));
+        outer_alias::tell_apart(query, &self.context.text, &|name| self.columns(name))?;
         let taken = cte::take_out(query, Volatile { function: &is_volatile, view: &view }, &self.met.ctes_named);
         taken.iter().map(|taken| &taken.query).chain([&*query]).try_for_each(size::check)?;
         Ok(taken)
@@ -140,16 +142,16 @@ impl<'a> Names<'a> {
 
     /// The columns of a table or view; `None` if there is none by this name.
     pub(crate) fn columns(&self, name: &ObjectName) -> Option<Vec<String>> {
-        let parts: Option<Vec<String>> = name.0.iter().map(|part| part.as_ident().map(crate::names::folded)).collect();
-        let reference = match parts?.as_slice() {
-            [table] => TableReference::bare(table.as_str()),
-            [schema, table] => TableReference::partial(schema.as_str(), table.as_str()),
-            [database, schema, table] => TableReference::full(database.as_str(), schema.as_str(), table.as_str()),
-            _ => return None,
-        };
-        let source = self.relation(&reference).ok()?;
+        let source = self.relation(&reference(name)?).ok()?;
         let names = source.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
         Some(names.into_iter().filter(|name| name != crate::dml::KEY_COLUMN).collect())
+    }
+
+    /// A table by this name; `None` if there is none, or it is a view or the system's.
+    pub(crate) fn stored(&self, name: &ObjectName) -> Option<Arc<Table>> {
+        let source = self.relation(&reference(name)?).ok()?;
+        let provider = provider_of(&source)?;
+        provider.downcast_ref::<TableProvider>().map(|table| Arc::clone(table.definition()))
     }
 
     /// The type of a prepared expression without columns; `None` if it cannot be told.
@@ -245,7 +247,7 @@ impl<'a> Names<'a> {
             return Err(errors::raise(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, message)));
         }
         self.met.used.lock().insert(view.id);
-        let names = Names { depth: self.depth + 1, keyed: None, ..*self };
+        let names = Names { depth: self.depth + 1, keyed: None, relation_planners: [Arc::new(Relations::default())], ..*self };
         let before = self.met.relations.load(Ordering::Relaxed);
         let plan = crate::plan::logical_plan_of_text(&names, &view.query)
             .map_err(|error| error.context(format!("view {}", view.name)))?;
@@ -402,6 +404,10 @@ impl ContextProvider for Names<'_> {
         &self.shared.expr_planners
     }
 
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relation_planners
+    }
+
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
         Some(Arc::clone(&self.shared.type_planner))
     }
@@ -464,6 +470,16 @@ impl ContextProvider for Names<'_> {
 
     fn udwf_names(&self) -> Vec<String> {
         self.shared.state().window_functions().keys().cloned().collect()
+    }
+}
+
+fn reference(name: &ObjectName) -> Option<TableReference> {
+    let parts: Option<Vec<String>> = name.0.iter().map(|part| part.as_ident().map(crate::names::folded)).collect();
+    match parts?.as_slice() {
+        [table] => Some(TableReference::bare(table.as_str())),
+        [schema, table] => Some(TableReference::partial(schema.as_str(), table.as_str())),
+        [database, schema, table] => Some(TableReference::full(database.as_str(), schema.as_str(), table.as_str())),
+        _ => None,
     }
 }
 

@@ -18,14 +18,39 @@ use datafusion::sql::sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
 };
 
+use types::{SqlError, SqlState};
+
+use super::cte;
 use crate::names;
 
-/// See the module's head. `columns`: those of a table or view, `None` if that is not known.
-pub(crate) fn tell_apart(query: &mut Query, columns: &dyn Fn(&ObjectName) -> Option<Vec<String>>) {
-    let mut finding = Finding { columns, scopes: Scopes::default(), mistaken: HashSet::new() };
-    if Visit::visit(query, &mut finding).is_continue() && !finding.mistaken.is_empty() {
+/// See the module's head. `text` is the statement's, `columns` those of a table or view, `None` if that is not known. Errors: 42703, a
+/// relation around has no such column.
+pub(crate) fn tell_apart(
+    query: &mut Query,
+    text: &str,
+    columns: &dyn Fn(&ObjectName) -> Option<Vec<String>>,
+) -> Result<(), SqlError> {
+    let mut finding = Finding { columns, ctes: HashSet::new(), scopes: Scopes::default(), mistaken: HashSet::new() };
+    match Visit::visit(query, &mut finding) {
+        ControlFlow::Break(Stop::LongName) => return Ok(()),
+        ControlFlow::Break(Stop::NoColumn(qualifier, column)) => {
+            let message = format!("column {}.{} does not exist", names::folded(&qualifier), names::folded(&column));
+            let error = SqlError::new(SqlState::UNDEFINED_COLUMN, message);
+            return Err(crate::errors::at(error, text, qualifier.span));
+        }
+        ControlFlow::Continue(()) => {}
+    }
+    if !finding.mistaken.is_empty() {
         let _ = VisitMut::visit(query, &mut Renaming { scopes: Scopes::default(), mistaken: finding.mistaken });
     }
+    Ok(())
+}
+
+/// Why nothing is renamed.
+enum Stop {
+    /// Rule 3.
+    LongName,
+    NoColumn(Ident, Ident),
 }
 
 /// A relation of FROM: what it is called, and its name if it is a table, a view or one of WITH.
@@ -61,8 +86,10 @@ fn relations_of(item: &TableWithJoins, all: &mut Vec<Named>) {
         match factor {
             TableFactor::NestedJoin { table_with_joins, alias: None } => relations_of(table_with_joins, all),
             TableFactor::Table { name, alias, args: None, .. } => {
-                let alias = alias.as_ref().map(|alias| names::folded(&alias.name)).or_else(|| names::last(name));
-                all.extend(alias.map(|alias| (alias, Some(name.clone()))));
+                let known = alias.as_ref().map(|alias| names::folded(&alias.name)).or_else(|| names::last(name));
+                // Columns may have other names here.
+                let has_own = alias.as_ref().is_none_or(|alias| alias.columns.is_empty());
+                all.extend(known.map(|known| (known, has_own.then(|| name.clone()))));
             }
             TableFactor::Table { alias, .. }
             | TableFactor::Derived { alias, .. }
@@ -78,16 +105,25 @@ fn relations_of(item: &TableWithJoins, all: &mut Vec<Named>) {
 
 struct Finding<'a> {
     columns: &'a dyn Fn(&ObjectName) -> Option<Vec<String>>,
+    /// Names of WITH so far: their columns are not known.
+    ctes: HashSet<String>,
     scopes: Scopes,
     /// SELECTs by number, and names of their relations.
     mistaken: HashSet<(usize, String)>,
 }
 
-impl Visitor for Finding<'_> {
-    /// Rule 3.
-    type Break = ();
+impl Finding<'_> {
+    fn columns_of(&self, name: &ObjectName) -> Option<Vec<String>> {
+        let is_cte = name.0.len() == 1 && names::last(name).is_some_and(|name| self.ctes.contains(&name));
+        if is_cte { None } else { (self.columns)(name) }
+    }
+}
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+impl Visitor for Finding<'_> {
+    type Break = Stop;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Stop> {
+        self.ctes.extend(cte::names_of(query));
         let select = query.body.as_select();
         self.scopes.with_query.push(select.is_some());
         if let Some(select) = select {
@@ -96,35 +132,42 @@ impl Visitor for Finding<'_> {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<Stop> {
         if self.scopes.with_query.pop() == Some(true) {
             self.scopes.open.pop();
         }
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Stop> {
         if self.scopes.with_query.last() == Some(&false) {
             self.scopes.open(select);
         }
         ControlFlow::Continue(())
     }
 
-    fn post_visit_select(&mut self, _select: &Select) -> ControlFlow<()> {
+    fn post_visit_select(&mut self, _select: &Select) -> ControlFlow<Stop> {
         if self.scopes.with_query.last() == Some(&false) {
             self.scopes.open.pop();
         }
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Stop> {
         let Expr::CompoundIdentifier(parts) = expr else { return ControlFlow::Continue(()) };
-        let [qualifier, _] = parts.as_slice() else { return ControlFlow::Break(()) };
-        let qualifier = names::folded(qualifier);
+        let [written, column] = parts.as_slice() else { return ControlFlow::Break(Stop::LongName) };
+        let qualifier = names::folded(written);
         let Some((out @ 1.., number)) = self.scopes.find(&qualifier) else { return ControlFlow::Continue(()) };
+        let around = self.scopes.open.iter().rev().nth(out).into_iter().flat_map(|(_, relations)| relations);
+        let known = around.filter(|(name, _)| *name == qualifier).find_map(|(_, table)| self.columns_of(table.as_ref()?));
+        if known.is_some_and(|columns| !columns.contains(&names::folded(column))) {
+            return ControlFlow::Break(Stop::NoColumn(written.clone(), column.clone()));
+        }
         let mut within = self.scopes.open.iter().rev().take(out).flat_map(|(_, relations)| relations);
         let has_column = |(_, name): &Named| {
-            name.as_ref().and_then(self.columns).is_none_or(|columns| columns.iter().any(|column| *column == qualifier))
+            name.as_ref()
+                .and_then(|name| self.columns_of(name))
+                .is_none_or(|columns| columns.iter().any(|column| *column == qualifier))
         };
         if within.any(has_column) {
             self.mistaken.insert((number, qualifier));

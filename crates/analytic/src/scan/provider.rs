@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use catalog::Table;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::common::{Constraint, Constraints, DFSchema, Result};
+use datafusion::common::{DFSchema, Result};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::split_conjunction;
@@ -26,7 +26,6 @@ use crate::source::TableSource;
 pub(crate) struct TableProvider {
     definition: Arc<Table>,
     schema: SchemaRef,
-    constraints: Constraints,
     with_key: bool,
     bound: Option<Bound>,
 }
@@ -39,14 +38,7 @@ struct Bound {
 
 impl TableProvider {
     pub(crate) fn new(definition: Arc<Table>, with_key: bool) -> TableProvider {
-        let key = definition.primary_key.as_ref().map(|key| Constraint::PrimaryKey(key.columns.clone()));
-        TableProvider {
-            schema: sql_schema(&definition, with_key),
-            constraints: Constraints::new_unverified(key.into_iter().collect()),
-            definition,
-            with_key,
-            bound: None,
-        }
+        TableProvider { schema: sql_schema(&definition, with_key), definition, with_key, bound: None }
     }
 
     pub(crate) fn definition(&self) -> &Arc<Table> {
@@ -64,7 +56,6 @@ impl TableProvider {
         TableProvider {
             definition: Arc::clone(&self.definition),
             schema: Arc::clone(&self.schema),
-            constraints: self.constraints.clone(),
             with_key: self.with_key,
             bound: Some(Bound { table, estimates, run }),
         }
@@ -86,10 +77,6 @@ impl fmt::Debug for TableProvider {
 impl datafusion::catalog::TableProvider for TableProvider {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
-    }
-
-    fn constraints(&self) -> Option<&Constraints> {
-        Some(&self.constraints)
     }
 
     fn table_type(&self) -> TableType {
