@@ -31,6 +31,11 @@ use crate::wire::Wire;
 /// How long a statement that was told to stop may take, when its connection is to end.
 const STOP_WAIT: Duration = Duration::from_secs(3);
 
+/// Of a pipeline, so many bytes are served before other connections of the thread come in, each message being at least as much as
+/// [`STRETCH_MESSAGE_BYTES`].
+const STRETCH_BYTES_MAX: usize = 64 * 1024;
+const STRETCH_MESSAGE_BYTES: usize = 512;
+
 const IDLE_SESSION_TIMEOUT: SqlState = SqlState(*b"57P05");
 
 /// The client's side of a connection, as whatever serves a message needs it.
@@ -93,19 +98,20 @@ impl Io<'_> {
         }
     }
 
-    /// Waits for something that must come to its end; it watches the session's cancel flag itself. It is pinned by the caller: a
-    /// statement's future is some KB that would be copied.
+    /// Waits for something that must come to its end, unless it is to stop before it has begun; it watches the session's cancel flag
+    /// itself. It is pinned by the caller: a statement's future is some KB that would be copied.
     pub(crate) async fn to_its_end<T>(
         &self,
         mut work: Pin<&mut impl Future<Output = Result<T, SqlError>>>,
     ) -> Result<T, Failure> {
+        if let Some(failure) = self.control.interruption() {
+            return Err(failure);
+        }
         let failure = tokio::select! {
             biased;
             done = &mut work => return Ok(done?),
             failure = self.control.interrupted() => failure,
         };
-        // The flag may have been cleared by the statement's own beginning.
-        self.control.set_cancel();
         if let Failure::Statement(_) = failure {
             return Ok(work.await?);
         }
@@ -142,19 +148,32 @@ impl Connection {
     pub(crate) async fn run(&mut self, wire: &mut Wire, control: &Control) -> Failure {
         let mut io = Io { wire, control };
         self.ready(&mut io);
+        // Bytes served at a stretch.
+        let mut served = 0;
         loop {
-            let in_transaction = self.in_pipeline || self.session.transaction_status() != TransactionStatus::Idle;
-            let stop = self.idle_end(control, in_transaction);
-            let frame = match io.next_frame(stop).await {
+            let buffered = frame::cut(&mut io.wire.input, Phase::Session).map_err(Failure::Fatal);
+            let frame = match buffered.transpose() {
+                Some(frame) => frame,
+                None => {
+                    served = 0;
+                    control.end();
+                    let in_transaction = self.in_pipeline || self.session.transaction_status() != TransactionStatus::Idle;
+                    let stop = self.idle_end(control, in_transaction);
+                    let frame = io.next_frame(stop).await;
+                    control.begin();
+                    frame
+                }
+            };
+            let frame = match frame {
                 Ok(frame) => frame,
                 Err(failure) => return failure,
             };
-            // A pipeline has much to do at once.
-            tokio::task::coop::consume_budget().await;
-            control.begin();
-            let served = self.serve(&mut io, frame).await;
-            control.end();
-            if let Err(failure) = served {
+            served += STRETCH_MESSAGE_BYTES + frame.body.len();
+            if served >= STRETCH_BYTES_MAX {
+                served = 0;
+                tokio::task::yield_now().await;
+            }
+            if let Err(failure) = self.serve(&mut io, frame).await {
                 return failure;
             }
         }
@@ -184,7 +203,7 @@ impl Connection {
         let extended = message::is_extended(frame.tag);
         self.in_pipeline |= extended;
         let served = match message::decode(&frame) {
-            Ok(message) => match self.answer(io, message).await {
+            Ok(message) => match self.answer(io, message, frame.body.len()).await {
                 // A pipeline asks for much with little, e.g. for descriptions.
                 Ok(()) if extended && frame.tag != b'S' => io.flush_if_full().await,
                 answered => answered,
@@ -201,6 +220,7 @@ impl Connection {
             return Err(failure);
         }
         self.failed(io, &error);
+        io.control.forget();
         if extended {
             self.skipping = true;
             return Ok(());
@@ -208,14 +228,14 @@ impl Connection {
         self.end_cycle(io).await
     }
 
-    async fn answer(&mut self, io: &mut Io<'_>, message: Message<'_>) -> Result<(), Failure> {
+    async fn answer(&mut self, io: &mut Io<'_>, message: Message<'_>, length: usize) -> Result<(), Failure> {
         match message {
             Message::Query(text) => {
                 let span = tracing::debug_span!("statement", protocol = "simple");
                 self.simple_query(io, text).instrument(span).await
             }
             Message::Parse(parse) => self.parse(io, parse),
-            Message::Bind(bind) => self.bind(io, bind),
+            Message::Bind(bind) => env::blocking_if(length >= env::BLOCKING_BYTES_MIN, || self.bind(io, bind)),
             Message::Describe(target) => self.describe(io, target),
             Message::Execute { portal, rows_max } => {
                 let span = tracing::debug_span!("statement", protocol = "extended");

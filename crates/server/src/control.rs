@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                   begin              end
-//! idle -----------> running ---------> idle        cancel() has an effect while running only
+//! idle -----------> running ---------> idle        cancel() has an effect while running only: while there is something to do
 //!   \_ drain: ends when idle and outside a transaction; drain_statement: when idle
 //!    \_ terminate: ends now, also in the middle of a statement or of a write to a slow client
 //!     \_ gone: the client's side is closed; as terminate, but nobody is told
@@ -86,19 +86,24 @@ impl Control {
         let _ = self.cancel.set(cancel);
     }
 
-    /// A statement starts: what was asked of the one before is forgotten.
+    /// The client has sent something: what was asked before is forgotten.
     pub(crate) fn begin(&self) {
+        self.forget();
+        self.marks.fetch_or(RUNNING, Ordering::SeqCst);
+    }
+
+    /// A statement has ended with an error: a cancel was for it.
+    pub(crate) fn forget(&self) {
         if let Some(cancel) = self.cancel.get() {
             cancel.clear();
         }
-        self.marks.fetch_and(!CANCEL, Ordering::SeqCst);
-        let marks = self.marks.fetch_or(RUNNING, Ordering::SeqCst);
+        let marks = self.marks.fetch_and(!CANCEL, Ordering::SeqCst);
         if marks & (TERMINATE | GONE) != 0 {
             self.set_cancel();
         }
     }
 
-    /// No statement runs any more.
+    /// There is nothing to do any more.
     pub(crate) fn end(&self) {
         self.marks.fetch_and(!RUNNING, Ordering::SeqCst);
     }

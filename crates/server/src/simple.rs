@@ -31,6 +31,7 @@ impl Connection {
         }
         for (i, statement) in statements.into_iter().enumerate() {
             tokio::task::coop::consume_budget().await;
+            io.flush_if_full().await?;
             let prepared = self.session.prepare(&statement, &[])?;
             if !prepared.params.is_empty() {
                 return Err(statement.parameter_error().into());

@@ -41,7 +41,7 @@ impl Session {
         if self.transaction.has_failed() {
             return Err(aborted());
         }
-        self.cancel.clear();
+        self.forget_cancel();
         let now = self.instance.env().now_micros();
         self.transaction.ensure(&self.settings, now);
         let name = Name { database: None, schema: schema.map(str::to_owned), name: table.to_owned(), position: None };

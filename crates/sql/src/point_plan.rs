@@ -70,9 +70,10 @@ impl Session {
     }
 
     pub(crate) fn run_point(&mut self, planned: &Planned, plan: &PointPlan, params: &[Datum]) -> Result<Answer, SqlError> {
-        let transaction = self.open_transaction()?;
         let writer = plan.target.as_ref().map(|target| target.writer.as_ref());
-        let done = blocking_if(plan.program.rows() >= BLOCKING_STEPS_MIN, || plan.program.run(transaction, params, writer));
+        let much = self.is_large || plan.program.rows() >= BLOCKING_STEPS_MIN;
+        let transaction = self.open_transaction()?;
+        let done = blocking_if(much, || plan.program.run(transaction, params, writer));
         Ok(match done? {
             Outcome::Row(row) => {
                 let columns = planned.columns.clone().unwrap_or_default();

@@ -167,6 +167,7 @@ impl Session {
         if self.transaction.has_failed() && !statement.ends_transaction() {
             return Err(crate::transaction::aborted());
         }
+        self.forget_cancel();
         let watch = Watch::start(&self.cancel, self.settings.active().statement_timeout);
         let planned = self.plan(statement, params).map_err(|error| {
             self.fail();

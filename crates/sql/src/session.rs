@@ -20,7 +20,7 @@ use crate::activity::{ActivityState, Backend, BeingDropped, Dropping, Registered
 use crate::answer::Answer;
 use crate::copy::from::CopyFrom;
 use crate::cursor::Cursors;
-use crate::dml::Outcome;
+use crate::dml::{Outcome, row_bytes};
 use crate::format::FormatOptions;
 use crate::instance::Instance;
 use crate::locals::Locals;
@@ -94,11 +94,16 @@ pub struct Session {
     registered: Registered,
     /// No other session has run a statement since this one's last.
     alone: bool,
+    /// The statement that runs has long values, or may have.
+    pub(crate) is_large: bool,
+    /// A server knows which statement a cancel is for, and forgets those that come too late by itself.
+    is_embedded: bool,
 }
 
 impl Session {
     /// Opens a session. Errors: 3D000 when the database does not exist, 22023 or 42704 for a setting.
     pub fn new(instance: Arc<Instance>, login: Login) -> Result<Session, SqlError> {
+        let is_embedded = login.backend.is_none();
         let mut startup = vec![("application_name".to_owned(), login.application_name.clone())];
         for (name, value) in &login.settings {
             match name.as_str() {
@@ -144,6 +149,8 @@ impl Session {
             locals: Locals::default(),
             registered,
             alone: false,
+            is_large: false,
+            is_embedded,
         })
     }
 
@@ -160,6 +167,13 @@ impl Session {
     /// Set it, from any thread, to stop the statement that runs now (57014). Without one it has no effect.
     pub fn cancel(&self) -> Arc<Cancel> {
         Arc::clone(&self.cancel)
+    }
+
+    /// A statement begins: without a server, a cancel from before it has no effect.
+    pub(crate) fn forget_cancel(&self) {
+        if self.is_embedded {
+            self.cancel.clear();
+        }
     }
 
     /// Splits and parses a client's text. Empty text gives no statements. Errors: 42601 with the position in the whole text; an
@@ -183,6 +197,8 @@ impl Session {
             activity.statement = Some(prepared.statement.clone());
         });
         self.alone = self.registered.was_last();
+        self.is_large = row_bytes(&params) + prepared.statement.text().len() >= BLOCKING_BYTES_MIN;
+        self.forget_cancel();
         self.locals.clear();
         let mut watch = Some(Watch::start(&self.cancel, self.settings.active().statement_timeout));
         let result = self.run(prepared, &params, &mut watch).await;

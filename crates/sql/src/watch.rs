@@ -1,10 +1,10 @@
 //! A statement's time: its cancel flag and its timeout.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::Cancel;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use types::{SqlError, SqlState};
@@ -16,23 +16,33 @@ pub(crate) struct Watch {
 }
 
 struct Timeout {
-    passed: Arc<AtomicBool>,
+    state: Arc<Mutex<State>>,
     timer: AbortHandle,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    TimedOut,
+    /// The statement is over: its timer may not stop the next one.
+    Over,
+}
+
 impl Watch {
-    /// Begins a statement: a cancel request from before is forgotten. Outside of a runtime there is no timeout.
+    /// Begins a statement. Outside of a runtime there is no timeout.
     pub(crate) fn start(cancel: &Arc<Cancel>, timeout: Option<Duration>) -> Watch {
-        cancel.clear();
         let timeout = timeout.zip(Handle::try_current().ok()).map(|(after, runtime)| {
-            let passed = Arc::new(AtomicBool::new(false));
-            let (flag, cancel) = (Arc::clone(&passed), Arc::clone(cancel));
+            let state = Arc::new(Mutex::new(State::Running));
+            let (of_timer, cancel) = (Arc::clone(&state), Arc::clone(cancel));
             let timer = runtime.spawn(async move {
                 tokio::time::sleep(after).await;
-                flag.store(true, Ordering::SeqCst);
-                cancel.set();
+                let mut state = of_timer.lock();
+                if *state == State::Running {
+                    *state = State::TimedOut;
+                    cancel.set();
+                }
             });
-            Timeout { passed, timer: timer.abort_handle() }
+            Timeout { state, timer: timer.abort_handle() }
         });
         Watch { cancel: Arc::clone(cancel), timeout }
     }
@@ -44,7 +54,7 @@ impl Watch {
 
     /// An error of the statement, saying what stopped it if it was stopped.
     pub(crate) fn explain(&self, error: SqlError) -> SqlError {
-        let timed_out = self.timeout.as_ref().is_some_and(|t| t.passed.load(Ordering::SeqCst));
+        let timed_out = self.timeout.as_ref().is_some_and(|timeout| *timeout.state.lock() == State::TimedOut);
         if timed_out && error.state == SqlState::QUERY_CANCELED {
             return SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout");
         }
@@ -56,6 +66,9 @@ impl Drop for Watch {
     fn drop(&mut self) {
         if let Some(timeout) = &self.timeout {
             timeout.timer.abort();
+            if std::mem::replace(&mut *timeout.state.lock(), State::Over) == State::TimedOut {
+                self.cancel.clear();
+            }
         }
     }
 }

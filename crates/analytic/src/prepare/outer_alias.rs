@@ -165,9 +165,7 @@ impl Visitor for Finding<'_> {
         }
         let mut within = self.scopes.open.iter().rev().take(out).flat_map(|(_, relations)| relations);
         let has_column = |(_, name): &Named| {
-            name.as_ref()
-                .and_then(|name| self.columns_of(name))
-                .is_none_or(|columns| columns.iter().any(|column| *column == qualifier))
+            name.as_ref().and_then(|name| self.columns_of(name)).is_none_or(|columns| columns.contains(&qualifier))
         };
         if within.any(has_column) {
             self.mistaken.insert((number, qualifier));

@@ -180,7 +180,7 @@ impl Session {
                     None => vec![],
                     Some(computed) => self.one_row(computed, params).await?,
                 };
-                blocking_if(rows.len() >= BLOCKING_STEPS_MIN, || {
+                blocking_if(self.is_large || rows.len() >= BLOCKING_STEPS_MIN, || {
                     rows.iter().try_for_each(|row| {
                         let mut values = Vec::with_capacity(row.len());
                         for (cell, column) in row.iter().zip(&plan.target.table.columns) {
@@ -209,7 +209,7 @@ impl Session {
                 // Of what was loaded in bulk there are no rows to note.
                 None if self.locals.held.before.is_some() => {
                     let rows = self.query_rows(plan, query, columns, params, &dates, &mut room).await?;
-                    blocking_if(rows.len() >= BLOCKING_STEPS_MIN, || {
+                    blocking_if(self.is_large || rows.len() >= BLOCKING_STEPS_MIN, || {
                         rows.iter().try_for_each(|values| {
                             self.writer()?.insert(&plan.target, values)?;
                             returned.extend(plan.returning.as_ref().map(|r| r.row(values, std::iter::empty())));
