@@ -102,6 +102,43 @@ async fn cancelling_stops_a_running_scan() {
     assert_eq!(tags(&raw.query("select 1").await), "TDCZ", "a cancel of nothing is forgotten");
 }
 
+/// Between two of them nothing runs that would notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_stops_many_short_statements() {
+    let running = start().await;
+    running.log_in().await.query("create table t (a integer primary key)").await;
+    let parse = message(b'P', &[b"s\0insert into t values ($1)\0\0\0"]);
+    let inserts = (0..40_000).map(|n: u32| {
+        let n = n.to_string();
+        let length = (n.len() as u32).to_be_bytes();
+        let bind = message(b'B', &[b"\0s\0\0\0\0\x01", &length, n.as_bytes(), b"\0\0"]);
+        [bind, message(b'E', &[b"\0\0\0\0\0"])].concat()
+    });
+    let pipeline = [parse, inserts.collect::<Vec<_>>().concat(), message(b'S', &[])].concat();
+    for statements in [pipeline, query(&"set work_mem = '4MB';".repeat(40_000))] {
+        let (mut raw, key) = with_key(&running).await;
+        raw.send(&statements).await;
+        // One that comes before the message has been read is for nobody.
+        let (answers, ()) = tokio::join!(
+            async {
+                let mut kept = vec![];
+                while kept.last().is_none_or(|answer: &Answer| answer.tag != b'Z') {
+                    kept.extend(raw.answer().await.filter(|answer| matches!(answer.tag, b'E' | b'Z')));
+                }
+                kept
+            },
+            async {
+                for _ in 0..20 {
+                    cancel(&running, &key).await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        );
+        assert_eq!(error(&answers).field(b'C'), "57014");
+        assert_eq!(raw.query("select count(*) from t").await[1].body, b"\0\x01\0\0\0\x010", "nothing of them is there");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_wakes_a_statement_that_waits_for_a_row() {
     let running = start().await;
