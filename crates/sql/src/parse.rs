@@ -23,6 +23,7 @@ mod fetch;
 mod foreign;
 mod index;
 mod inference;
+mod lexical;
 mod merge;
 mod session;
 mod source;

@@ -33,7 +33,7 @@ pub(crate) fn tokens(source: &Source) -> Result<Vec<TokenWithSpan>, SqlError> {
         Ok(()) => match tokens.iter().find(|token| matches!(&token.token, Token::Word(word) if word.value.contains(OURS))) {
             Some(token) => Err(SqlError::new(SqlState::INVALID_NAME, "an identifier cannot have the character U+0001 in it")
                 .position(source.position(source.byte(token.span.start)))),
-            None => Ok(tokens),
+            None => super::lexical::adjust(tokens, source),
         },
         Err(error) => {
             let byte = source.byte(error.location);

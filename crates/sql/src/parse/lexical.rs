@@ -1,0 +1,114 @@
+//! What PostgreSQL's scanner does with characters that sqlparser's does not.
+//!
+//! ```text
+//! a>-1                   a > - 1        an operator of several characters ends in + or - only with one of ~ ! @ # % ^ & | ` ? in it
+//! 'one'⏎  'two'          'onetwo'       strings on several lines are one; on one line they are an error
+//! ```
+//!
+//! Source: PostgreSQL 15, `scan.l`.
+
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Whitespace};
+use types::SqlError;
+
+use super::source::Source;
+
+/// The tokens as PostgreSQL has them. Errors: 42601.
+pub(super) fn adjust(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<Vec<TokenWithSpan>, SqlError> {
+    let concerned = |token: &TokenWithSpan| matches!(token.token, Token::CustomBinaryOperator(_) | Token::SingleQuotedString(_));
+    if !tokens.iter().any(concerned) {
+        return Ok(tokens);
+    }
+    let mut adjusted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        match &token.token {
+            Token::CustomBinaryOperator(text) => match split(text) {
+                Some(parts) => {
+                    let mut column = token.span.start.column;
+                    for (part, length) in parts {
+                        let at = |column| Location { line: token.span.start.line, column };
+                        let span = Span { start: at(column), end: at(column + length) };
+                        adjusted.push(TokenWithSpan { token: part, span });
+                        column += length;
+                    }
+                }
+                None => adjusted.push(token),
+            },
+            Token::SingleQuotedString(more) => match before(&adjusted) {
+                Some((at, true)) => {
+                    let whole = match &adjusted[at].token {
+                        Token::SingleQuotedString(first) => format!("{first}{more}"),
+                        _ => return Err(SqlError::bug("a string that is none")),
+                    };
+                    let span = Span { start: adjusted[at].span.start, end: token.span.end };
+                    adjusted.truncate(at);
+                    adjusted.push(TokenWithSpan { token: Token::SingleQuotedString(whole), span });
+                }
+                Some((_, false)) => {
+                    return Err(source.syntax_error(source.byte(token.span.start), &token.token.to_string()));
+                }
+                None => adjusted.push(token),
+            },
+            _ => adjusted.push(token),
+        }
+    }
+    Ok(adjusted)
+}
+
+/// The string that stands last, with nothing but blanks behind it, and whether there is a new line among them.
+fn before(tokens: &[TokenWithSpan]) -> Option<(usize, bool)> {
+    let mut new_line = false;
+    for (at, token) in tokens.iter().enumerate().rev() {
+        match &token.token {
+            Token::Whitespace(Whitespace::Newline | Whitespace::SingleLineComment { .. }) => new_line = true,
+            Token::Whitespace(_) => {}
+            Token::SingleQuotedString(_) => return Some((at, new_line)),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// An operator and the signs behind it, each with its length in characters; `None` if it is one by all rules.
+fn split(text: &str) -> Option<Vec<(Token, u64)>> {
+    if text.contains(['~', '!', '@', '#', '%', '^', '&', '|', '`', '?']) {
+        return None;
+    }
+    let operator = text.trim_end_matches(['+', '-']);
+    let known = match operator {
+        "<" => Token::Lt,
+        ">" => Token::Gt,
+        "<=" => Token::LtEq,
+        ">=" => Token::GtEq,
+        "<>" => Token::Neq,
+        "=" => Token::Eq,
+        "*" => Token::Mul,
+        "/" => Token::Div,
+        _ => return None,
+    };
+    let signs = text[operator.len()..].chars().map(|sign| (if sign == '+' { Token::Plus } else { Token::Minus }, 1));
+    Some(std::iter::once((known, operator.len() as u64)).chain(signs).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::parse::parse;
+
+    #[test]
+    fn operators_end_before_a_sign() {
+        let places = regex::Regex::new(r"(Span|Location)\([^)]*\)+").unwrap();
+        for (text, same) in [
+            ("select a>-1", "select a > - 1"),
+            ("select a>=-1, b<>-2", "select a >= - 1, b <> - 2"),
+            ("select a>+1", "select a > + 1"),
+            ("select a*-1, a/-1", "select a * - 1, a / - 1"),
+            ("select 'one'\n 'two'", "select 'onetwo'"),
+            ("select 'one' -- said\n\n 'two'\n'three'", "select 'onetwothree'"),
+        ] {
+            let tree = |text: &str| parse(text).unwrap().iter().map(|s| format!("{:?}", s.command())).collect::<String>();
+            let without_places = |text: &str| places.replace_all(&tree(text), "").into_owned();
+            assert_eq!(without_places(text), without_places(same), "{text}");
+        }
+        let error = parse("select 'a' 'b'").unwrap_err();
+        assert_eq!((error.message.as_str(), error.fields.position), ("syntax error at or near \"'b'\"", Some(12)));
+    }
+}
