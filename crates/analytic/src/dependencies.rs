@@ -7,7 +7,7 @@
 //! 1. What a key determines below an aggregate, DataFusion takes for all that is above it: sort and group keys vanish, groups merge.
 //!    Rows that UNNEST multiplies keep their key, too. So tables do not tell their keys ([`crate::scan`]), and what is derived from
 //!    GROUP BY and DISTINCT ends where a relation of FROM does, and before each rule that would use it.
-//! 2. That columns need not be grouped where a primary key is, is seen to before planning (`prepare::grouping`).
+//! 2. That columns need not be grouped where a primary key is, is seen to before planning (`prepare::group_key`).
 //!
 //! Source: `FunctionalDependencies` of DataFusion 55 (`aggregate_functional_dependencies`).
 
@@ -22,9 +22,22 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::sql::sqlparser::ast::TableFactor;
 
+use crate::optimize::Rules;
+
 /// Rules that use dependencies.
-pub(crate) const USERS: [&str; 4] =
-    ["eliminate_duplicated_expr", "replace_distinct_aggregate", "eliminate_join", "optimize_projections"];
+const USERS: [&str; 4] = ["eliminate_duplicated_expr", "replace_distinct_aggregate", "eliminate_join", "optimize_projections"];
+
+/// The rules, none of which sees a dependency.
+pub(crate) fn without_dependencies(rules: Rules) -> Rules {
+    let mut all: Rules = Vec::with_capacity(rules.len() + USERS.len());
+    for rule in rules {
+        if USERS.contains(&rule.name()) {
+            all.push(Arc::new(Forget));
+        }
+        all.push(rule);
+    }
+    all
+}
 
 /// The plan, in which nothing determines anything.
 fn forget(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -53,9 +66,9 @@ fn without(schema: &DFSchemaRef) -> Result<DFSchemaRef> {
     schema.as_ref().clone().with_functional_dependencies(FunctionalDependencies::empty()).map(Arc::new)
 }
 
-/// As a rule, to stand before each of [`USERS`].
+/// [`forget`] as a rule.
 #[derive(Debug)]
-pub(crate) struct Forget;
+struct Forget;
 
 impl OptimizerRule for Forget {
     fn name(&self) -> &str {

@@ -4,7 +4,7 @@
 //! before: subqueries to joins, conditions to where they belong --> join order --> after: the same conditions again, columns
 //! ```
 //!
-//! Joins are ordered once, when conditions are as far down as they go and no projection stands between joins yet. The rules before
+//! No rule sees functional dependencies (`dependencies`). Joins are ordered once, when conditions are as far down as they go and no projection stands between joins yet. The rules before
 //! are not repeated after: one of them would order joins as they stand in the text.
 
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerRule};
 use datafusion::scalar::ScalarValue;
 
-use crate::dependencies::{self, Forget};
+use crate::dependencies::without_dependencies;
 use crate::join_order;
 
-type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
+pub(crate) type Rules = Vec<Arc<dyn OptimizerRule + Send + Sync>>;
 
 /// The last rule of DataFusion's that prepares joins.
 const LAST_BEFORE: &str = "push_down_filter";
@@ -43,8 +43,7 @@ pub(crate) struct Rewrites {
 
 impl Rewrites {
     pub(crate) fn new(defaults: Rules) -> Rewrites {
-        let forget = |rule: &Arc<_>| dependencies::USERS.contains(&OptimizerRule::name(&**rule)).then(|| Arc::new(Forget) as _);
-        let mut defaults: Rules = defaults.into_iter().flat_map(|rule| forget(&rule).into_iter().chain([rule])).collect();
+        let mut defaults = without_dependencies(defaults);
         let last = defaults.iter().position(|rule| rule.name() == LAST_BEFORE).unwrap_or(defaults.len());
         defaults.insert(last, Arc::new(ConstantsRight));
         let (before, rest) = defaults.split_at((last + 2).min(defaults.len()));

@@ -18,6 +18,7 @@ use crate::resolve::Names;
 
 pub(crate) mod aggregates;
 pub(crate) mod cte;
+mod from;
 mod group_key;
 mod grouping;
 pub(crate) mod inner_with;
@@ -77,12 +78,22 @@ impl Preparation<'_> {
         name.0.len() == 1 && names::last(name).is_some_and(|name| self.ctes.iter().flatten().any(|cte| *cte == name))
     }
 
-    fn name_natural(&self, select: &mut Select) -> Result<(), SqlError> {
-        natural::to_using(select, &|name| if self.is_cte(name) { None } else { self.names.columns(name) })
-    }
-
-    fn group_determined(&self, select: &mut Select, order_by: Option<&OrderBy>) {
-        group_key::add_determined(select, order_by, &|name| if self.is_cte(name) { None } else { self.names.stored(name) });
+    /// Rewrites by what tables have, in each SELECT of a query that is no query of its own.
+    fn begin_selects(&self, body: &mut SetExpr, order_by: Option<&OrderBy>) -> Result<(), SqlError> {
+        match body {
+            SetExpr::Select(select) => {
+                natural::to_using(select, &|name| if self.is_cte(name) { None } else { self.names.columns(name) })?;
+                group_key::add_determined(select, order_by, &|name| {
+                    if self.is_cte(name) { None } else { self.names.stored(name) }
+                });
+            }
+            SetExpr::SetOperation { left, right, .. } => {
+                self.begin_selects(left, None)?;
+                self.begin_selects(right, None)?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -95,10 +106,7 @@ impl VisitorMut for Preparation<'_> {
         if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
             with.cte_tables.iter_mut().for_each(|cte| first_term(&mut cte.query.body));
         }
-        if let SetExpr::Select(select) = query.body.as_mut() {
-            flow(self.name_natural(select))?;
-            self.group_determined(select, query.order_by.as_ref());
-        }
+        flow(self.begin_selects(&mut query.body, query.order_by.as_ref()))?;
         if let SetExpr::Values(rows) = query.body.as_mut() {
             for expr in rows.rows.iter().flat_map(|row| &row.content) {
                 flow(aggregates::refuse(expr, "VALUES"))?;
@@ -137,8 +145,6 @@ impl VisitorMut for Preparation<'_> {
         flow(refuse_aggregates_in(select))?;
         flow(grouping::to_sets(select))?;
         flow(windows::in_list(select, self.text))?;
-        flow(self.name_natural(select))?;
-        self.group_determined(select, None);
         flow(using::select(select))?;
         flow(series::to_from(select))?;
         order::distinct_columns(select);

@@ -91,12 +91,14 @@ fn main() -> ExitCode {
 
 /// Runs it on so many threads, by default one for every two cores: the others are left to queries, background work and clients
 /// (docs/notes/0003-half-the-cores-for-connections.md).
-fn run<T>(threads: Option<NonZeroUsize>, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let threads = threads
-        .map_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)), NonZeroUsize::get);
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    // As many more as connections that wait or work for long: their number is what is limited.
-    builder.worker_threads(threads).max_blocking_threads(usize::from(u16::MAX)).thread_stack_size(sql::STACK_BYTES).enable_all();
-    let built = builder.build();
-    built.map_err(|error| Failure::during("start threads", error))?.block_on(work)
+fn run(threads: Option<NonZeroUsize>, work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.map_or_else(half, NonZeroUsize::get))
+        // One for each connection that waits or works for long: their number is what is limited.
+        .max_blocking_threads(usize::from(u16::MAX))
+        .thread_stack_size(sql::STACK_BYTES)
+        .enable_all()
+        .build();
+    runtime.map_err(|error| Failure::during("start threads", error))?.block_on(work)
 }

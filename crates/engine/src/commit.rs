@@ -46,9 +46,6 @@ impl Commit {
     /// only after a restart.
     pub fn wait(self) -> Result<(), EngineError> {
         let Some((engine, ticket, _)) = &self.0 else { return Ok(()) };
-        if engine.txns.visible() >= ticket.ts {
-            return Ok(());
-        }
         engine.txns.wait_visible(ticket.ts).map_err(closed)
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use catalog::{Catalog, Edit};
 use delta::{Base, Expect, Found, Lineage, Newest, PutOutcome, ROW_OVERHEAD, SlotRef, Write};
-use env::{BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, blocking, blocking_if};
+use env::{BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, blocking_if};
 use roaring::RoaringBitmap;
 use segments::LiveSegment;
 use txn::{Cancel, CommitTicket, Outcome, Snapshot, SnapshotGuard, TableLock, WaitLimits};
@@ -780,12 +780,10 @@ impl Transaction {
         }
         let engine = Arc::clone(&self.engine);
         engine.check_open()?;
-        let ticket = if self.steps.len() < BLOCKING_STEPS_MIN && self.redo.len() < BLOCKING_BYTES_MIN {
-            self.log_and_stamp(me, writer)?
-        } else {
-            // The log's thread need not wait for the stamps.
-            blocking(|| self.log_and_stamp(me, Writer::Log))?
-        };
+        let much = self.steps.len() >= BLOCKING_STEPS_MIN || self.redo.len() >= BLOCKING_BYTES_MIN;
+        // The log's thread need not wait for many stamps.
+        let writer = if much { Writer::Log } else { writer };
+        let ticket = blocking_if(much, || self.log_and_stamp(me, writer))?;
         if writer == Writer::Committer {
             engine.wal.write_here();
         }

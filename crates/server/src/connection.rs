@@ -26,15 +26,14 @@ use crate::error::{Failure, Severity};
 use crate::extended::{Portals, Statements};
 use crate::frame::{self, Frame, Phase};
 use crate::message::{self, Message};
+use crate::output::FLUSH_BYTES;
 use crate::wire::Wire;
 
 /// How long a statement that was told to stop may take, when its connection is to end.
 const STOP_WAIT: Duration = Duration::from_secs(3);
 
-/// Of a pipeline, so many bytes are served before other connections of the thread come in, each message being at least as much as
-/// [`STRETCH_MESSAGE_BYTES`].
-const STRETCH_BYTES_MAX: usize = 64 * 1024;
-const STRETCH_MESSAGE_BYTES: usize = 512;
+/// What a message or statement counts for, however short, until other connections come in ([`Io::let_others_in`]).
+pub(crate) const MESSAGE_BYTES_MIN: usize = 512;
 
 const IDLE_SESSION_TIMEOUT: SqlState = SqlState(*b"57P05");
 
@@ -42,6 +41,8 @@ const IDLE_SESSION_TIMEOUT: SqlState = SqlState(*b"57P05");
 pub(crate) struct Io<'a> {
     pub(crate) wire: &'a mut Wire,
     pub(crate) control: &'a Control,
+    /// Bytes served since other connections of this thread came in.
+    stretch: usize,
 }
 
 impl Io<'_> {
@@ -75,14 +76,22 @@ impl Io<'_> {
         }
     }
 
-    /// Sends what is to be sent if that is much, and lets the other connections of this thread come in between. Errors: the statement
-    /// is to stop.
+    /// Lets the other connections of this thread come in, once `bytes` more make that much served without them.
+    pub(crate) async fn let_others_in(&mut self, bytes: usize) {
+        self.stretch += bytes;
+        if self.stretch >= env::BLOCKING_BYTES_MIN {
+            self.stretch = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Sends what is to be sent if that is much, and lets others in. Errors: the statement is to stop.
     pub(crate) async fn flush_if_full(&mut self) -> Result<(), Failure> {
         if !self.wire.is_full() {
             return Ok(());
         }
         self.flush().await?;
-        tokio::task::yield_now().await;
+        self.let_others_in(FLUSH_BYTES).await;
         self.control.interruption().map_or(Ok(()), Err)
     }
 
@@ -146,16 +155,14 @@ impl Connection {
 
     /// Serves the client until the connection ends; returns why.
     pub(crate) async fn run(&mut self, wire: &mut Wire, control: &Control) -> Failure {
-        let mut io = Io { wire, control };
+        let mut io = Io { wire, control, stretch: 0 };
         self.ready(&mut io);
-        // Bytes served at a stretch.
-        let mut served = 0;
         loop {
             let buffered = frame::cut(&mut io.wire.input, Phase::Session).map_err(Failure::Fatal);
             let frame = match buffered.transpose() {
                 Some(frame) => frame,
                 None => {
-                    served = 0;
+                    io.stretch = 0;
                     control.end();
                     let in_transaction = self.in_pipeline || self.session.transaction_status() != TransactionStatus::Idle;
                     let stop = self.idle_end(control, in_transaction);
@@ -168,11 +175,7 @@ impl Connection {
                 Ok(frame) => frame,
                 Err(failure) => return failure,
             };
-            served += STRETCH_MESSAGE_BYTES + frame.body.len();
-            if served >= STRETCH_BYTES_MAX {
-                served = 0;
-                tokio::task::yield_now().await;
-            }
+            io.let_others_in(MESSAGE_BYTES_MIN + frame.body.len()).await;
             if let Err(failure) = self.serve(&mut io, frame).await {
                 return failure;
             }

@@ -26,7 +26,6 @@ impl Connection {
     /// Takes the client's data; returns the command tag.
     pub(crate) async fn copy_in(&mut self, io: &mut Io<'_>, info: CopyInInfo) -> Result<String, Failure> {
         io.wire.out.copy_response(b'G', info.columns, info.binary)?;
-        let mut taken = 0;
         loop {
             let frame = match io.next_frame(io.control.interrupted()).await {
                 Ok(frame) => frame,
@@ -45,11 +44,7 @@ impl Connection {
             match message {
                 Message::CopyData(data) => {
                     self.session.copy_in_data(data)?;
-                    taken += data.len();
-                    if taken >= env::BLOCKING_BYTES_MIN {
-                        taken = 0;
-                        tokio::task::yield_now().await;
-                    }
+                    io.let_others_in(data.len()).await;
                 }
                 Message::CopyDone => return io.to_its_end(pin!(self.session.copy_in_finish())).await,
                 Message::CopyFail(reason) => return Err(self.session.copy_in_fail(reason).into()),

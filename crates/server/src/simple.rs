@@ -14,7 +14,7 @@ use std::pin::pin;
 
 use sql::Answer;
 
-use crate::connection::{Connection, Io};
+use crate::connection::{Connection, Io, MESSAGE_BYTES_MIN};
 use crate::encode::Format;
 use crate::error::Failure;
 use crate::rows::RowStream;
@@ -30,7 +30,7 @@ impl Connection {
             io.wire.out.empty_query();
         }
         for (i, statement) in statements.into_iter().enumerate() {
-            tokio::task::coop::consume_budget().await;
+            io.let_others_in(MESSAGE_BYTES_MIN).await;
             io.flush_if_full().await?;
             let prepared = self.session.prepare(&statement, &[])?;
             if !prepared.params.is_empty() {

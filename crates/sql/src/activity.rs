@@ -155,9 +155,9 @@ impl Sessions {
 }
 
 impl Registered {
-    /// Notes that the session runs a statement. True if it was the last to do so before, too: as far as that tells, no other session
-    /// is at work.
-    pub(crate) fn was_last(&self) -> bool {
+    /// Notes that the session runs a statement. True if the last statement was its own, too: as far as that tells, no other session is
+    /// at work.
+    pub(crate) fn begin_statement(&self) -> bool {
         let last = &self.sessions.last;
         // Without a write, where it is: sessions on other threads read it.
         last.load(Ordering::Relaxed) == self.id || last.swap(self.id, Ordering::Relaxed) == self.id

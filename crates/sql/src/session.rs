@@ -92,7 +92,7 @@ pub struct Session {
     /// Of the statement that is planned or run.
     pub(crate) locals: Locals,
     registered: Registered,
-    /// No other session has run a statement since this one's last.
+    /// Its last statement is the last of any session.
     alone: bool,
     /// The statement that runs has long values, or may have.
     pub(crate) is_large: bool,
@@ -196,7 +196,7 @@ impl Session {
             activity.query_micros = Some(now);
             activity.statement = Some(prepared.statement.clone());
         });
-        self.alone = self.registered.was_last();
+        self.alone = self.registered.begin_statement();
         self.is_large = row_bytes(&params) + prepared.statement.text().len() >= BLOCKING_BYTES_MIN;
         self.forget_cancel();
         self.locals.clear();

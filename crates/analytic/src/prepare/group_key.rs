@@ -5,8 +5,8 @@
 //! ```
 //!
 //! 1. Every group has one value of each, so groups stay what they are. Only columns that are used outside of aggregates are added.
-//! 2. The whole key has to be there, as columns: named, by position, or by the name of an output column. In grouping sets it is not
-//!    looked for.
+//! 2. The whole key has to be there, as columns: named, by position, or by the name of an output column that is no input column's. In
+//!    grouping sets it is not looked for.
 //!
 //! Source: PostgreSQL 15, `check_functional_grouping`.
 
@@ -17,15 +17,16 @@ use std::sync::Arc;
 use catalog::Table;
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, Ident, JoinConstraint, ObjectName, OrderBy, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    TableFactor, TableWithJoins, Value, Visit, Visitor,
+    TableWithJoins, Value, ValueWithSpan, Visit, Visitor,
 };
 
+use super::from::{Relation, relations};
 use super::{aggregates, natural};
 use crate::names;
 
 /// A table of FROM under its name there.
 struct Known {
-    alias: Ident,
+    called: String,
     table: Arc<Table>,
 }
 
@@ -40,10 +41,9 @@ pub(super) fn add_determined(
     if grouped.is_empty() || !modifiers.is_empty() || grouped.iter().any(is_set) {
         return;
     }
-    let mut from = From { stored, tables: Vec::new(), merged: BTreeSet::new() };
-    select.from.iter().for_each(|item| from.add(item));
-    let named: BTreeSet<(usize, usize)> =
-        grouped.iter().filter_map(|expr| from.column(column_of(expr, &select.projection)?)).collect();
+    let from = From::of(&select.from, stored);
+    let column = |expr| from.column(expr).or_else(|| from.column(output(expr, &select.projection)?));
+    let named: BTreeSet<(usize, usize)> = grouped.iter().filter_map(column).collect();
     let has_key = |(at, known): (usize, &Known)| {
         let key = known.table.primary_key.as_ref()?;
         key.columns.iter().all(|column| named.contains(&(at, *column))).then_some(at)
@@ -63,8 +63,8 @@ pub(super) fn add_determined(
     let determined = used.columns.iter().filter(|column| with_key.contains(&column.0) && !named.contains(column));
     let determined: Vec<Expr> = determined
         .map(|&(at, column)| {
-            let Known { alias, table } = &from.tables[at];
-            Expr::CompoundIdentifier(vec![alias.clone(), Ident::with_quote('"', &table.columns[column].name)])
+            let Known { called, table } = &from.tables[at];
+            Expr::CompoundIdentifier([called, &table.columns[column].name].map(|name| Ident::with_quote('"', name)).into())
         })
         .collect();
     if let GroupByExpr::Expressions(grouped, _) = &mut select.group_by {
@@ -72,77 +72,52 @@ pub(super) fn add_determined(
     }
 }
 
-/// The column that an item of GROUP BY is, by whatever it is called.
-fn column_of<'a>(expr: &'a Expr, projection: &'a [SelectItem]) -> Option<&'a Expr> {
-    let output = |item: &'a SelectItem| match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
-        _ => None,
-    };
-    match expr {
-        Expr::Nested(inner) => column_of(inner, projection),
-        Expr::Value(value) => match &value.value {
-            Value::Number(number, _) => {
-                let at = number.to_string().parse::<usize>().ok()?.checked_sub(1)?;
-                projection.get(at).and_then(output)
-            }
-            _ => None,
-        },
-        Expr::Identifier(ident) => {
-            let named = |item: &&SelectItem| matches!(item, SelectItem::ExprWithAlias { alias, .. } if names::folded(alias) == names::folded(ident));
-            match projection.iter().find(named).and_then(output) {
-                // An input column of the name comes first, but then they are mostly one.
-                Some(column @ (Expr::Identifier(_) | Expr::CompoundIdentifier(_))) => Some(column),
-                _ => Some(expr),
-            }
+/// What an item of GROUP BY means where it is no input column: an output column, by its position or its name.
+fn output<'a>(expr: &'a Expr, projection: &'a [SelectItem]) -> Option<&'a Expr> {
+    let item = match expr {
+        Expr::Nested(inner) => return output(inner, projection),
+        Expr::Value(ValueWithSpan { value: Value::Number(number, _), .. }) => {
+            projection.get(number.to_string().parse::<usize>().ok()?.checked_sub(1)?)?
         }
-        Expr::CompoundIdentifier(_) => Some(expr),
+        Expr::Identifier(ident) => {
+            let wanted = names::folded(ident);
+            let named =
+                |item: &&SelectItem| matches!(item, SelectItem::ExprWithAlias { alias, .. } if names::folded(alias) == wanted);
+            projection.iter().find(named)?
+        }
+        _ => return None,
+    };
+    match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
         _ => None,
     }
 }
 
-struct From<'a> {
-    stored: &'a dyn Fn(&ObjectName) -> Option<Arc<Table>>,
+struct From {
     tables: Vec<Known>,
     /// Names of columns that USING makes one.
     merged: BTreeSet<String>,
 }
 
-impl From<'_> {
-    fn add(&mut self, item: &TableWithJoins) {
-        self.add_factor(&item.relation);
-        for join in &item.joins {
-            self.add_factor(&join.relation);
-            if let Some(JoinConstraint::Using(columns)) = natural::constraint(&join.join_operator) {
-                self.merged.extend(columns.iter().filter_map(names::last));
-            }
-        }
-    }
-
-    fn add_factor(&mut self, factor: &TableFactor) {
-        match factor {
-            TableFactor::Table { name, alias, args: None, .. } => {
-                let Some(table) = (self.stored)(name) else { return };
-                let own = name.0.last().and_then(|part| part.as_ident());
-                // Renamed columns are left out.
-                let alias = match alias {
-                    Some(alias) if alias.columns.is_empty() => Some(&alias.name),
-                    Some(_) => None,
-                    None => own,
-                };
-                self.tables.extend(alias.map(|alias| Known { alias: alias.clone(), table }));
-            }
-            TableFactor::NestedJoin { table_with_joins, alias: None } => self.add(table_with_joins),
-            _ => {}
-        }
+impl From {
+    fn of(from: &[TableWithJoins], stored: &dyn Fn(&ObjectName) -> Option<Arc<Table>>) -> From {
+        let known = |Relation { called, name }| Some(Known { called, table: stored(&name?)? });
+        let tables = relations(from).into_iter().filter_map(known).collect();
+        let using = from.iter().flat_map(|item| &item.joins).filter_map(|join| match natural::constraint(&join.join_operator) {
+            Some(JoinConstraint::Using(columns)) => Some(columns),
+            _ => None,
+        });
+        From { tables, merged: using.flatten().filter_map(names::last).collect() }
     }
 
     /// The table and the column that an expression is.
     fn column(&self, expr: &Expr) -> Option<(usize, usize)> {
         match expr {
+            Expr::Nested(inner) => self.column(inner),
             Expr::CompoundIdentifier(parts) => {
                 let [.., qualifier, column] = parts.as_slice() else { return None };
                 let qualifier = names::folded(qualifier);
-                let at = self.tables.iter().position(|known| names::folded(&known.alias) == qualifier)?;
+                let at = self.tables.iter().position(|known| known.called == qualifier)?;
                 self.tables[at].table.column(&names::folded(column)).map(|column| (at, column))
             }
             Expr::Identifier(ident) => {
@@ -159,7 +134,7 @@ impl From<'_> {
 
 /// Columns outside of aggregates.
 struct Used<'a> {
-    from: &'a From<'a>,
+    from: &'a From,
     columns: BTreeSet<(usize, usize)>,
     /// How many aggregates are around.
     aggregates: usize,
@@ -174,7 +149,7 @@ impl Used<'_> {
                 _ => continue,
             };
             for (at, known) in self.from.tables.iter().enumerate() {
-                if alias.as_ref().is_none_or(|alias| *alias == names::folded(&known.alias)) {
+                if alias.as_ref().is_none_or(|alias| *alias == known.called) {
                     self.columns.extend((0..known.table.columns.len()).map(|column| (at, column)));
                 }
             }

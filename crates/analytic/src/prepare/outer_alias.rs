@@ -10,28 +10,24 @@
 //! 2. Only what would be mistaken gets another name. Whether a column of a subquery in FROM has it is not looked up: it may.
 //! 3. Queries with names of three parts are left as they are: an alias would hide the schema.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
-
 use types::{SqlError, SqlState};
 
-use super::cte;
+use super::from::{Relation, called, relations};
+use super::{cte, natural};
 use crate::names;
 
 /// See the module's head. `text` is the statement's, `columns` those of a table or view, `None` if that is not known. Errors: 42703, a
 /// relation around has no such column.
-pub(crate) fn tell_apart(
-    query: &mut Query,
-    text: &str,
-    columns: &dyn Fn(&ObjectName) -> Option<Vec<String>>,
-) -> Result<(), SqlError> {
-    let mut finding = Finding { columns, ctes: HashSet::new(), scopes: Scopes::default(), mistaken: HashSet::new() };
-    match Visit::visit(query, &mut finding) {
+pub(crate) fn tell_apart(query: &mut Query, text: &str, columns: natural::Columns<'_>) -> Result<(), SqlError> {
+    let mut walk = Walk { task: Task::Find(Known { columns, found: HashMap::new(), ctes: HashSet::new() }), ..Walk::default() };
+    match VisitMut::visit(query, &mut walk) {
         ControlFlow::Break(Stop::LongName) => return Ok(()),
         ControlFlow::Break(Stop::NoColumn(qualifier, column)) => {
             let message = format!("column {}.{} does not exist", names::folded(&qualifier), names::folded(&column));
@@ -40,8 +36,8 @@ pub(crate) fn tell_apart(
         }
         ControlFlow::Continue(()) => {}
     }
-    if !finding.mistaken.is_empty() {
-        let _ = VisitMut::visit(query, &mut Renaming { scopes: Scopes::default(), mistaken: finding.mistaken });
+    if !walk.mistaken.is_empty() {
+        let _ = VisitMut::visit(query, &mut Walk { mistaken: walk.mistaken, ..Walk::default() });
     }
     Ok(())
 }
@@ -53,135 +49,64 @@ enum Stop {
     NoColumn(Ident, Ident),
 }
 
-/// A relation of FROM: what it is called, and its name if it is a table, a view or one of WITH.
-type Named = (String, Option<ObjectName>);
-
-/// The SELECTs around, innermost last, each with its number in the order in which they are met.
+/// A walk through all queries; two of them meet the SELECTs in the same order.
 #[derive(Default)]
-struct Scopes {
-    open: Vec<(usize, Vec<Named>)>,
+struct Walk<'a> {
+    task: Task<'a>,
+    /// The SELECTs around, innermost last, each with its number in the order in which they are met.
+    open: Vec<(usize, Vec<Relation>)>,
     met: usize,
     /// For each query around: whether its SELECT was opened with it, so that ORDER BY is within.
     with_query: Vec<bool>,
+    /// Numbers of SELECTs, and names of their relations.
+    mistaken: HashSet<(usize, String)>,
 }
 
-impl Scopes {
-    fn open(&mut self, select: &Select) -> usize {
-        let mut relations = Vec::new();
-        select.from.iter().for_each(|item| relations_of(item, &mut relations));
-        self.open.push((self.met, relations));
-        self.met += 1;
-        self.met - 1
-    }
-
-    /// How far out, and in which SELECT, a qualifier is a relation.
-    fn find(&self, qualifier: &str) -> Option<(usize, usize)> {
-        let has = |(_, relations): &(usize, Vec<Named>)| relations.iter().any(|(name, _)| name == qualifier);
-        self.open.iter().rev().enumerate().find(|(_, scope)| has(scope)).map(|(out, (number, _))| (out, *number))
-    }
+#[derive(Default)]
+enum Task<'a> {
+    /// Finds out what is mistaken.
+    Find(Known<'a>),
+    /// Gives what is mistaken another name.
+    #[default]
+    Rename,
 }
 
-fn relations_of(item: &TableWithJoins, all: &mut Vec<Named>) {
-    for factor in std::iter::once(&item.relation).chain(item.joins.iter().map(|join| &join.relation)) {
-        match factor {
-            TableFactor::NestedJoin { table_with_joins, alias: None } => relations_of(table_with_joins, all),
-            TableFactor::Table { name, alias, args: None, .. } => {
-                let known = alias.as_ref().map(|alias| names::folded(&alias.name)).or_else(|| names::last(name));
-                // Columns may have other names here.
-                let has_own = alias.as_ref().is_none_or(|alias| alias.columns.is_empty());
-                all.extend(known.map(|known| (known, has_own.then(|| name.clone()))));
-            }
-            TableFactor::Table { alias, .. }
-            | TableFactor::Derived { alias, .. }
-            | TableFactor::Function { alias, .. }
-            | TableFactor::UNNEST { alias, .. }
-            | TableFactor::NestedJoin { alias, .. } => {
-                all.extend(alias.as_ref().map(|alias| (names::folded(&alias.name), None)));
-            }
-            _ => {}
-        }
-    }
-}
-
-struct Finding<'a> {
-    columns: &'a dyn Fn(&ObjectName) -> Option<Vec<String>>,
+/// What columns relations have.
+struct Known<'a> {
+    columns: natural::Columns<'a>,
+    /// What was asked before: a view is planned to answer.
+    found: HashMap<ObjectName, Option<Vec<String>>>,
     /// Names of WITH so far: their columns are not known.
     ctes: HashSet<String>,
-    scopes: Scopes,
-    /// SELECTs by number, and names of their relations.
-    mistaken: HashSet<(usize, String)>,
 }
 
-impl Finding<'_> {
-    fn columns_of(&self, name: &ObjectName) -> Option<Vec<String>> {
-        let is_cte = name.0.len() == 1 && names::last(name).is_some_and(|name| self.ctes.contains(&name));
-        if is_cte { None } else { (self.columns)(name) }
-    }
-}
-
-impl Visitor for Finding<'_> {
-    type Break = Stop;
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Stop> {
-        self.ctes.extend(cte::names_of(query));
-        let select = query.body.as_select();
-        self.scopes.with_query.push(select.is_some());
-        if let Some(select) = select {
-            self.scopes.open(select);
+impl Known<'_> {
+    fn columns_of(&mut self, relation: &Relation) -> Option<&[String]> {
+        let name = relation.name.as_ref()?;
+        if name.0.len() == 1 && names::last(name).is_some_and(|name| self.ctes.contains(&name)) {
+            return None;
         }
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<Stop> {
-        if self.scopes.with_query.pop() == Some(true) {
-            self.scopes.open.pop();
+        if !self.found.contains_key(name) {
+            self.found.insert(name.clone(), (self.columns)(name));
         }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Stop> {
-        if self.scopes.with_query.last() == Some(&false) {
-            self.scopes.open(select);
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_select(&mut self, _select: &Select) -> ControlFlow<Stop> {
-        if self.scopes.with_query.last() == Some(&false) {
-            self.scopes.open.pop();
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Stop> {
-        let Expr::CompoundIdentifier(parts) = expr else { return ControlFlow::Continue(()) };
-        let [written, column] = parts.as_slice() else { return ControlFlow::Break(Stop::LongName) };
-        let qualifier = names::folded(written);
-        let Some((out @ 1.., number)) = self.scopes.find(&qualifier) else { return ControlFlow::Continue(()) };
-        let around = self.scopes.open.iter().rev().nth(out).into_iter().flat_map(|(_, relations)| relations);
-        let known = around.filter(|(name, _)| *name == qualifier).find_map(|(_, table)| self.columns_of(table.as_ref()?));
-        if known.is_some_and(|columns| !columns.contains(&names::folded(column))) {
-            return ControlFlow::Break(Stop::NoColumn(written.clone(), column.clone()));
-        }
-        let mut within = self.scopes.open.iter().rev().take(out).flat_map(|(_, relations)| relations);
-        let has_column = |(_, name): &Named| {
-            name.as_ref().and_then(|name| self.columns_of(name)).is_none_or(|columns| columns.contains(&qualifier))
-        };
-        if within.any(has_column) {
-            self.mistaken.insert((number, qualifier));
-        }
-        ControlFlow::Continue(())
+        self.found[name].as_deref()
     }
 }
 
-struct Renaming {
-    scopes: Scopes,
-    mistaken: HashSet<(usize, String)>,
-}
+impl Walk<'_> {
+    /// How far out, and in which SELECT, a qualifier is a relation.
+    fn scope_of(&self, qualifier: &str) -> Option<(usize, usize)> {
+        let has = |(_, relations): &(usize, Vec<Relation>)| relations.iter().any(|relation| relation.called == qualifier);
+        self.open.iter().rev().enumerate().find(|(_, scope)| has(scope)).map(|(out, (number, _))| (out, *number))
+    }
 
-impl Renaming {
     fn open(&mut self, select: &mut Select) {
-        let number = self.scopes.open(select);
+        let number = self.met;
+        self.met += 1;
+        self.open.push((number, relations(&select.from)));
+        if let Task::Find(_) = self.task {
+            return;
+        }
         select.from.iter_mut().for_each(|item| self.name(item, number));
         for item in &mut select.projection {
             if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) = item {
@@ -192,21 +117,17 @@ impl Renaming {
 
     fn name(&self, item: &mut TableWithJoins, number: usize) {
         for factor in std::iter::once(&mut item.relation).chain(item.joins.iter_mut().map(|join| &mut join.relation)) {
-            let (alias, of_table) = match factor {
-                TableFactor::NestedJoin { table_with_joins, alias: None } => {
-                    self.name(table_with_joins, number);
-                    continue;
-                }
-                TableFactor::Table { name, alias, args: None, .. } => (alias, names::last(name)),
-                TableFactor::Table { alias, .. }
-                | TableFactor::Derived { alias, .. }
-                | TableFactor::Function { alias, .. }
-                | TableFactor::UNNEST { alias, .. }
-                | TableFactor::NestedJoin { alias, .. } => (alias, None),
-                _ => continue,
-            };
-            let Some(known) = alias.as_ref().map(|alias| names::folded(&alias.name)).or(of_table) else { continue };
-            if self.mistaken.contains(&(number, known.clone())) {
+            if let TableFactor::NestedJoin { table_with_joins, alias: None } = factor {
+                self.name(table_with_joins, number);
+                continue;
+            }
+            let Some(known) = called(factor).filter(|known| self.mistaken.contains(&(number, known.clone()))) else { continue };
+            if let TableFactor::Table { alias, .. }
+            | TableFactor::Derived { alias, .. }
+            | TableFactor::Function { alias, .. }
+            | TableFactor::UNNEST { alias, .. }
+            | TableFactor::NestedJoin { alias, .. } = factor
+            {
                 let none = || TableAlias { explicit: true, name: Ident::new(""), columns: vec![], at: None };
                 alias.get_or_insert_with(none).name = new_name(&known, number);
             }
@@ -215,7 +136,7 @@ impl Renaming {
 
     fn new_name_of(&self, qualifier: &Ident) -> Option<Ident> {
         let qualifier = names::folded(qualifier);
-        let (_, number) = self.scopes.find(&qualifier)?;
+        let (_, number) = self.scope_of(&qualifier)?;
         self.mistaken.contains(&(number, qualifier.clone())).then(|| new_name(&qualifier, number))
     }
 
@@ -226,48 +147,27 @@ impl Renaming {
             *name = ObjectName::from(new);
         }
     }
-}
 
-fn new_name(known: &str, number: usize) -> Ident {
-    Ident::with_quote('"', names::marked(known, number))
-}
-
-impl VisitorMut for Renaming {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        match query.body.as_mut() {
-            SetExpr::Select(select) => {
-                self.scopes.with_query.push(true);
-                self.open(select);
-            }
-            _ => self.scopes.with_query.push(false),
+    fn find(&mut self, expr: &Expr) -> ControlFlow<Stop> {
+        let Expr::CompoundIdentifier(parts) = expr else { return ControlFlow::Continue(()) };
+        let [written, column] = parts.as_slice() else { return ControlFlow::Break(Stop::LongName) };
+        let qualifier = names::folded(written);
+        let Some((out @ 1.., number)) = self.scope_of(&qualifier) else { return ControlFlow::Continue(()) };
+        let Task::Find(known) = &mut self.task else { return ControlFlow::Continue(()) };
+        let (around, within) = self.open.split_at(self.open.len() - out);
+        let mut meant = around.last().into_iter().flat_map(|(_, relations)| relations).filter(|r| r.called == qualifier);
+        let wanted = names::folded(column);
+        if meant.any(|relation| known.columns_of(relation).is_some_and(|columns| !columns.contains(&wanted))) {
+            return ControlFlow::Break(Stop::NoColumn(written.clone(), column.clone()));
+        }
+        let mut within = within.iter().flat_map(|(_, relations)| relations);
+        if within.any(|relation| known.columns_of(relation).is_none_or(|columns| columns.contains(&qualifier))) {
+            self.mistaken.insert((number, qualifier));
         }
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
-        if self.scopes.with_query.pop() == Some(true) {
-            self.scopes.open.pop();
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        if self.scopes.with_query.last() == Some(&false) {
-            self.open(select);
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_select(&mut self, _select: &mut Select) -> ControlFlow<()> {
-        if self.scopes.with_query.last() == Some(&false) {
-            self.scopes.open.pop();
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn rename(&self, expr: &mut Expr) {
         match expr {
             Expr::CompoundIdentifier(parts) => {
                 if let Some(new) = parts.first().and_then(|qualifier| self.new_name_of(qualifier)) {
@@ -286,6 +186,55 @@ impl VisitorMut for Renaming {
             }
             _ => {}
         }
+    }
+}
+
+fn new_name(known: &str, number: usize) -> Ident {
+    Ident::with_quote('"', names::marked(known, number))
+}
+
+impl VisitorMut for Walk<'_> {
+    type Break = Stop;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Stop> {
+        if let Task::Find(known) = &mut self.task {
+            known.ctes.extend(cte::names_of(query));
+        }
+        self.with_query.push(matches!(query.body.as_ref(), SetExpr::Select(_)));
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            self.open(select);
+        }
         ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Stop> {
+        if self.with_query.pop() == Some(true) {
+            self.open.pop();
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Stop> {
+        if self.with_query.last() == Some(&false) {
+            self.open(select);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _select: &mut Select) -> ControlFlow<Stop> {
+        if self.with_query.last() == Some(&false) {
+            self.open.pop();
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Stop> {
+        match self.task {
+            Task::Find(_) => self.find(expr),
+            Task::Rename => {
+                self.rename(expr);
+                ControlFlow::Continue(())
+            }
+        }
     }
 }

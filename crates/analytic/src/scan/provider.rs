@@ -22,7 +22,8 @@ use crate::errors;
 use crate::resolve::sql_schema;
 use crate::source::TableSource;
 
-/// See the module's head. Its columns are the table's SQL columns, and behind them the key if DML wants it.
+/// See the module's head. Its columns are the table's SQL columns, and behind them the key if DML wants it. DataFusion is not told of
+/// the primary key: see `dependencies`; its projections take other columns for it, too (`projected_constraints`).
 pub(crate) struct TableProvider {
     definition: Arc<Table>,
     schema: SchemaRef,
@@ -124,8 +125,6 @@ impl datafusion::catalog::TableProvider for TableProvider {
             threads,
             bound.run.clone(),
         )?;
-        // The physical plan is not told of the key: DataFusion's projections take other columns for it (`projected_constraints`), and sorts
-        // that are needed are left out.
         Ok(Arc::new(DataSourceExec::new(Arc::new(source))))
     }
 }
