@@ -4,13 +4,14 @@
 //! before: subqueries to joins, conditions to where they belong --> join order --> after: the same conditions again, columns
 //! ```
 //!
-//! No rule sees functional dependencies (`dependencies`). Joins are ordered once, when conditions are as far down as they go and no projection stands between joins yet. The rules before
-//! are not repeated after: one of them would order joins as they stand in the text.
+//! No rule sees functional dependencies (`dependencies`). Joins are ordered once, when conditions are as far down as they go and no
+//! projection stands between joins yet. The rules before are not repeated after: one of them would order joins as they stand in the
+//! text.
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{NullEquality, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion::optimizer::optimizer::ApplyOrder;
@@ -34,6 +35,10 @@ const AGAIN: [&str; 6] = [
     "push_down_filter",
 ];
 
+/// Rules of DataFusion's that answer wrongly. `eliminate_cross_join` takes joins apart and loses conditions that look at two relations
+/// on one side, and joins by all keys with the NULL rule of one of them; what it is for, the order of joins does.
+const LEFT_OUT: [&str; 1] = ["eliminate_cross_join"];
+
 /// All logical rules, in two halves around the order of joins.
 #[derive(Debug)]
 pub(crate) struct Rewrites {
@@ -43,6 +48,7 @@ pub(crate) struct Rewrites {
 
 impl Rewrites {
     pub(crate) fn new(defaults: Rules) -> Rewrites {
+        let defaults = defaults.into_iter().filter(|rule| !LEFT_OUT.contains(&rule.name())).map(Equijoins::around).collect();
         let mut defaults = without_dependencies(defaults);
         let last = defaults.iter().position(|rule| rule.name() == LAST_BEFORE).unwrap_or(defaults.len());
         defaults.insert(last, Arc::new(ConstantsRight));
@@ -68,6 +74,36 @@ impl Rewrites {
         };
         go_on()?;
         self.after.optimize(plan, config, |_, _| {})
+    }
+}
+
+/// DataFusion's rule that makes keys of a join's conditions, but for joins whose keys are equal by another rule: `a IS NOT DISTINCT FROM b`
+/// is a key of a join where NULL equals NULL, and `=` beside it would be, too.
+#[derive(Debug)]
+struct Equijoins(Arc<dyn OptimizerRule + Send + Sync>);
+
+impl Equijoins {
+    fn around(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
+        if rule.name() == "extract_equijoin_predicate" { Arc::new(Equijoins(rule)) } else { rule }
+    }
+}
+
+impl OptimizerRule for Equijoins {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        match &plan {
+            LogicalPlan::Join(join) if join.null_equality == NullEquality::NullEqualsNull && !join.on.is_empty() => {
+                Ok(Transformed::no(plan))
+            }
+            _ => self.0.rewrite(plan, config),
+        }
     }
 }
 
