@@ -32,8 +32,8 @@ use crate::wire::Wire;
 /// How long a statement that was told to stop may take, when its connection is to end.
 const STOP_WAIT: Duration = Duration::from_secs(3);
 
-/// What a message or statement counts for, however short, until other connections come in ([`Io::let_others_in`]).
-pub(crate) const MESSAGE_BYTES_MIN: usize = 512;
+/// What a message or statement counts for beside its bytes, until other connections come in ([`Io::let_others_in`]).
+pub(crate) const MESSAGE_COST_BYTES: usize = 512;
 
 const IDLE_SESSION_TIMEOUT: SqlState = SqlState(*b"57P05");
 
@@ -107,15 +107,20 @@ impl Io<'_> {
         }
     }
 
-    /// Waits for something that must come to its end, unless it is to stop before it has begun; it watches the session's cancel flag
-    /// itself. It is pinned by the caller: a statement's future is some KB that would be copied.
-    pub(crate) async fn to_its_end<T>(
+    /// Waits for something that must come to its end once it has begun, which it has not if it is to stop by now.
+    pub(crate) async fn begun_to_its_end<T>(
         &self,
-        mut work: Pin<&mut impl Future<Output = Result<T, SqlError>>>,
+        work: Pin<&mut impl Future<Output = Result<T, SqlError>>>,
     ) -> Result<T, Failure> {
-        if let Some(failure) = self.control.interruption() {
-            return Err(failure);
+        match self.control.interruption() {
+            Some(failure) => Err(failure),
+            None => self.to_its_end(work).await,
         }
+    }
+
+    /// Waits for something that must come to its end; it watches the session's cancel flag itself. It is pinned by the caller: a
+    /// statement's future is some KB that would be copied.
+    async fn to_its_end<T>(&self, mut work: Pin<&mut impl Future<Output = Result<T, SqlError>>>) -> Result<T, Failure> {
         let failure = tokio::select! {
             biased;
             done = &mut work => return Ok(done?),
@@ -167,7 +172,9 @@ impl Connection {
                     let in_transaction = self.in_pipeline || self.session.transaction_status() != TransactionStatus::Idle;
                     let stop = self.idle_end(control, in_transaction);
                     let frame = io.next_frame(stop).await;
-                    control.begin();
+                    if frame.is_ok() {
+                        control.begin();
+                    }
                     frame
                 }
             };
@@ -175,7 +182,7 @@ impl Connection {
                 Ok(frame) => frame,
                 Err(failure) => return failure,
             };
-            io.let_others_in(MESSAGE_BYTES_MIN + frame.body.len()).await;
+            io.let_others_in(MESSAGE_COST_BYTES + frame.body.len()).await;
             if let Err(failure) = self.serve(&mut io, frame).await {
                 return failure;
             }
@@ -223,7 +230,6 @@ impl Connection {
             return Err(failure);
         }
         self.failed(io, &error);
-        io.control.forget();
         if extended {
             self.skipping = true;
             return Ok(());
@@ -271,7 +277,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends the implicit transaction. What was acknowledged before is durable when this returns.
+    /// Ends the implicit transaction. What was acknowledged before is durable when this returns. Nothing is cancelled that has run: the
+    /// client is to know that it is committed.
     pub(crate) async fn finish(&mut self, io: &mut Io<'_>) -> Result<(), Failure> {
         io.to_its_end(pin!(self.session.finish_implicit())).await?;
         if self.session.transaction_status() == TransactionStatus::Idle {
@@ -283,6 +290,7 @@ impl Connection {
     /// The transaction has failed; tells the client why.
     fn failed(&mut self, io: &mut Io<'_>, error: &SqlError) {
         tracing::debug!(state = error.state.as_str(), "failed");
+        io.control.forget();
         self.session.fail();
         self.portals.clear();
         io.wire.out.abandon();

@@ -92,7 +92,7 @@ impl Control {
         self.marks.fetch_or(RUNNING, Ordering::SeqCst);
     }
 
-    /// A statement has ended with an error: a cancel was for it.
+    /// The client is told of an error: a cancel was for what had it.
     pub(crate) fn forget(&self) {
         if let Some(cancel) = self.cancel.get() {
             cancel.clear();
@@ -108,7 +108,7 @@ impl Control {
         self.marks.fetch_and(!RUNNING, Ordering::SeqCst);
     }
 
-    /// Stops the running statement, if there is one (57014).
+    /// Stops what the client has sent and is not answered yet, if there is something (57014).
     pub(crate) fn cancel(&self) {
         if self.marks.load(Ordering::SeqCst) & RUNNING != 0 {
             self.mark(CANCEL);
@@ -158,7 +158,7 @@ impl Control {
         self.set_cancel();
     }
 
-    /// True while a statement runs.
+    /// True from a client's first byte until everything it has sent is answered.
     pub(crate) fn is_running(&self) -> bool {
         self.marks.load(Ordering::SeqCst) & RUNNING != 0
     }

@@ -46,7 +46,7 @@ impl Connection {
                     self.session.copy_in_data(data)?;
                     io.let_others_in(data.len()).await;
                 }
-                Message::CopyDone => return io.to_its_end(pin!(self.session.copy_in_finish())).await,
+                Message::CopyDone => return io.begun_to_its_end(pin!(self.session.copy_in_finish())).await,
                 Message::CopyFail(reason) => return Err(self.session.copy_in_fail(reason).into()),
                 Message::Flush | Message::Sync => {}
                 Message::Terminate => {

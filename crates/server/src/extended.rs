@@ -251,7 +251,7 @@ impl Connection {
             let values = std::mem::take(values);
             portal.state = State::Finished;
             let was = self.session.transaction_status();
-            let answer = io.to_its_end(pin!(self.session.execute(prepared, values))).await?;
+            let answer = io.begun_to_its_end(pin!(self.session.execute(prepared, values))).await?;
             let tag = match answer {
                 Answer::Rows(rows) => {
                     if rows.columns().len() != portal.formats.len() {

@@ -14,7 +14,7 @@ use std::pin::pin;
 
 use sql::Answer;
 
-use crate::connection::{Connection, Io, MESSAGE_BYTES_MIN};
+use crate::connection::{Connection, Io, MESSAGE_COST_BYTES};
 use crate::encode::Format;
 use crate::error::Failure;
 use crate::rows::RowStream;
@@ -30,13 +30,13 @@ impl Connection {
             io.wire.out.empty_query();
         }
         for (i, statement) in statements.into_iter().enumerate() {
-            io.let_others_in(MESSAGE_BYTES_MIN).await;
+            io.let_others_in(MESSAGE_COST_BYTES).await;
             io.flush_if_full().await?;
             let prepared = self.session.prepare(&statement, &[])?;
             if !prepared.params.is_empty() {
                 return Err(statement.parameter_error().into());
             }
-            let answer = io.to_its_end(pin!(self.session.execute(&prepared, vec![]))).await?;
+            let answer = io.begun_to_its_end(pin!(self.session.execute(&prepared, vec![]))).await?;
             let tag = match answer {
                 Answer::Rows(rows) => {
                     let formats = if rows.is_binary() { vec![Format::Binary; rows.columns().len()] } else { vec![] };

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Answer, Raw, Running, error, eventually, message, start, tags};
@@ -137,6 +138,49 @@ async fn cancelling_stops_many_short_statements() {
         assert_eq!(error(&answers).field(b'C'), "57014");
         assert_eq!(raw.query("select count(*) from t").await[1].body, b"\0\x01\0\0\0\x010", "nothing of them is there");
     }
+}
+
+/// Whatever a cancel meets, also a commit that waits for the disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_to_be_cancelled_is_not_there() {
+    let running = start().await;
+    let (mut raw, key) = with_key(&running).await;
+    raw.query("create table t (a integer primary key)").await;
+    let done = AtomicBool::new(false);
+    let mut done_of = Vec::new();
+    tokio::join!(
+        async {
+            for n in 0..600 {
+                let statement = match n % 3 {
+                    0 => format!("insert into t values ({n})"),
+                    1 => format!("begin; insert into t values ({n}); commit"),
+                    _ => format!("begin; insert into t values ({n})"),
+                };
+                let mut answers = raw.query(&statement).await;
+                if n % 3 == 2 && !tags(&answers).contains('E') {
+                    answers = raw.query("commit").await;
+                }
+                if tags(&answers).contains('E') {
+                    assert_eq!(error(&answers).field(b'C'), "57014");
+                } else {
+                    done_of.push(n);
+                }
+                // It may be cancelled as well.
+                while answers.last().unwrap().body != b"I" {
+                    answers = raw.query("rollback").await;
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        },
+        async {
+            while !done.load(Ordering::Relaxed) {
+                cancel(&running, &key).await;
+            }
+        }
+    );
+    let rows = running.client().await.query("select a from t order by a", &[]).await.unwrap();
+    let found: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(found, done_of);
 }
 
 #[tokio::test(flavor = "multi_thread")]
