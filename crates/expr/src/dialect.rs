@@ -4,6 +4,7 @@
 //! a IS DISTINCT FROM b AND c      sqlparser: a IS DISTINCT FROM (b AND c)      PostgreSQL: (a IS DISTINCT FROM b) AND c
 //! a BETWEEN SYMMETRIC b AND c     not read                                     a BETWEEN b AND c OR a BETWEEN c AND b
 //! trim(leading from a)            not read                                     ltrim(a)
+//! -2 ^ 2, @ a - b                 -(2 ^ 2), (@ a) - b                          (-2) ^ 2, @ (a - b)
 //! ```
 //!
 //! 1. Everything that was and will be parsed goes through [`DIALECT`]: a view is kept as text, without parentheses that its tree needs not.
@@ -41,6 +42,10 @@ impl Dialect for Grammar {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        if let Some(op) = sign(&parser.peek_token_ref().token) {
+            parser.advance_token();
+            return Some(signed(parser, op));
+        }
         let [trim, paren] = [0, 1].map(|n| &parser.peek_nth_token_ref(n).token);
         let is_trim = matches!(trim, Token::Word(word) if word.keyword == Keyword::TRIM) && *paren == Token::LParen;
         let at = match keyword_at(parser, 2) {
@@ -123,6 +128,32 @@ impl Dialect for Grammar {
     }
 }
 
+/// Above COLLATE, below `[`.
+const SIGN_PRECEDENCE: u8 = 125;
+
+/// A prefix operator.
+fn sign(token: &Token) -> Option<UnaryOperator> {
+    Some(match token {
+        Token::Minus => UnaryOperator::Minus,
+        Token::Plus => UnaryOperator::Plus,
+        Token::AtSign => UnaryOperator::PGAbs,
+        Token::PGSquareRoot => UnaryOperator::PGSquareRoot,
+        Token::PGCubeRoot => UnaryOperator::PGCubeRoot,
+        _ => return None,
+    })
+}
+
+/// What a prefix operator is applied to. Two in a row are kept apart as text: `--1` would be a comment.
+fn signed(parser: &mut Parser, op: UnaryOperator) -> Result<Expr, ParserError> {
+    let precedence = match op {
+        UnaryOperator::Minus | UnaryOperator::Plus => SIGN_PRECEDENCE,
+        _ => POSTGRESQL.prec_value(Precedence::PgOther),
+    };
+    let expr = Box::new(parser.parse_subexpr(precedence)?);
+    let expr = if matches!(*expr, Expr::UnaryOp { .. }) { Box::new(Expr::Nested(expr)) } else { expr };
+    Ok(Expr::UnaryOp { op, expr })
+}
+
 /// Expressions in one BETWEEN SYMMETRIC, which doubles them: nested ones double again.
 const SYMMETRIC_MAX: usize = 1000;
 
@@ -196,6 +227,10 @@ mod tests {
             ("a IS DISTINCT FROM b + 1 AND c", "((a IS DISTINCT FROM (b + 1)) AND c)"),
             ("a AND b IS DISTINCT FROM c OR d", "((a AND (b IS DISTINCT FROM c)) OR d)"),
             ("a IS DISTINCT FROM b AND c IS DISTINCT FROM d", "((a IS DISTINCT FROM b) AND (c IS DISTINCT FROM d))"),
+            ("-a ^ 2 * b", "(((-a) ^ 2) * b)"),
+            ("- - a", "(-((-a)))"),
+            ("@ a - b = c", "((@(a - b)) = c)"),
+            ("-a::b", "(-(a::b))"),
             ("a BETWEEN SYMMETRIC b AND c AND d", "((((a BETWEEN b AND c) OR (a BETWEEN c AND b))) AND d)"),
         ] {
             assert_eq!(tree(text).unwrap(), expected, "{text}");

@@ -119,6 +119,7 @@ fn cast_columns(input: Arc<LogicalPlan>, wanted: &[Option<SqlType>]) -> Result<A
     let schema = Arc::clone(input.schema());
     let exprs = wanted.iter().enumerate().map(|(at, wanted)| {
         let field = schema.field(at);
+        let (relation, name) = (schema.qualified_field(at).0.cloned(), field.name());
         let column = Expr::Column(Column::from(schema.qualified_field(at)));
         let Some(t) = wanted else { return column };
         let from = if is_open(field.data_type()) { None } else { arrow_form::sql_type_of(field) };
@@ -127,7 +128,8 @@ fn cast_columns(input: Arc<LogicalPlan>, wanted: &[Option<SqlType>]) -> Result<A
             (Some(SqlType::Varchar(_)), SqlType::Text) => cast_udf::cast_expr(column, *t),
             _ => to_type(column, from, *t),
         };
-        cast.alias(field.name())
+        // What is around knows it by its whole name.
+        cast.alias_qualified(relation, name)
     });
     LogicalPlanBuilder::from(Arc::unwrap_or_clone(input)).project(exprs)?.build().map(Arc::new)
 }

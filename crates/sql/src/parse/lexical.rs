@@ -5,6 +5,8 @@
 //! 'one'⏎  'two'          'onetwo'       strings on several lines are one; on one line they are an error
 //! ```
 //!
+//! Not here: a comment right behind an operator, and escapes in the second line of an E'' string; they are refused.
+//!
 //! Source: PostgreSQL 15, `scan.l`.
 
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Whitespace};
@@ -21,6 +23,10 @@ pub(super) fn adjust(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<Vec<
     let mut adjusted: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     for token in tokens {
         match &token.token {
+            // Its rest is a comment, which was read as something else.
+            Token::CustomBinaryOperator(text) if text.contains("--") || text.contains("/*") => {
+                return Err(source.syntax_error(source.byte(token.span.start), text).hint("Put a blank before the comment."));
+            }
             Token::CustomBinaryOperator(text) => match split(text) {
                 Some(parts) => {
                     let mut column = token.span.start.column;
@@ -33,15 +39,15 @@ pub(super) fn adjust(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<Vec<
                 }
                 None => adjusted.push(token),
             },
-            Token::SingleQuotedString(more) => match before(&adjusted) {
+            Token::SingleQuotedString(more) => match before(&adjusted, more) {
                 Some((at, true)) => {
-                    let whole = match &adjusted[at].token {
-                        Token::SingleQuotedString(first) => format!("{first}{more}"),
-                        _ => return Err(SqlError::bug("a string that is none")),
-                    };
-                    let span = Span { start: adjusted[at].span.start, end: token.span.end };
-                    adjusted.truncate(at);
-                    adjusted.push(TokenWithSpan { token: Token::SingleQuotedString(whole), span });
+                    adjusted.truncate(at + 1);
+                    if let Some(TokenWithSpan { token: string, span }) = adjusted.last_mut()
+                        && let Token::SingleQuotedString(whole) | Token::EscapedStringLiteral(whole) = string
+                    {
+                        whole.push_str(more);
+                        span.end = token.span.end;
+                    }
                 }
                 Some((_, false)) => {
                     return Err(source.syntax_error(source.byte(token.span.start), &token.token.to_string()));
@@ -54,14 +60,20 @@ pub(super) fn adjust(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<Vec<
     Ok(adjusted)
 }
 
-/// The string that stands last, with nothing but blanks behind it, and whether there is a new line among them.
-fn before(tokens: &[TokenWithSpan]) -> Option<(usize, bool)> {
-    let mut new_line = false;
+/// The string that stands last, with nothing but blanks behind it, and whether `more` on another line is more of it. Escapes have been
+/// read by now.
+fn before(tokens: &[TokenWithSpan], more: &str) -> Option<(usize, bool)> {
+    let (mut new_line, mut broken) = (false, false);
     for (at, token) in tokens.iter().enumerate().rev() {
         match &token.token {
             Token::Whitespace(Whitespace::Newline | Whitespace::SingleLineComment { .. }) => new_line = true,
+            Token::Whitespace(Whitespace::MultiLineComment(_)) => broken = true,
             Token::Whitespace(_) => {}
-            Token::SingleQuotedString(_) => return Some((at, new_line)),
+            Token::SingleQuotedString(_) => return Some((at, new_line && !broken)),
+            Token::EscapedStringLiteral(_) => return Some((at, new_line && !broken && !more.contains('\\'))),
+            Token::UnicodeStringLiteral(_) | Token::NationalStringLiteral(_) | Token::HexStringLiteral(_) => {
+                return Some((at, false));
+            }
             _ => return None,
         }
     }
@@ -73,16 +85,17 @@ fn split(text: &str) -> Option<Vec<(Token, u64)>> {
     if text.contains(['~', '!', '@', '#', '%', '^', '&', '|', '`', '?']) {
         return None;
     }
-    let operator = text.trim_end_matches(['+', '-']);
+    // It keeps a character.
+    let signs = text.chars().skip(1).collect::<String>();
+    let signs = signs.len() - signs.trim_end_matches(['+', '-']).len();
+    let operator = &text[..text.len() - signs];
     let known = match operator {
-        "<" => Token::Lt,
+        "-" => Token::Minus,
         ">" => Token::Gt,
-        "<=" => Token::LtEq,
         ">=" => Token::GtEq,
         "<>" => Token::Neq,
-        "=" => Token::Eq,
-        "*" => Token::Mul,
-        "/" => Token::Div,
+        "<<" => Token::ShiftLeft,
+        ">>" => Token::ShiftRight,
         _ => return None,
     };
     let signs = text[operator.len()..].chars().map(|sign| (if sign == '+' { Token::Plus } else { Token::Minus }, 1));
@@ -97,17 +110,22 @@ mod tests {
     fn operators_end_before_a_sign() {
         let places = regex::Regex::new(r"(Span|Location)\([^)]*\)+").unwrap();
         for (text, same) in [
+            ("select 5-+3, 1<<-1, 8>>+1", "select 5 - + 3, 1 << - 1, 8 >> + 1"),
+            ("select a<-1, a<=-1", "select a < - 1, a <= - 1"),
             ("select a>-1", "select a > - 1"),
             ("select a>=-1, b<>-2", "select a >= - 1, b <> - 2"),
             ("select a>+1", "select a > + 1"),
             ("select a*-1, a/-1", "select a * - 1, a / - 1"),
             ("select 'one'\n 'two'", "select 'onetwo'"),
+            ("select E'one\\t'\n 'two'", "select E'one\\ttwo'"),
             ("select 'one' -- said\n\n 'two'\n'three'", "select 'onetwothree'"),
         ] {
             let tree = |text: &str| parse(text).unwrap().iter().map(|s| format!("{:?}", s.command())).collect::<String>();
             let without_places = |text: &str| places.replace_all(&tree(text), "").into_owned();
             assert_eq!(without_places(text), without_places(same), "{text}");
         }
+        assert_eq!(parse("select 1 where a>--1\n 2").unwrap_err().fields.position, Some(17));
+        assert!(parse("select 'a' /* no */\n'b'").is_err());
         let error = parse("select 'a' 'b'").unwrap_err();
         assert_eq!((error.message.as_str(), error.fields.position), ("syntax error at or near \"'b'\"", Some(12)));
     }
