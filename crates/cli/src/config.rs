@@ -3,7 +3,7 @@
 //! All it may have is in [`EXAMPLE`], which `serve --help` shows.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub(crate) struct Tls {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Memory {
-    pub(crate) delta_mib: Option<u64>,
+    pub(crate) delta_mib: Option<NonZeroU64>,
     pub(crate) cache_mib: Option<u64>,
     pub(crate) queries_mib: Option<usize>,
 }
@@ -94,7 +94,7 @@ impl Config {
         let mut options = sql::Options::default();
         let bytes = |mib: u64| mib.saturating_mul(1 << 20);
         if let Some(mib) = self.memory.delta_mib {
-            options.engine.delta_bytes_max = bytes(mib);
+            options.engine.delta_bytes_max = bytes(mib.get());
         }
         if let Some(mib) = self.memory.cache_mib {
             options.engine.cache_bytes_max = bytes(mib);

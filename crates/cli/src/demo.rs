@@ -26,6 +26,7 @@ use tpch::{QUERIES, SCHEMA, Table};
 
 use crate::client::Embedded;
 use crate::exit::{Failure, say, warn};
+use crate::serve::Signals;
 use crate::{log, serve};
 
 mod orders;
@@ -53,8 +54,9 @@ pub(crate) struct Arguments {
 
 fn scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(scale) if (0.001..=1000.0).contains(&scale) => Ok(scale),
-        _ => Err("a scale factor is a number from 0.001 to 1000".into()),
+        // Below, suppliers of a part would come twice.
+        Ok(scale) if (0.01..=1000.0).contains(&scale) => Ok(scale),
+        _ => Err("a scale factor is a number from 0.01 to 1000".into()),
     }
 }
 
@@ -81,7 +83,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 }
 
 async fn show(arguments: &Arguments, env: &RealEnv, folder: &Path, instance: &Arc<Instance>) -> Result<(), Failure> {
-    load(instance, arguments.scale).await?;
+    let mut signals = Signals::new()?;
+    tokio::select! {
+        loaded = load(instance, arguments.scale) => loaded?,
+        () = signals.stop() => return Err(interrupted()),
+    }
 
     let (users, password) = credentials::load_or_create(env, folder, None).map_err(|error| Failure::new(error.to_string()))?;
     let config = Config::new(vec![SocketAddr::from(([127, 0, 0, 1], 0))], Auth::Scram(users));
@@ -89,13 +95,20 @@ async fn show(arguments: &Arguments, env: &RealEnv, folder: &Path, instance: &Ar
     let address = server.addresses()[0];
     let url = format!("postgres://postgres:{}@{address}/postgres", password.unwrap_or_default());
 
-    let done = query_while_orders_come_in(arguments, &url, instance).await;
+    let done = tokio::select! {
+        done = query_while_orders_come_in(arguments, &url, instance) => done,
+        () = signals.stop() => Err(interrupted()),
+    };
     if done.is_ok() && !arguments.exit {
         say(&format!("\nServing until Ctrl-C:  psql {url}"));
-        tokio::signal::ctrl_c().await.map_err(|error| Failure::during("wait for Ctrl-C", error))?;
+        signals.stop().await;
     }
     server.shutdown(Shutdown::Fast, GRACE).await;
     done
+}
+
+fn interrupted() -> Failure {
+    Failure::new("interrupted")
 }
 
 /// Makes the tables and fills them, each in one transaction.

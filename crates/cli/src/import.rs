@@ -53,7 +53,8 @@ column2, .. by its place. Columns of the table that a file does not have get the
 are the table's, in order.
 
 An empty field is NULL unless it is quoted. With --create a column is of a type that keeps the first rows' values as they are: numbers
-of more digits than double precision holds make it numeric or text, times of more than six decimals text. A later value that the
+of more digits than double precision holds make it numeric or text, times of more than six decimals text, and so do leading zeros, plus
+signs, and dates that begin with day or month where none of them says with which. 1e5 is the number 100000. A later value that the
 inferred type would change (more decimals, a time of day) does not fit.
 
 A row that has the wrong number of fields, or a value that does not fit, goes to the rejects file (CSV: file, line, column, reason,

@@ -215,20 +215,25 @@ enum Told {
     Reload,
 }
 
-struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Signals, Failure> {
+    pub(crate) fn new() -> Result<Signals, Failure> {
         let on = |kind| signal(kind).map_err(|error| Failure::during("listen to signals", error));
         Ok(Signals {
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,
             hangup: on(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for one that says stop.
+    pub(crate) async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
     }
 
     async fn next(&mut self) -> Told {

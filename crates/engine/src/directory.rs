@@ -20,7 +20,10 @@ use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::transaction::{Begin, Transaction};
 
-/// The format of a data directory, in the file `FORMAT`.
+/// The format of a data directory.
+const VERSION: u32 = 1;
+
+/// The file `FORMAT`.
 const FORMAT: &str = "colonnade 1\n";
 
 /// Characters of another that a message shows.
@@ -44,10 +47,10 @@ pub(crate) fn is_new(env: &dyn Env, dir: &Path) -> Result<bool, EngineError> {
             return Ok(false);
         }
         let found: String = String::from_utf8_lossy(&found).chars().take(FORMAT_SHOWN_MAX).collect();
-        let is_ours = found.strip_prefix("colonnade ").is_some_and(|version| version.trim_end().parse::<u32>().is_ok());
-        return Err(match is_ours {
-            true => EngineError::OtherFormat { path, found: found.trim_end().to_owned() },
-            false => EngineError::Format { path, found },
+        let version = found.strip_prefix("colonnade ").and_then(|version| version.trim_end().parse::<u32>().ok());
+        return Err(match version {
+            Some(version) if version != VERSION => EngineError::OtherFormat { path, found: found.trim_end().to_owned() },
+            _ => EngineError::Format { path, found },
         });
     }
     let ours = |name: &String| DIRECTORIES.contains(&name.as_str()) || name == "LOCK" || name == "FORMAT.tmp";

@@ -105,10 +105,13 @@ impl From<EngineError> for SqlError {
             EngineError::Statement(error) => return error.clone(),
             EngineError::Io { kind: std::io::ErrorKind::StorageFull, .. } => SqlState::DISK_FULL,
             EngineError::Io { .. } => SqlState::IO_ERROR,
-            EngineError::Locked(_) => SqlState::OBJECT_IN_USE,
+            EngineError::Locked(_) => {
+                return SqlError::new(SqlState::OBJECT_IN_USE, message)
+                    .hint("Reach the database through the server that has it, by its URL, or stop that.");
+            }
             EngineError::NotADataDirectory(_) => {
                 return SqlError::new(SqlState::UNDEFINED_FILE, message)
-                    .hint("Name a directory that colonnade has made. A new one is made only where there is nothing yet, or an empty one.");
+                    .hint("Name a directory that colonnade has made: serve and import make one where there is nothing yet, or an empty one.");
             }
             EngineError::OtherFormat { .. } => {
                 return SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)

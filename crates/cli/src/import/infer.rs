@@ -5,7 +5,8 @@
 //! ```
 //!
 //! 1. A type is chosen only if every value seen is read as it by the database itself (`types::text`).
-//! 2. Numbers with leading zeros (007, post codes, phone numbers) are text: as numbers they would lose them.
+//! 2. Numbers with leading zeros (007, post codes) or a plus sign (phone numbers) are text: as numbers they would lose them. So are dates
+//!    that begin with day or month, unless one of them says which.
 //! 3. No value is changed by its column's type: a number of more digits than a double holds, or a time of more than six decimals, makes
 //!    its column another one. Rows that come after those looked at are held to that: [`keeps`].
 //! 4. Words that PostgreSQL reads as dates or booleans but people mean as words (`now`, `yes`, `1`) do not make a column one.
@@ -75,6 +76,9 @@ pub(super) struct Inference {
     fraction_digits: usize,
     /// A double would change one of them.
     outgrows_double: bool,
+    /// A date begins with what may be the day or the month; and with the month, as its day cannot be one.
+    day_or_month: bool,
+    month_first: bool,
 }
 
 /// In the order of preference; the numeric one stands for any digits.
@@ -100,6 +104,8 @@ impl Default for Inference {
             whole_digits: 0,
             fraction_digits: 0,
             outgrows_double: false,
+            day_or_month: false,
+            month_first: false,
         }
     }
 }
@@ -110,6 +116,10 @@ impl Inference {
         self.seen = true;
         let value = value.trim();
         self.candidates.retain(|candidate| fits(*candidate, value));
+        if let Some(second) = second_field(value) {
+            self.day_or_month = true;
+            self.month_first |= second > 12;
+        }
         match Number::read(value) {
             Some(number) => {
                 self.whole_digits = self.whole_digits.max(number.whole_digits());
@@ -128,6 +138,8 @@ impl Inference {
         self.whole_digits = self.whole_digits.max(other.whole_digits);
         self.fraction_digits = self.fraction_digits.max(other.fraction_digits);
         self.outgrows_double |= other.outgrows_double;
+        self.day_or_month |= other.day_or_month;
+        self.month_first |= other.month_first;
     }
 
     /// The type for the column.
@@ -147,6 +159,9 @@ impl Inference {
                 SqlType::Numeric { precision: 38, scale: self.fraction_digits as u8 }
             }
             Some(SqlType::Float8) if self.outgrows_double => SqlType::Text,
+            Some(SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz) if self.day_or_month && !self.month_first => {
+                SqlType::Text
+            }
             Some(found) => found,
         }
     }
@@ -174,10 +189,12 @@ fn fits(candidate: SqlType, value: &str) -> bool {
 }
 
 fn is_plausible(candidate: SqlType, value: &str) -> bool {
-    let starts_like_a_number = value.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+' || c == '.');
+    let starts_like_a_number = value.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.');
     match candidate {
         SqlType::Bool => ["true", "false", "t", "f"].iter().any(|word| value.eq_ignore_ascii_case(word)),
-        SqlType::NUMERIC => !value.contains(['e', 'E']) && Number::read(value).is_some() && !has_leading_zero(value),
+        SqlType::NUMERIC => {
+            starts_like_a_number && !value.contains(['e', 'E']) && Number::read(value).is_some() && !has_leading_zero(value)
+        }
         SqlType::Int4 | SqlType::Int8 | SqlType::Float8 => starts_like_a_number && !has_leading_zero(value),
         SqlType::Date => value.contains(['-', '/']) && !value.contains(':') && value.starts_with(|c: char| c.is_ascii_digit()),
         SqlType::Timestamp | SqlType::TimestampTz | SqlType::Time if is_finer_than_a_microsecond(value) => false,
@@ -187,6 +204,14 @@ fn is_plausible(candidate: SqlType, value: &str) -> bool {
         SqlType::Uuid => value.len() == 36,
         _ => true,
     }
+}
+
+/// The second number of a date that does not begin with a year: `12/31/2024`, `31-12-24`.
+fn second_field(value: &str) -> Option<u32> {
+    let mut fields = value.split(['/', '-', '.']);
+    let number = |field: &str| field.bytes().all(|b| b.is_ascii_digit()).then(|| field.parse::<u32>().ok()).flatten();
+    let (first, second, _year) = (fields.next()?, fields.next()?, fields.next()?);
+    (first.len() <= 2 && number(first).is_some()).then(|| number(second)).flatten()
 }
 
 /// True for a time whose seventh decimal, or one behind it, is not zero.
@@ -250,6 +275,13 @@ mod tests {
             (&["2024-01-02 03:04:05.1234567"], "text"),
             (&["2024-01-02 03:04:05.1234567+02"], "text"),
             (&["03:04:05.1234567"], "text"),
+            (&["+41791234567", "1"], "text"),
+            (&["+1.5"], "text"),
+            (&["01/02/2024", "03/02/2024"], "text"),
+            (&["01/02/2024", "12/31/2024"], "date"),
+            (&["01/02/2024", "31/12/2024"], "text"),
+            (&["01-02-2024 10:00"], "text"),
+            (&["2024/01/02"], "date"),
             (&["now", "today"], "text"),
             (&["2026-02-30"], "text"),
             (&["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"], "uuid"),
