@@ -22,7 +22,7 @@ mod planner;
 
 /// An error as a client sees it. `text` is what the query was parsed from: spans in the error become its position.
 pub fn sql_error(error: &DataFusionError, text: &str) -> SqlError {
-    let mut found = translate(error);
+    let mut found = shown(translate(error));
     if found.fields.position.is_none()
         && let Some(span) = span_of(error)
         && let Some(position) = position(text, span)
@@ -37,6 +37,13 @@ pub fn sql_error(error: &DataFusionError, text: &str) -> SqlError {
         found = found.position(position);
     }
     found
+}
+
+/// An error with names as the client knows them.
+fn shown(mut error: SqlError) -> SqlError {
+    let texts = [Some(&mut error.message), error.fields.detail.as_mut(), error.fields.hint.as_mut()];
+    texts.into_iter().flatten().for_each(|text| crate::names::show_all(text));
+    error
 }
 
 /// Where a function is called, if that is in one place.
@@ -204,16 +211,15 @@ fn schema_error(error: &SchemaError) -> SqlError {
             if let Some(relation) = &field.relation
                 && !valid_fields.iter().any(|f| f.relation.as_ref().is_some_and(|r| r.resolved_eq(relation)))
             {
-                let table = crate::names::shown(relation.table());
+                let table = relation.table();
                 let error = SqlError::new(SqlState::UNDEFINED_TABLE, format!("missing FROM-clause entry for table \"{table}\""));
-                let tables =
-                    valid_fields.iter().filter_map(|f| f.relation.as_ref().map(|relation| crate::names::shown(relation.table())));
+                let tables = valid_fields.iter().filter_map(|f| f.relation.as_ref().map(TableReference::table));
                 return match closest(table, tables) {
                     Some(like) => error.hint(format!("Perhaps you meant to reference the table alias \"{like}\".")),
                     None => error,
                 };
             }
-            let name = shown_name(&field.name);
+            let name = crate::names::shown(&field.name);
             let message = match &field.relation {
                 Some(relation) => format!("column {}.{name} does not exist", relation.table()),
                 None => format!("column \"{name}\" does not exist"),
@@ -229,11 +235,10 @@ fn schema_error(error: &SchemaError) -> SqlError {
             }
         }
         SchemaError::AmbiguousReference { field } => {
-            let name = shown_name(&field.name);
+            let name = &field.name;
             SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{name}\" is ambiguous"))
         }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            let name = shown_name(name);
             SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{name}\" is ambiguous"))
                 .hint("Give the columns different names with AS.")
         }
@@ -305,11 +310,6 @@ pub(crate) fn written(name: &TableReference) -> String {
         (None, Some(schema)) => format!("{schema}.{}", name.table()),
         _ => name.table().to_owned(),
     }
-}
-
-/// A column's name without what keeps equal names apart (`crate::names`).
-fn shown_name(name: &str) -> &str {
-    crate::names::shown(name)
 }
 
 /// The name most like `name`, if one is alike enough to be meant: PostgreSQL's limits, at most 3 edits and at most half of the name.

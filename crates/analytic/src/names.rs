@@ -26,7 +26,16 @@ pub(crate) fn shown(name: &str) -> &str {
     name.split(MARK).next().unwrap_or(name)
 }
 
-/// A name that is shown as `name`, and that no other column of a list has.
+/// A text without what made names in it unique.
+pub(crate) fn show_all(text: &mut String) {
+    if text.contains(MARK) {
+        let mut parts = text.split(MARK);
+        let first = parts.next().unwrap_or_default().to_owned();
+        *text = parts.fold(first, |shown, part| shown + part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    }
+}
+
+/// A name that is shown as `name`, and that no other column of a list, relation of FROM or query of WITH has.
 pub(crate) fn marked(name: &str, at: usize) -> String {
     format!("{name}{MARK}{at}")
 }

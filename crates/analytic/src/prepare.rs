@@ -56,9 +56,32 @@ struct Preparation<'a> {
     depth: usize,
     names: &'a Names<'a>,
     /// What the queries around, and this one, name in WITH.
-    ctes: Vec<Vec<String>>,
+    ctes: Vec<Named>,
     /// Whether this is a copy's, for its type: VALUES in VALUES are looked at once.
     is_copy: bool,
+}
+
+/// The names of one WITH.
+#[derive(Clone)]
+struct Named {
+    names: Vec<String>,
+    /// Of a WITH that is not recursive: its queries, each of which sees those before it.
+    bodies: Vec<*const Query>,
+    /// How many are seen where the walk is.
+    seen: usize,
+}
+
+impl Named {
+    fn of(query: &Query) -> Named {
+        let names: Vec<String> = cte::names_of(query).collect();
+        let with = query.with.iter().filter(|with| !with.recursive);
+        let bodies = with.flat_map(|with| &with.cte_tables).map(|cte| std::ptr::from_ref(cte.query.as_ref())).collect();
+        Named { seen: names.len(), names, bodies }
+    }
+
+    fn place_of(&self, query: &Query) -> Option<usize> {
+        self.bodies.iter().position(|body| *body == std::ptr::from_ref(query))
+    }
 }
 
 impl Preparation<'_> {
@@ -75,7 +98,8 @@ impl Preparation<'_> {
     }
 
     fn is_cte(&self, name: &ObjectName) -> bool {
-        name.0.len() == 1 && names::last(name).is_some_and(|name| self.ctes.iter().flatten().any(|cte| *cte == name))
+        name.0.len() == 1
+            && names::last(name).is_some_and(|name| self.ctes.iter().any(|with| with.names[..with.seen].contains(&name)))
     }
 
     /// Rewrites by what tables have, in each SELECT of a query that is no query of its own.
@@ -102,7 +126,12 @@ impl VisitorMut for Preparation<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         self.depth += 1;
-        self.ctes.push(cte::names_of(query).collect());
+        if let Some(with) = self.ctes.last_mut()
+            && let Some(place) = with.place_of(query)
+        {
+            with.seen = place;
+        }
+        self.ctes.push(Named::of(query));
         if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
             with.cte_tables.iter_mut().for_each(|cte| first_term(&mut cte.query.body));
         }
@@ -124,6 +153,11 @@ impl VisitorMut for Preparation<'_> {
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         self.depth -= 1;
         self.ctes.pop();
+        if let Some(with) = self.ctes.last_mut()
+            && with.place_of(query).is_some()
+        {
+            with.seen = with.names.len();
+        }
         if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by {
             items.iter_mut().for_each(|item| syntax::unwrap_number(&mut item.expr));
         }
@@ -185,6 +219,7 @@ impl VisitorMut for Preparation<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        aggregates::count_rows(expr);
         flow(predicates::of_row(expr))
     }
 

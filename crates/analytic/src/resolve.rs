@@ -64,6 +64,15 @@ pub(crate) struct Names<'a> {
     relation_planners: [Arc<dyn RelationPlanner>; 1],
 }
 
+/// What a relation's name stands for.
+enum Found {
+    /// A table, and whether its rows' keys are shown.
+    Table(Arc<Table>, bool),
+    View(Arc<View>),
+    /// A query of WITH, or a relation of the system.
+    Source(Arc<dyn TableSource>),
+}
+
 /// What was met while names were looked up.
 #[derive(Default)]
 pub(crate) struct Met {
@@ -142,16 +151,19 @@ impl<'a> Names<'a> {
 
     /// The columns of a table or view; `None` if there is none by this name.
     pub(crate) fn columns(&self, name: &ObjectName) -> Option<Vec<String>> {
-        let source = self.relation(&reference(name)?).ok()?;
-        let names = source.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
-        Some(names.into_iter().filter(|name| name != crate::dml::KEY_COLUMN).collect())
+        Some(match self.find(&reference(name)?).ok()? {
+            Found::Table(table, _) => table.columns.iter().map(|column| column.name.clone()).collect(),
+            Found::View(view) => view.columns.iter().map(|column| column.name.clone()).collect(),
+            Found::Source(source) => source.schema().fields().iter().map(|field| field.name().clone()).collect(),
+        })
     }
 
     /// A table by this name; `None` if there is none, or it is a view or the system's.
     pub(crate) fn stored(&self, name: &ObjectName) -> Option<Arc<Table>> {
-        let source = self.relation(&reference(name)?).ok()?;
-        let provider = provider_of(&source)?;
-        provider.downcast_ref::<TableProvider>().map(|table| Arc::clone(table.definition()))
+        match self.find(&reference(name)?).ok()? {
+            Found::Table(table, _) => Some(table),
+            Found::View(_) | Found::Source(_) => None,
+        }
     }
 
     /// The type of a prepared expression without columns; `None` if it cannot be told.
@@ -164,13 +176,25 @@ impl<'a> Names<'a> {
     }
 
     fn relation(&self, name: &TableReference) -> Result<Arc<dyn TableSource>> {
-        let context = self.context;
         self.met.relations.fetch_add(1, Ordering::Relaxed);
         self.check()?;
+        match self.find(name)? {
+            Found::Table(table, with_key) => {
+                self.met.used.lock().insert(table.id);
+                Ok(provider_as_source(Arc::new(TableProvider::new(table, with_key))))
+            }
+            Found::View(view) => self.view(&view),
+            Found::Source(source) => Ok(source),
+        }
+    }
+
+    /// What a name stands for, without planning it. Errors: 42P01, 42809.
+    fn find(&self, name: &TableReference) -> Result<Found> {
+        let context = self.context;
         if let (None, Some((_, table))) =
             (name.schema(), self.met.ctes.lock().iter().find(|(cte, _)| cte.relation == name.table()))
         {
-            return Ok(provider_as_source(Arc::clone(table) as _));
+            return Ok(Found::Source(provider_as_source(Arc::clone(table) as _)));
         }
         if let Some(database) = name.catalog()
             && context.catalog.database_by_id(context.database).is_none_or(|d| d.name != database)
@@ -183,7 +207,7 @@ impl<'a> Names<'a> {
             && let Some(id) = self.keyed
         {
             let table = context.catalog.table_by_id(id).ok_or_else(|| dangling(id))?;
-            return Ok(self.table(table, true));
+            return Ok(Found::Table(Arc::clone(table), true));
         }
         match name.schema() {
             Some(schema) => {
@@ -214,17 +238,17 @@ impl<'a> Names<'a> {
         }))
     }
 
-    fn in_schema(&self, schema: &str, name: &str) -> Result<Option<Arc<dyn TableSource>>> {
+    fn in_schema(&self, schema: &str, name: &str) -> Result<Option<Found>> {
         let catalog = &self.context.catalog;
         if let Some(schema) = catalog.schema(self.context.database, schema) {
             match catalog.relation(schema.id, name) {
                 Some(Relation::Table(id)) => {
                     let table = catalog.table_by_id(id).ok_or_else(|| dangling(id))?;
-                    return Ok(Some(self.table(table, false)));
+                    return Ok(Some(Found::Table(Arc::clone(table), false)));
                 }
                 Some(Relation::View(id)) => {
                     let view = catalog.view_by_id(id).ok_or_else(|| dangling(id))?;
-                    return self.view(view).map(Some);
+                    return Ok(Some(Found::View(Arc::clone(view))));
                 }
                 Some(Relation::PrimaryKey(_) | Relation::Index(_)) => {
                     let message = format!("\"{name}\" is an index");
@@ -233,12 +257,8 @@ impl<'a> Names<'a> {
                 None => {}
             }
         }
-        self.context.system.table(schema, name).map(|table| table.map(provider_as_source).map_err(errors::raise)).transpose()
-    }
-
-    fn table(&self, table: &Arc<Table>, with_key: bool) -> Arc<dyn TableSource> {
-        self.met.used.lock().insert(table.id);
-        provider_as_source(Arc::new(TableProvider::new(Arc::clone(table), with_key)))
+        let system = self.context.system.table(schema, name).transpose().map_err(errors::raise)?;
+        Ok(system.map(|table| Found::Source(provider_as_source(table))))
     }
 
     fn view(&self, view: &Arc<View>) -> Result<Arc<dyn TableSource>> {

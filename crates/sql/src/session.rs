@@ -96,7 +96,7 @@ pub struct Session {
     alone: bool,
     /// The statement that runs has long values, or may have.
     pub(crate) is_large: bool,
-    /// A server knows which statement a cancel is for, and forgets those that come too late by itself.
+    /// There is no server that forgets a cancel that comes too late.
     is_embedded: bool,
 }
 
@@ -164,7 +164,8 @@ impl Session {
         &self.login
     }
 
-    /// Set it, from any thread, to stop the statement that runs now (57014). Without one it has no effect.
+    /// Set it, from any thread, to stop the statement that runs now (57014). Without one it has no effect, unless a backend is logged in:
+    /// then it stays until that clears it.
     pub fn cancel(&self) -> Arc<Cancel> {
         Arc::clone(&self.cancel)
     }

@@ -109,7 +109,10 @@ macro_rules! topics {
         $(
             #[test]
             fn $topic() {
-                run(stringify!($topic));
+                // As deep as a server's threads are.
+                let thread = std::thread::Builder::new().stack_size(sql::STACK_BYTES);
+                let done = thread.spawn(|| run(stringify!($topic))).unwrap().join();
+                done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             }
         )*
 

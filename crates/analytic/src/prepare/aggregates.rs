@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
-use datafusion::sql::sqlparser::ast::{Expr, Function};
+use datafusion::sql::sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value};
 use types::{SqlError, SqlState};
 
 use super::own;
@@ -25,6 +25,23 @@ pub fn refuse(expr: &Expr, clause: &str) -> Result<(), SqlError> {
         ControlFlow::Continue(())
     });
     found.break_value().map_or(Ok(()), Err)
+}
+
+/// `count(1)` as `count(*)`, which DataFusion calls the first by: beside each other they would have one name.
+pub(super) fn count_rows(expr: &mut Expr) {
+    if let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = expr
+        && list.duplicate_treatment.is_none()
+        && let [FunctionArg::Unnamed(argument @ FunctionArgExpr::Expr(Expr::Value(_)))] = list.args.as_mut_slice()
+        && !matches!(argument, FunctionArgExpr::Expr(Expr::Value(value)) if is_open(&value.value))
+        && names::last(name).is_some_and(|name| name == "count")
+    {
+        *argument = FunctionArgExpr::Wildcard;
+    }
+}
+
+/// Whether a constant may be NULL.
+fn is_open(value: &Value) -> bool {
+    matches!(value, Value::Null | Value::Placeholder(_))
 }
 
 /// Whether the function called is an aggregate, with OVER or without.

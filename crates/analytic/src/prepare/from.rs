@@ -1,7 +1,8 @@
 //! The relations of FROM, by what they are called there.
 
-use datafusion::sql::sqlparser::ast::{ObjectName, TableFactor, TableWithJoins};
+use datafusion::sql::sqlparser::ast::{JoinConstraint, ObjectName, TableFactor, TableWithJoins};
 
+use super::natural;
 use crate::names;
 
 /// A relation of FROM.
@@ -33,6 +34,24 @@ fn add(item: &TableWithJoins, all: &mut Vec<Relation>) {
             all.push(Relation { called, name });
         }
     }
+}
+
+/// The names of columns that USING makes one, in parentheses too.
+pub(super) fn merged(from: &[TableWithJoins]) -> Vec<String> {
+    let mut all = Vec::new();
+    for item in from {
+        for factor in std::iter::once(&item.relation).chain(item.joins.iter().map(|join| &join.relation)) {
+            if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+                all.extend(merged(std::slice::from_ref(table_with_joins)));
+            }
+        }
+        for join in &item.joins {
+            if let Some(JoinConstraint::Using(columns)) = natural::constraint(&join.join_operator) {
+                all.extend(columns.iter().filter_map(names::last));
+            }
+        }
+    }
+    all
 }
 
 /// What a relation is called.

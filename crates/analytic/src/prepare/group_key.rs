@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 use catalog::Table;
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, JoinConstraint, ObjectName, OrderBy, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    TableWithJoins, Value, ValueWithSpan, Visit, Visitor,
+    Expr, GroupByExpr, Ident, ObjectName, OrderBy, Select, SelectItem, SelectItemQualifiedWildcardKind, TableWithJoins, Value,
+    ValueWithSpan, Visit, Visitor,
 };
 
-use super::from::{Relation, relations};
-use super::{aggregates, natural};
+use super::aggregates;
+use super::from::{Relation, merged, relations};
 use crate::names;
 
 /// A table of FROM under its name there.
@@ -103,11 +103,7 @@ impl From {
     fn of(from: &[TableWithJoins], stored: &dyn Fn(&ObjectName) -> Option<Arc<Table>>) -> From {
         let known = |Relation { called, name }| Some(Known { called, table: stored(&name?)? });
         let tables = relations(from).into_iter().filter_map(known).collect();
-        let using = from.iter().flat_map(|item| &item.joins).filter_map(|join| match natural::constraint(&join.join_operator) {
-            Some(JoinConstraint::Using(columns)) => Some(columns),
-            _ => None,
-        });
-        From { tables, merged: using.flatten().filter_map(names::last).collect() }
+        From { tables, merged: merged(from).into_iter().collect() }
     }
 
     /// The table and the column that an expression is.

@@ -102,7 +102,7 @@ pub(super) fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
     }
 }
 
-fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+pub(super) fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -110,7 +110,8 @@ fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
         | JoinOperator::LeftOuter(constraint)
         | JoinOperator::Right(constraint)
         | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint) => Some(constraint),
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::CrossJoin(constraint) => Some(constraint),
         _ => None,
     }
 }

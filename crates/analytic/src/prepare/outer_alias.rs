@@ -8,9 +8,9 @@
 //!
 //! 1. In PostgreSQL a qualifier is a relation, of the nearest query that has one by the name, and never a column.
 //! 2. Only what would be mistaken gets another name. Whether a column of a subquery in FROM has it is not looked up: it may.
-//! 3. Queries with names of three parts are left as they are: an alias would hide the schema.
+//! 3. Queries of WITH, and those in FROM without LATERAL, do not see the FROM they stand in or beside.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -26,10 +26,9 @@ use crate::names;
 /// See the module's head. `text` is the statement's, `columns` those of a table or view, `None` if that is not known. Errors: 42703, a
 /// relation around has no such column.
 pub(crate) fn tell_apart(query: &mut Query, text: &str, columns: natural::Columns<'_>) -> Result<(), SqlError> {
-    let mut walk = Walk { task: Task::Find(Known { columns, found: HashMap::new(), ctes: HashSet::new() }), ..Walk::default() };
+    let mut walk = Walk { task: Task::Find(Known { columns, ctes: HashSet::new() }), ..Walk::default() };
     match VisitMut::visit(query, &mut walk) {
-        ControlFlow::Break(Stop::LongName) => return Ok(()),
-        ControlFlow::Break(Stop::NoColumn(qualifier, column)) => {
+        ControlFlow::Break(NoColumn(qualifier, column)) => {
             let message = format!("column {}.{} does not exist", names::folded(&qualifier), names::folded(&column));
             let error = SqlError::new(SqlState::UNDEFINED_COLUMN, message);
             return Err(crate::errors::at(error, text, qualifier.span));
@@ -42,12 +41,8 @@ pub(crate) fn tell_apart(query: &mut Query, text: &str, columns: natural::Column
     Ok(())
 }
 
-/// Why nothing is renamed.
-enum Stop {
-    /// Rule 3.
-    LongName,
-    NoColumn(Ident, Ident),
-}
+/// A relation around has no such column.
+struct NoColumn(Ident, Ident);
 
 /// A walk through all queries; two of them meet the SELECTs in the same order.
 #[derive(Default)]
@@ -55,8 +50,10 @@ struct Walk<'a> {
     task: Task<'a>,
     /// The SELECTs around, innermost last, each with its number in the order in which they are met.
     open: Vec<(usize, Vec<Relation>)>,
+    /// Those that are not seen within what is visited.
+    aside: Vec<Option<(usize, Vec<Relation>)>>,
     met: usize,
-    /// For each query around: whether its SELECT was opened with it, so that ORDER BY is within.
+    /// For each query around: whether its SELECT is closed with it, so that ORDER BY is within.
     with_query: Vec<bool>,
     /// Numbers of SELECTs, and names of their relations.
     mistaken: HashSet<(usize, String)>,
@@ -74,22 +71,17 @@ enum Task<'a> {
 /// What columns relations have.
 struct Known<'a> {
     columns: natural::Columns<'a>,
-    /// What was asked before: a view is planned to answer.
-    found: HashMap<ObjectName, Option<Vec<String>>>,
     /// Names of WITH so far: their columns are not known.
     ctes: HashSet<String>,
 }
 
 impl Known<'_> {
-    fn columns_of(&mut self, relation: &Relation) -> Option<&[String]> {
+    fn columns_of(&self, relation: &Relation) -> Option<Vec<String>> {
         let name = relation.name.as_ref()?;
         if name.0.len() == 1 && names::last(name).is_some_and(|name| self.ctes.contains(&name)) {
             return None;
         }
-        if !self.found.contains_key(name) {
-            self.found.insert(name.clone(), (self.columns)(name));
-        }
-        self.found[name].as_deref()
+        (self.columns)(name)
     }
 }
 
@@ -148,17 +140,17 @@ impl Walk<'_> {
         }
     }
 
-    fn find(&mut self, expr: &Expr) -> ControlFlow<Stop> {
+    fn find(&mut self, expr: &Expr) -> ControlFlow<NoColumn> {
         let Expr::CompoundIdentifier(parts) = expr else { return ControlFlow::Continue(()) };
-        let [written, column] = parts.as_slice() else { return ControlFlow::Break(Stop::LongName) };
+        let [.., written, column] = parts.as_slice() else { return ControlFlow::Continue(()) };
         let qualifier = names::folded(written);
         let Some((out @ 1.., number)) = self.scope_of(&qualifier) else { return ControlFlow::Continue(()) };
-        let Task::Find(known) = &mut self.task else { return ControlFlow::Continue(()) };
+        let Task::Find(known) = &self.task else { return ControlFlow::Continue(()) };
         let (around, within) = self.open.split_at(self.open.len() - out);
         let mut meant = around.last().into_iter().flat_map(|(_, relations)| relations).filter(|r| r.called == qualifier);
         let wanted = names::folded(column);
         if meant.any(|relation| known.columns_of(relation).is_some_and(|columns| !columns.contains(&wanted))) {
-            return ControlFlow::Break(Stop::NoColumn(written.clone(), column.clone()));
+            return ControlFlow::Break(NoColumn(written.clone(), column.clone()));
         }
         let mut within = within.iter().flat_map(|(_, relations)| relations);
         if within.any(|relation| known.columns_of(relation).is_none_or(|columns| columns.contains(&qualifier))) {
@@ -170,8 +162,10 @@ impl Walk<'_> {
     fn rename(&self, expr: &mut Expr) {
         match expr {
             Expr::CompoundIdentifier(parts) => {
-                if let Some(new) = parts.first().and_then(|qualifier| self.new_name_of(qualifier)) {
-                    parts[0] = new;
+                if let [.., qualifier, _] = parts.as_slice()
+                    && let Some(new) = self.new_name_of(qualifier)
+                {
+                    parts.splice(..parts.len() - 1, [new]);
                 }
             }
             Expr::QualifiedWildcard(name, _) => self.qualified(name),
@@ -189,46 +183,60 @@ impl Walk<'_> {
     }
 }
 
+/// Whether what is in an item of FROM sees nothing of the others.
+fn is_alone(factor: &TableFactor) -> bool {
+    matches!(factor, TableFactor::Derived { lateral: false, .. })
+}
+
 fn new_name(known: &str, number: usize) -> Ident {
     Ident::with_quote('"', names::marked(known, number))
 }
 
 impl VisitorMut for Walk<'_> {
-    type Break = Stop;
+    type Break = NoColumn;
 
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Stop> {
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<NoColumn> {
         if let Task::Find(known) = &mut self.task {
             known.ctes.extend(cte::names_of(query));
         }
         self.with_query.push(matches!(query.body.as_ref(), SetExpr::Select(_)));
-        if let SetExpr::Select(select) = query.body.as_mut() {
-            self.open(select);
-        }
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Stop> {
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<NoColumn> {
         if self.with_query.pop() == Some(true) {
             self.open.pop();
         }
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Stop> {
-        if self.with_query.last() == Some(&false) {
-            self.open(select);
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<NoColumn> {
+        self.open(select);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<NoColumn> {
+        if is_alone(factor) {
+            self.aside.push(self.open.pop());
         }
         ControlFlow::Continue(())
     }
 
-    fn post_visit_select(&mut self, _select: &mut Select) -> ControlFlow<Stop> {
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<NoColumn> {
+        if is_alone(factor) {
+            self.open.extend(self.aside.pop().flatten());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _select: &mut Select) -> ControlFlow<NoColumn> {
         if self.with_query.last() == Some(&false) {
             self.open.pop();
         }
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Stop> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<NoColumn> {
         match self.task {
             Task::Find(_) => self.find(expr),
             Task::Rename => {

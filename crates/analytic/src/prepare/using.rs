@@ -22,8 +22,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use types::SqlError;
 
-use super::own;
 use super::predicates::{expression, substitute};
+use super::{natural, own};
 use crate::names::folded;
 
 /// A column that joins have merged so far.
@@ -49,7 +49,7 @@ pub(super) fn select(select: &mut Select) -> Result<(), SqlError> {
     let Some(outputs) = outputs(&select.from)? else { return refuse(select) };
     for (from, output) in select.from.iter_mut().zip(&outputs) {
         for (join, condition) in from.joins.iter_mut().zip(&output.conditions) {
-            if let (Some(constraint), Some(condition)) = (constraint(join), condition) {
+            if let (Some(constraint), Some(condition)) = (natural::constraint_mut(&mut join.join_operator), condition) {
                 *constraint = JoinConstraint::On(condition.clone());
             }
         }
@@ -163,7 +163,7 @@ fn output(from: &TableWithJoins) -> Result<Option<Output>, SqlError> {
         let Some(right) = table_name(&join.relation) else { return Ok(None) };
         output.tables.push((right.clone(), vec![]));
         let mut join = join.clone();
-        let using = match constraint(&mut join) {
+        let using = match natural::constraint_mut(&mut join.join_operator) {
             Some(JoinConstraint::Using(names)) => std::mem::take(names),
             Some(JoinConstraint::On(on)) => {
                 name(on, &output.merged);
@@ -236,20 +236,6 @@ fn star(output: &Output) -> Vec<SelectItem> {
         SelectItem::QualifiedWildcard(kind, WildcardAdditionalOptions { opt_exclude, ..WildcardAdditionalOptions::default() })
     };
     output.merged.iter().map(Merged::item).chain(output.tables.iter().map(table)).collect()
-}
-
-fn constraint(join: &mut Join) -> Option<&mut JoinConstraint> {
-    match &mut join.join_operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint)
-        | JoinOperator::CrossJoin(constraint) => Some(constraint),
-        _ => None,
-    }
 }
 
 /// What columns of a table are qualified by.
