@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use catalog::Catalog;
+use catalog::{Catalog, Sequence};
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::ScalarUDF;
 use txn::Cancel;
@@ -12,6 +12,11 @@ use types::{DatabaseId, SqlError};
 pub trait SystemTables: Send + Sync {
     /// The relation `name` of a system schema, with its rows as of now. `None`: there is none.
     fn table(&self, schema: &str, name: &str) -> Option<Result<Arc<dyn TableProvider>, SqlError>>;
+
+    /// A sequence as a relation of one row, as of now.
+    fn sequence(&self, sequence: &Sequence) -> Result<Arc<dyn TableProvider>, SqlError> {
+        Err(SqlError::unsupported(format!("sequence \"{}\" cannot be read here", sequence.name)))
+    }
 
     /// The scalar function `name` (lower case, without a schema), for functions that need the session or the catalog.
     fn function(&self, name: &str) -> Option<Arc<ScalarUDF>> {

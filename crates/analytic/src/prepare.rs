@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, GroupByExpr, JoinConstraint, LimitClause, ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem,
-    SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint, LimitClause,
+    ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef,
+    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use expr::syntax;
 use types::{SqlError, SqlState, SqlType};
@@ -220,12 +221,24 @@ impl VisitorMut for Preparation<'_> {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         aggregates::count_rows(expr);
+        bare_sequence(expr);
         flow(predicates::of_row(expr))
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         crate::sleep::take_type(expr);
         flow(returns_one_row(expr).and_then(|()| constant(expr, self.text)).and_then(|()| syntax::rewrite(expr)))
+    }
+}
+
+/// `nextval('s'::regclass)` as `nextval('s')`: the function finds the sequence by its name or its oid.
+fn bare_sequence(call: &mut Expr) {
+    if let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = call
+        && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(sequence))) = list.args.first_mut()
+        && let Expr::Cast { expr, data_type: DataType::Regclass, .. } = sequence
+        && names::last(name).is_some_and(|name| matches!(name.as_str(), "nextval" | "currval" | "setval"))
+    {
+        *sequence = expr.as_ref().clone();
     }
 }
 

@@ -250,6 +250,11 @@ impl<'a> Names<'a> {
                     let view = catalog.view_by_id(id).ok_or_else(|| dangling(id))?;
                     return Ok(Some(Found::View(Arc::clone(view))));
                 }
+                Some(Relation::Sequence(id)) => {
+                    let sequence = catalog.sequence_by_id(id).ok_or_else(|| dangling(id))?;
+                    let provider = self.context.system.sequence(sequence).map_err(errors::raise)?;
+                    return Ok(Some(Found::Source(provider_as_source(provider))));
+                }
                 Some(Relation::PrimaryKey(_) | Relation::Index(_)) => {
                     let message = format!("\"{name}\" is an index");
                     return Err(errors::raise(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message)));

@@ -8,6 +8,7 @@ use types::{DatabaseId, Oid, SchemaId, TableId};
 
 use crate::definition::{Database, Schema, Table, View};
 use crate::edit::{CatalogError, Edit};
+use crate::sequence::Sequence;
 
 /// Every definition there is at one moment. Cloning shares the definitions; looking one up by name costs O(log n).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,7 @@ pub struct Catalog {
     /// Of foreign keys: the table referenced, and the one that has it.
     references: BTreeSet<(TableId, TableId)>,
     views: BTreeMap<TableId, Arc<View>>,
+    sequences: BTreeMap<TableId, Arc<Sequence>>,
     names: BTreeMap<(SchemaId, String), Relation>,
 }
 
@@ -35,6 +37,8 @@ pub enum Relation {
     PrimaryKey(TableId),
     /// A secondary index, by its own id.
     Index(TableId),
+    /// A sequence.
+    Sequence(TableId),
 }
 
 /// The stored form.
@@ -46,6 +50,8 @@ struct Stored {
     schemas: Vec<Schema>,
     tables: Vec<Table>,
     views: Vec<View>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sequences: Vec<Sequence>,
 }
 
 const FORMAT: u32 = 1;
@@ -67,6 +73,7 @@ impl Catalog {
             hidden: BTreeMap::new(),
             references: BTreeSet::new(),
             views: BTreeMap::new(),
+            sequences: BTreeMap::new(),
             names: BTreeMap::new(),
         };
         let postgres = Database { id: DatabaseId(5), name: "postgres".into() };
@@ -121,7 +128,7 @@ impl Catalog {
     pub fn table(&self, schema: SchemaId, name: &str) -> Option<&Arc<Table>> {
         match self.relation(schema, name)? {
             Relation::Table(id) => self.tables.get(&id),
-            Relation::View(_) | Relation::PrimaryKey(_) | Relation::Index(_) => None,
+            _ => None,
         }
     }
 
@@ -165,7 +172,7 @@ impl Catalog {
     pub fn view(&self, schema: SchemaId, name: &str) -> Option<&Arc<View>> {
         match self.relation(schema, name)? {
             Relation::View(id) => self.views.get(&id),
-            Relation::Table(_) | Relation::PrimaryKey(_) | Relation::Index(_) => None,
+            _ => None,
         }
     }
 
@@ -187,6 +194,26 @@ impl Catalog {
     /// The views that read a relation.
     pub fn dependents_of(&self, relation: TableId) -> impl Iterator<Item = &Arc<View>> {
         self.views.values().filter(move |v| v.depends_on.contains(&relation))
+    }
+
+    /// The sequence with this id.
+    pub fn sequence_by_id(&self, id: TableId) -> Option<&Arc<Sequence>> {
+        self.sequences.get(&id)
+    }
+
+    /// Every sequence.
+    pub fn sequences(&self) -> impl Iterator<Item = &Arc<Sequence>> {
+        self.sequences.values()
+    }
+
+    /// The sequences of a schema.
+    pub fn sequences_of(&self, schema: SchemaId) -> impl Iterator<Item = &Arc<Sequence>> {
+        self.sequences.values().filter(move |s| s.schema == schema)
+    }
+
+    /// The sequences that go with columns of a table. O(number of sequences).
+    pub fn sequences_owned_by(&self, table: TableId) -> impl Iterator<Item = &Arc<Sequence>> {
+        self.sequences.values().filter(move |s| s.owner.is_some_and(|owner| owner.table == table))
     }
 
     /// The next catalog. O(number of objects). Errors: a name that is taken, an id that is missing, something that still depends
@@ -258,6 +285,12 @@ impl Catalog {
                 }
                 next.names.remove(&(view.schema, view.name.clone()));
             }
+            Edit::CreateSequence(sequence) => next.add_sequence(sequence)?,
+            Edit::AlterSequence(sequence) => {
+                next.remove_sequence(sequence.id)?;
+                next.add_sequence(sequence)?;
+            }
+            Edit::DropSequence(id) => next.remove_sequence(TableId(*id))?,
             Edit::ReserveOids(next_oid) => next.next_oid = next.next_oid.max(*next_oid),
         }
         Ok(next)
@@ -301,6 +334,19 @@ impl Catalog {
         Ok(table)
     }
 
+    fn add_sequence(&mut self, sequence: &Sequence) -> Result<(), CatalogError> {
+        self.name(sequence.schema, &sequence.name, Relation::Sequence(sequence.id))?;
+        self.reserve(sequence.id.0.max(sequence.storage.0));
+        self.sequences.insert(sequence.id, Arc::new(sequence.clone()));
+        Ok(())
+    }
+
+    fn remove_sequence(&mut self, id: TableId) -> Result<(), CatalogError> {
+        let sequence = self.sequences.remove(&id).ok_or(CatalogError::Missing("sequence", id.0))?;
+        self.names.remove(&(sequence.schema, sequence.name.clone()));
+        Ok(())
+    }
+
     fn name(&mut self, schema: SchemaId, name: &str, relation: Relation) -> Result<(), CatalogError> {
         if !self.schemas.contains_key(&schema) {
             return Err(CatalogError::Missing("schema", schema.0));
@@ -320,6 +366,7 @@ impl Catalog {
             schemas: self.schemas.values().map(|s| s.as_ref().clone()).collect(),
             tables: self.tables.values().map(|t| t.as_ref().clone()).collect(),
             views: self.views.values().map(|v| v.as_ref().clone()).collect(),
+            sequences: self.sequences.values().map(|s| s.as_ref().clone()).collect(),
         };
         serde_json::to_vec(&stored).expect("definitions have string keys only")
     }
@@ -335,6 +382,7 @@ impl Catalog {
             .chain(stored.schemas.into_iter().map(Edit::CreateSchema))
             .chain(stored.tables.into_iter().map(Edit::CreateTable))
             .chain(stored.views.into_iter().map(Edit::CreateView))
+            .chain(stored.sequences.into_iter().map(Edit::CreateSequence))
             .chain([Edit::ReserveOids(stored.next_oid)]);
         let mut catalog = Catalog {
             next_oid: Oid::FIRST_USER.0,
@@ -344,6 +392,7 @@ impl Catalog {
             hidden: BTreeMap::new(),
             references: BTreeSet::new(),
             views: BTreeMap::new(),
+            sequences: BTreeMap::new(),
             names: BTreeMap::new(),
         };
         for edit in edits {
@@ -365,6 +414,7 @@ mod tests {
     use crate::constraint::{Action, Deferral, ForeignKey};
     use crate::definition::{Column, PrimaryKey};
     use crate::index::{Index, IndexColumn, IndexSource, UniqueConstraint};
+    use crate::sequence::SequenceOwner;
 
     fn table(id: u32, name: &str, key: Option<&str>) -> Table {
         let column = |id, name: &str, data_type| Column {
@@ -373,6 +423,7 @@ mod tests {
             data_type,
             not_null: id == 1,
             default: None,
+            identity: None,
         };
         Table {
             id: TableId(id),
@@ -479,6 +530,37 @@ mod tests {
         let dropped = catalog.apply(&Edit::DropTable(20000)).unwrap();
         assert!(dropped.apply(&Edit::CreateTable(table(20010, "t_pkey", None))).is_ok());
         assert_eq!(dropped.next_oid(), 20002, "ids are not reused");
+    }
+
+    #[test]
+    fn sequences_share_the_namespace_and_are_stored() {
+        let sequence = |id, name: &str| Sequence {
+            id: TableId(id),
+            schema: SchemaId(2200),
+            name: name.into(),
+            data_type: SqlType::Int8,
+            increment: 1,
+            min: 1,
+            max: i64::MAX,
+            start: 1,
+            cache: 1,
+            cycle: false,
+            owner: Some(SequenceOwner { table: TableId(20000), column: ColumnId(1) }),
+            storage: TableId(id + 1),
+            first: 1,
+        };
+        let catalog = Catalog::new().apply(&Edit::CreateTable(table(20000, "t", None))).unwrap();
+        assert_eq!(catalog.apply(&Edit::CreateSequence(sequence(20010, "t"))), Err(CatalogError::DuplicateRelation("t".into())));
+        let catalog = catalog.apply(&Edit::CreateSequence(sequence(20010, "s"))).unwrap();
+        assert_eq!(catalog.relation(SchemaId(2200), "s"), Some(Relation::Sequence(TableId(20010))));
+        assert_eq!(catalog.sequences_owned_by(TableId(20000)).count(), 1);
+        assert_eq!(catalog.next_oid(), 20012, "the storage's id is taken, too");
+        assert_eq!(Catalog::decode(&catalog.encode()).unwrap(), catalog);
+        let renamed = catalog.apply(&Edit::AlterSequence(sequence(20010, "u"))).unwrap();
+        assert_eq!(renamed.relation(SchemaId(2200), "s"), None);
+        let dropped = renamed.apply(&Edit::DropSequence(20010)).unwrap();
+        assert!(dropped.apply(&Edit::CreateSequence(sequence(20020, "u"))).is_ok());
+        assert_eq!(dropped.apply(&Edit::DropSequence(20010)), Err(CatalogError::Missing("sequence", 20010)));
     }
 
     #[test]

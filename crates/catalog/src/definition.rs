@@ -13,6 +13,7 @@ use types::{ColumnId, DatabaseId, Key, Oid, RowRef, SchemaId, SqlType, TableId};
 
 use crate::constraint::{Check, ForeignKey};
 use crate::index::Index;
+use crate::sequence::{Identity, IdentityKind};
 
 /// The name of the hidden row id among the stored columns.
 pub const ROWID: &str = "__rowid";
@@ -55,6 +56,16 @@ pub struct Column {
     pub not_null: bool,
     /// The DEFAULT expression as SQL text.
     pub default: Option<String>,
+    /// Its values come from a sequence unless a statement gives them; then there is no DEFAULT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+}
+
+impl Column {
+    /// Whether a statement gives it a value only by OVERRIDING SYSTEM VALUE.
+    pub fn is_generated_always(&self) -> bool {
+        self.identity.is_some_and(|identity| identity.kind == IdentityKind::Always)
+    }
 }
 
 /// A PRIMARY KEY constraint.

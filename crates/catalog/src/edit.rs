@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{Database, Schema, Table, View};
+use crate::sequence::Sequence;
 
 /// A change. Definitions carry their ids, so that replay gives the same ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,10 @@ pub enum Edit {
     /// Replaces a view's definition (CREATE OR REPLACE VIEW), same id.
     ReplaceView(View),
     DropView(u32),
+    CreateSequence(Sequence),
+    /// Replaces a sequence's definition, same id.
+    AlterSequence(Sequence),
+    DropSequence(u32),
     /// Raises the next oid to at least this, so that ids given out before a crash are not given again.
     ReserveOids(u32),
 }

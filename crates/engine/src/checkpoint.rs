@@ -62,7 +62,8 @@ pub(crate) fn run_until(engine: &Inner, until: Option<Duration>) -> Result<(), E
         next_segment: SegmentId(engine.next_segment()),
         catalog: catalog.encode(),
         tables,
-        extra: Vec::new(),
+        // As of now, which is not before F: what the log has after F is no older.
+        extra: engine.counters.encode(&catalog),
     };
     let dir = engine.dir.join("manifest");
     if let Err(error) = Manifest::install(engine.env.as_ref(), &dir, &manifest) {
@@ -78,6 +79,7 @@ pub(crate) fn run_until(engine: &Inner, until: Option<Duration>) -> Result<(), E
     // Whether or not old files can be removed now.
     engine.wal_bytes.fetch_sub(wal_bytes, Ordering::Relaxed);
     engine.wal.truncate_below(lsn)?;
+    engine.forget_counters();
     Manifest::remove_older_than(engine.env.as_ref(), &dir, manifest.version)?;
     remove_superseded(engine, &manifest)?;
     tracing::debug!(%ts, %lsn, version = manifest.version, "made a checkpoint");

@@ -19,6 +19,7 @@ use crate::error::EngineError;
 use crate::maintenance::{self, Progress};
 use crate::options::Options;
 use crate::recovery;
+use crate::sequences::Counters;
 use crate::status::Status;
 use crate::table::TableStore;
 use crate::transaction::{Begin, Transaction};
@@ -37,6 +38,8 @@ pub(crate) struct Inner {
     pub(crate) txns: Transactions,
     pub(crate) wal: Wal,
     pub(crate) cache: Arc<Cache>,
+    /// How far sequences are.
+    pub(crate) counters: Counters,
     /// Each table that the catalog of some held snapshot has.
     pub(crate) tables: RwLock<HashMap<TableId, Arc<TableStore>>>,
     /// Catalogs by the commit that made them, ascending; the first is seen by the oldest snapshot.
@@ -150,6 +153,7 @@ pub(crate) struct Recovered {
     pub(crate) txns: Transactions,
     pub(crate) wal: Wal,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) counters: Counters,
     pub(crate) tables: HashMap<TableId, Arc<TableStore>>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) catalog_at: CommitTs,
@@ -170,6 +174,7 @@ impl Inner {
             txns: from.txns,
             wal: from.wal,
             cache: from.cache,
+            counters: from.counters,
             tables: RwLock::new(from.tables),
             next_oid: AtomicU32::new(from.catalog.next_oid()),
             catalogs: RwLock::new(vec![(from.catalog_at, from.catalog)]),
@@ -228,6 +233,13 @@ impl Inner {
         let mut catalogs = self.catalogs.write();
         let seen = catalogs.partition_point(|(from, _)| *from <= oldest);
         catalogs.drain(..seen.saturating_sub(1));
+    }
+
+    /// Forgets how far sequences were that no catalog has any more.
+    pub(crate) fn forget_counters(&self) {
+        let catalogs = self.catalogs.read();
+        let known = catalogs.iter().flat_map(|(_, catalog)| catalog.sequences().map(|sequence| sequence.storage));
+        self.counters.forget(&known.collect());
     }
 
     pub(crate) fn new_oid(&self) -> u32 {

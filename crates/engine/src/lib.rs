@@ -10,7 +10,8 @@
 //!
 //! 1. At any snapshot each live row is produced by exactly one place: a delta slot or one segment position (I1).
 //! 2. Commit order = log order = timestamp order (I3). A commit is acknowledged, and visible to others, once it is on disk.
-//! 3. The log carries commits only: rows by key, catalog edits, files of bulk loads. Freeze and compaction move rows without
+//! 3. The log carries commits only: rows by key, catalog edits, files of bulk loads; and, with each end of a transaction that took
+//!    values of sequences, how far those are. Freeze and compaction move rows without
 //!    changing them; they become durable with the next manifest and are simply done again if a crash comes first.
 //! 4. A manifest describes the whole database at its timestamp F (I4); recovery = load(F), then redo of commits after F.
 //! 5. Nothing uncommitted reaches the log or a manifest (I5).
@@ -38,6 +39,7 @@ mod range;
 mod read_view;
 mod recovery;
 mod redo;
+mod sequences;
 mod status;
 mod table;
 mod transaction;
@@ -52,6 +54,7 @@ pub use options::Options;
 pub use owed::{KeyLock, Owed};
 pub use range::{RangeCursor, RangeOf, RowBlock};
 pub use read_view::{ReadView, SegmentView, TableView};
+pub use sequences::{Given, Position, Sequences};
 pub use status::{Status, TableStatus};
 pub use transaction::{Begin, Change, Inserted, Isolation, Modified, Place, Savepoint, Transaction};
 

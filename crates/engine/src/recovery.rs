@@ -33,6 +33,7 @@ use crate::freeze::{self, Destination};
 use crate::maintenance::Progress;
 use crate::options::Options;
 use crate::redo::{self, Op};
+use crate::sequences::Counters;
 use crate::table::TableStore;
 
 /// Under which redo writes; no transaction has it.
@@ -49,6 +50,7 @@ struct Loading {
     options: Options,
     cache: Arc<Cache>,
     catalog: Arc<Catalog>,
+    counters: Counters,
     tables: HashMap<TableId, Arc<TableStore>>,
     /// The last commit in place.
     ts: CommitTs,
@@ -81,6 +83,7 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         dir: dir.to_owned(),
         cache,
         catalog: Arc::new(Catalog::new()),
+        counters: Counters::default(),
         tables: HashMap::new(),
         ts: CommitTs::ZERO,
         next_segment: 1,
@@ -137,6 +140,7 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         txns,
         wal,
         cache: loading.cache,
+        counters: loading.counters,
         tables: loading.tables,
         catalog: loading.catalog,
         catalog_at: loading.ts,
@@ -167,6 +171,7 @@ impl Loading {
     /// The database at the manifest's timestamp.
     fn load(&mut self, manifest: &Manifest) -> Result<(), EngineError> {
         self.catalog = Arc::new(Catalog::decode(&manifest.catalog)?.apply(&catalog::Edit::ReserveOids(manifest.next_oid.0))?);
+        self.counters = Counters::decode(&manifest.extra).map_err(|what| EngineError::Record { lsn: 0, what })?;
         self.ts = manifest.ts;
         self.next_segment = manifest.next_segment.0;
         for definition in self.catalog.stored_tables() {
@@ -250,6 +255,7 @@ impl Loading {
                     store.delta.reclaim(ts);
                     store.change_segments(|list| list.push(Arc::new(LiveSegment::new(segment, ts, DeletionLog::default()))));
                 }
+                Op::Counter { storage, counter } => self.counters.recover(storage, counter),
                 Op::Catalog(edit) => {
                     self.catalog = Arc::new(self.catalog.apply(&edit)?);
                     use catalog::Edit::{AlterTable, CreateTable, DropTable};

@@ -6,6 +6,7 @@
 //!   2 delete   table u32, length u32, key
 //!   3 catalog  length u32, edit as JSON
 //!   4 ingest   table u32, segment u64, file info (24)     files were durable before the record was written
+//!   5 counter  storage u32, tick u64, value i64, called u8   how far a sequence is
 //! ```
 //!
 //! Rows are named by key, never by place: redo gives the same rows whatever freeze and compaction have done meanwhile.
@@ -14,10 +15,13 @@ use catalog::Edit;
 use segments::SegmentFileInfo;
 use types::{CommitTs, SegmentId, TableId};
 
+use crate::sequences::Counter;
+
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const CATALOG: u8 = 3;
 const INGEST: u8 = 4;
+const COUNTER: u8 = 5;
 
 /// One operation of a record.
 #[derive(Debug)]
@@ -26,6 +30,7 @@ pub(crate) enum Op<'a> {
     Delete { table: TableId, key: &'a [u8] },
     Catalog(Edit),
     Ingest { table: TableId, segment: SegmentId, info: SegmentFileInfo },
+    Counter { storage: TableId, counter: Counter },
 }
 
 pub(crate) fn put(out: &mut Vec<u8>, table: TableId, image: &[u8]) {
@@ -41,6 +46,11 @@ pub(crate) fn ingest(out: &mut Vec<u8>, table: TableId, segment: SegmentId, info
     out.extend_from_slice(&table.0.to_le_bytes());
     out.extend_from_slice(&segment.0.to_le_bytes());
     out.extend_from_slice(&info.to_bytes());
+}
+
+pub(crate) fn counter(out: &mut Vec<u8>, storage: TableId, counter: Counter) {
+    out.push(COUNTER);
+    out.extend_from_slice(&counter.to_bytes(storage));
 }
 
 pub(crate) fn catalog(out: &mut Vec<u8>, edit: &Edit) {
@@ -75,6 +85,10 @@ pub(crate) fn decode(record: &[u8]) -> Result<(CommitTs, Vec<Op<'_>>), String> {
                 segment: SegmentId(u64::from_le_bytes(array(&mut rest)?)),
                 info: SegmentFileInfo::from_bytes(array(&mut rest)?),
             },
+            COUNTER => {
+                let (storage, counter) = Counter::from_bytes(&array(&mut rest)?);
+                Op::Counter { storage, counter }
+            }
             CATALOG => Op::Catalog(serde_json::from_slice(bytes(&mut rest)?).map_err(|e| format!("catalog edit: {e}"))?),
             other => return Err(format!("operation {other} is not known to this version")),
         });
@@ -108,6 +122,7 @@ fn take<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sequences::Position;
 
     #[test]
     fn a_record_gives_back_its_operations_and_a_cut_one_is_refused() {
@@ -117,6 +132,8 @@ mod tests {
         catalog(&mut record, &Edit::DropTable(3));
         let info = SegmentFileInfo { rows: 1, parquet_bytes: 2, sidecar_bytes: 3, sidecar_crc: 4 };
         ingest(&mut record, TableId(4), SegmentId(5), &info);
+        let at = Position { value: -6, called: true };
+        counter(&mut record, TableId(7), Counter { tick: 8, at });
         let (ts, ops) = decode(&record).unwrap();
         assert_eq!(ts, CommitTs(7));
         assert!(matches!(
@@ -126,9 +143,10 @@ mod tests {
                 Op::Delete { table: TableId(2), key: b"key" },
                 Op::Catalog(Edit::DropTable(3)),
                 Op::Ingest { table: TableId(4), segment: SegmentId(5), .. },
+                Op::Counter { storage: TableId(7), counter: Counter { tick: 8, at: Position { value: -6, called: true } } },
             ]
         ));
         let whole: Vec<usize> = (8..=record.len()).filter(|&len| decode(&record[..len]).is_ok()).collect();
-        assert_eq!(whole.len(), 5, "readable only where an operation ends");
+        assert_eq!(whole.len(), 6, "readable only where an operation ends");
     }
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use catalog::{Catalog, Edit};
 use delta::{Base, Expect, Found, Lineage, Newest, PutOutcome, ROW_OVERHEAD, SlotRef, Write};
 use env::{BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, blocking_if};
+use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use segments::LiveSegment;
 use txn::{Cancel, CommitTicket, Outcome, Snapshot, SnapshotGuard, TableLock, WaitLimits};
@@ -32,6 +33,7 @@ use crate::owed::OwedList;
 use crate::range::{RangeCursor, RangeOf};
 use crate::read_view::ReadView;
 use crate::redo;
+use crate::sequences::{self, Given, Sequences, Touched};
 use crate::table::TableStore;
 
 mod tables;
@@ -60,6 +62,8 @@ pub struct Begin {
     pub cancel: Arc<Cancel>,
     /// How long to wait for one lock; None waits until there is a deadlock.
     pub lock_timeout: Option<Duration>,
+    /// What the session has been given of sequences.
+    pub given: Arc<Given>,
 }
 
 /// Where a row is.
@@ -182,6 +186,8 @@ pub struct Transaction {
     pub(crate) owed: OwedList,
     /// Locks of keys it holds, about.
     pub(crate) key_locks: usize,
+    /// Sequences it has taken values of.
+    touched: Arc<Mutex<Touched>>,
 }
 
 impl Transaction {
@@ -199,6 +205,7 @@ impl Transaction {
             redo: Vec::new(),
             owed: OwedList::default(),
             key_locks: 0,
+            touched: Arc::default(),
         }
     }
 
@@ -346,6 +353,16 @@ impl Transaction {
     pub fn read_view(&self) -> Arc<ReadView> {
         let own = self.tables.iter().map(|t| (Arc::clone(&t.store), Arc::clone(&t.own))).collect();
         Arc::new(ReadView::new(Arc::clone(&self.engine), Arc::clone(self.guard()), self.snapshot(), self.catalog(), own))
+    }
+
+    /// The way to values of sequences for this transaction and the threads that work for it.
+    pub fn sequences(&self) -> Sequences {
+        Sequences {
+            engine: Arc::clone(&self.engine),
+            touched: Arc::clone(&self.touched),
+            given: Arc::clone(&self.begin.given),
+            read_only: self.begin.read_only,
+        }
     }
 
     /// The id to write with.
@@ -774,8 +791,8 @@ impl Transaction {
     }
 
     fn commit_by(mut self, writer: Writer) -> Result<Commit, EngineError> {
-        let Some(me) = self.id else { return Ok(Commit::nothing()) };
-        if self.steps.is_empty() {
+        sequences::write_down(&self.touched.lock(), &mut self.redo);
+        if self.steps.is_empty() && self.redo.is_empty() {
             return Ok(Commit::nothing());
         }
         let engine = Arc::clone(&self.engine);
@@ -783,24 +800,46 @@ impl Transaction {
         let much = self.steps.len() >= BLOCKING_STEPS_MIN || self.redo.len() >= BLOCKING_BYTES_MIN;
         // The log's thread need not wait for many stamps.
         let writer = if much { Writer::Log } else { writer };
-        let ticket = blocking_if(much, || self.log_and_stamp(me, writer))?;
+        let ticket = blocking_if(much, || self.log_and_stamp(writer))?;
         if writer == Writer::Committer {
             engine.wal.write_here();
         }
         Ok(Commit::of(engine, ticket))
     }
 
-    fn log_and_stamp(&mut self, me: TxnId, writer: Writer) -> Result<CommitTicket, EngineError> {
+    fn log_and_stamp(&mut self, writer: Writer) -> Result<CommitTicket, EngineError> {
         let engine = Arc::clone(&self.engine);
         let ticket = commit::log(&engine, &self.redo, writer)?;
-        commit::stamp(&engine, self, me, ticket.ts);
-        self.id = None;
+        self.touched.lock().clear();
+        // Who has only taken values of sequences has no id.
+        let me = self.id.take();
+        if let Some(me) = me {
+            commit::stamp(&engine, self, me, ticket.ts);
+        }
         self.steps.clear();
         engine.txns.stamped(ticket.ts);
-        engine.txns.finish(me, Outcome::Committed);
+        if let Some(me) = me {
+            engine.txns.finish(me, Outcome::Committed);
+        }
         engine.after_commit(self.redo.len() as u64);
         self.redo = Vec::new();
         Ok(ticket)
+    }
+
+    /// Writes down how far sequences are that a transaction took values of which does not commit.
+    fn keep_sequences(&self) {
+        let mut redo = Vec::new();
+        sequences::write_down(&self.touched.lock(), &mut redo);
+        if redo.is_empty() || self.engine.check_open().is_err() {
+            return;
+        }
+        match commit::log(&self.engine, &redo, Writer::Log) {
+            Ok(ticket) => {
+                self.engine.txns.stamped(ticket.ts);
+                self.engine.after_commit(redo.len() as u64);
+            }
+            Err(error) => tracing::debug!(%error, "the log has failed: nothing is given out any more"),
+        }
     }
 
     /// Undoes everything and ends the transaction, as dropping it does.
@@ -809,9 +848,11 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        let Some(me) = self.id else { return };
-        self.rollback_to(&Savepoint::default());
-        self.engine.txns.finish(me, Outcome::RolledBack);
+        if let Some(me) = self.id {
+            self.rollback_to(&Savepoint::default());
+            self.engine.txns.finish(me, Outcome::RolledBack);
+        }
+        self.keep_sequences();
     }
 }
 

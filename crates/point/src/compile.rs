@@ -9,8 +9,9 @@ use sqlparser::ast::{
     self, Assignment, AssignmentTarget, BinaryOperator, Expr, FromTable, GroupByExpr, ObjectName, Query, Select, SelectItem,
     SetExpr, TableFactor, TableWithJoins,
 };
-use types::{Datum, RowLayout, SqlType};
+use types::{RowLayout, SqlType};
 
+use crate::insert::ColumnDefault;
 use crate::key::KeyExpr;
 use crate::{Access, Column, Program, Verb, unique};
 
@@ -21,7 +22,7 @@ pub struct Scope<'a> {
     /// The type a cast names.
     pub data_type: &'a dyn Fn(&ast::DataType) -> Option<SqlType>,
     /// What a column gets that an INSERT does not give, of the column's type; `None` if it is another one each time.
-    pub default: &'a dyn Fn(&catalog::Column) -> Option<Datum>,
+    pub default: &'a dyn Fn(&catalog::Column) -> Option<ColumnDefault>,
 }
 
 /// A table under the name its columns are qualified with.
@@ -283,7 +284,7 @@ pub(crate) fn assignments(list: &[Assignment], table: &Table, binder: &mut Binde
         if is_key || found.iter().any(|(other, _)| *other == column) {
             return None;
         }
-        if is_default(&assignment.value) {
+        if is_default(&assignment.value) || table.columns[column].is_generated_always() {
             return None;
         }
         found.push((column, assignable(&assignment.value, table.columns[column].data_type, binder)?));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use catalog::Table;
+use catalog::{Sequence, Table};
 use engine::Transaction;
 use expr::row::{Binder, RowExpr};
 use sqlparser::ast::{Expr, Insert, OnInsert, SetExpr, TableObject};
@@ -13,9 +13,28 @@ use crate::upsert::OnConflict;
 use crate::write::{Inserted, TableWriter};
 use crate::{Access, Outcome, Program, Verb};
 
+/// What a column gets when a statement says nothing about it.
+#[derive(Clone, Debug)]
+pub enum ColumnDefault {
+    /// A value of the column's type.
+    Value(Datum),
+    /// The next value of a sequence.
+    Next(Arc<Sequence>),
+}
+
+/// What a row's column gets.
+#[derive(Debug)]
+pub(crate) enum Cell {
+    Expr(RowExpr),
+    Next(Arc<Sequence>),
+}
+
 /// Compiles an INSERT of VALUES, with or without ON CONFLICT and RETURNING. `None`: not of this form, or something in it is wrong.
 pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
-    let plain = insert.output.is_none()
+    // An alias no client can write says more than a name.
+    let is_marked = insert.table_alias.as_ref().is_some_and(|alias| alias.alias.value.starts_with('\u{1}'));
+    let plain = !is_marked
+        && insert.output.is_none()
         && insert.or.is_none()
         && !insert.ignore
         && insert.into
@@ -81,23 +100,24 @@ fn target_columns(insert: &Insert, table: &Table) -> Option<Vec<usize>> {
 }
 
 /// The value of every column of the table.
-fn row_values(
-    table: &Table,
-    columns: &[usize],
-    exprs: &[Expr],
-    scope: &Scope<'_>,
-    binder: &mut Binder<'_>,
-) -> Option<Vec<RowExpr>> {
+fn row_values(table: &Table, columns: &[usize], exprs: &[Expr], scope: &Scope<'_>, binder: &mut Binder<'_>) -> Option<Vec<Cell>> {
     let mut values: Vec<Option<RowExpr>> = vec![None; table.columns.len()];
     // In the order of the text, as PostgreSQL settles parameter types.
     for (&column, expr) in columns.iter().zip(exprs) {
         if !is_default(expr) {
+            // An error about it comes from the general way.
+            if table.columns[column].is_generated_always() {
+                return None;
+            }
             values[column] = Some(assignable(expr, table.columns[column].data_type, binder)?);
         }
     }
     let complete = |(value, column): (Option<RowExpr>, &catalog::Column)| match value {
-        Some(value) => Some(value),
-        None => Some(RowExpr::constant((scope.default)(column)?, column.data_type)),
+        Some(value) => Some(Cell::Expr(value)),
+        None => Some(match (scope.default)(column)? {
+            ColumnDefault::Value(value) => Cell::Expr(RowExpr::constant(value, column.data_type)),
+            ColumnDefault::Next(sequence) => Cell::Next(sequence),
+        }),
     };
     values.into_iter().zip(&table.columns).map(complete).collect()
 }
@@ -111,11 +131,16 @@ impl Program {
         writer: &TableWriter,
     ) -> Result<Outcome, SqlError> {
         let mut upsert = self.conflict.as_ref().map(|conflict| conflict.begin(self.rows.len()));
+        let sequences = transaction.sequences();
         let (mut changed, mut returned) = (0, Vec::new());
         for row in &self.rows {
             let mut values = Vec::with_capacity(row.len());
             for (value, column) in row.iter().zip(&writer.table().columns) {
-                values.push(coerce::assign_column(value.evaluate(None, params)?, column.data_type, &column.name)?);
+                let value = match value {
+                    Cell::Expr(value) => value.evaluate(None, params)?,
+                    Cell::Next(sequence) => Datum::Int8(sequences.next(sequence)?),
+                };
+                values.push(coerce::assign_column(value, column.data_type, &column.name)?);
             }
             let written = match &mut upsert {
                 Some(upsert) => upsert.row(transaction, writer, values, params)?,

@@ -31,7 +31,7 @@ mod upsert;
 pub mod write;
 
 pub use compile::{Scope, compile_delete, compile_query, compile_update};
-pub use insert::compile_insert;
+pub use insert::{ColumnDefault, compile_insert};
 pub use run::Outcome;
 pub use upsert::second_time;
 pub use write::TableWriter;
@@ -42,6 +42,7 @@ use catalog::Table;
 use expr::row::RowExpr;
 use types::{RowLayout, SqlType};
 
+use crate::insert::Cell;
 use crate::key::KeyExpr;
 use crate::unique::UniqueKey;
 use crate::upsert::OnConflict;
@@ -62,7 +63,7 @@ pub struct Program {
     /// SQL column, value.
     assignments: Vec<(usize, RowExpr)>,
     /// Of an INSERT: the values of all SQL columns, row by row.
-    rows: Vec<Vec<RowExpr>>,
+    rows: Vec<Vec<Cell>>,
     /// Of an INSERT: its ON CONFLICT.
     conflict: Option<OnConflict>,
 }

@@ -72,8 +72,10 @@ impl Session {
         let table = Arc::clone(&target.table);
         let columns = copied_columns(columns, &table)?;
         let dates = self.dates();
+        let catalog = self.catalog();
         let others = table.columns.iter().enumerate().filter(|(at, _)| !columns.contains(at));
-        let defaults = others.map(|(at, column)| Ok((at, default_of(column, &dates)?))).collect::<Result<_, SqlError>>()?;
+        let defaults =
+            others.map(|(at, column)| Ok((at, default_of(&catalog, column, &dates)?))).collect::<Result<_, SqlError>>()?;
         Ok((target, columns, defaults, dates))
     }
 }

@@ -204,7 +204,10 @@ impl Session {
                 "DISCARD PLANS"
             }
             // There are no sequences and no temporary tables.
-            Discard::Sequences => "DISCARD SEQUENCES",
+            Discard::Sequences => {
+                self.transaction.given().clear();
+                "DISCARD SEQUENCES"
+            }
             Discard::Temp => "DISCARD TEMP",
             Discard::All => {
                 if self.transaction.is_explicit() {
@@ -213,6 +216,7 @@ impl Session {
                 }
                 self.settings.reset_all()?;
                 self.statements.clear();
+                self.transaction.given().clear();
                 "DISCARD ALL"
             }
         };

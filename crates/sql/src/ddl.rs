@@ -4,6 +4,7 @@
 //! 2. What a view reads cannot be dropped before it (2BP01), unless CASCADE says so.
 //! 3. A table that is emptied or rebuilt gets new storage under a new id; views that read it are told.
 
+mod alter;
 mod build;
 mod constraint;
 mod create_as;
@@ -15,6 +16,7 @@ mod moments;
 mod names;
 mod primary_key;
 mod schema;
+pub(crate) mod sequence;
 mod table;
 mod truncate;
 mod view;
@@ -54,10 +56,16 @@ impl Session {
             self.edit(Edit::ReplaceView(catalog::View { depends_on, ..view.as_ref().clone() }))?;
         }
         let id = new.id;
+        let sequences: Vec<_> = catalog.sequences_owned_by(old.id).cloned().collect();
         let referring = foreign_key::referring(&catalog, old.id);
         self.drop_foreign_keys(&referring)?;
         self.edit(Edit::DropTable(old.id.0))?;
         self.edit(Edit::CreateTable(new))?;
+        for sequence in sequences {
+            let mut altered = sequence.as_ref().clone();
+            altered.owner.iter_mut().for_each(|owner| owner.table = id);
+            self.edit(Edit::AlterSequence(altered))?;
+        }
         for foreign_key::Referring { child, key } in referring {
             let Some(child) = self.open_transaction()?.catalog().table_by_id(child.id).cloned() else { continue };
             let mut altered = child.as_ref().clone();

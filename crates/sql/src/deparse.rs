@@ -90,6 +90,7 @@ mod tests {
             data_type: *data_type,
             not_null: false,
             default: None,
+            identity: None,
         };
         Table { columns: types.iter().enumerate().map(column).collect(), ..Table::default() }
     }

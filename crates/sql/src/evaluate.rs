@@ -257,6 +257,7 @@ impl Session {
         let (context, system) = self.plan_context(statement)?;
         let analytic = Arc::clone(self.instance.analytic());
         let plan = blocking(|| analytic.plan(&context, query, params))?;
+        self.uses_system |= system.was_used();
         Ok((plan, system.was_used()))
     }
 }

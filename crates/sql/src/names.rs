@@ -134,6 +134,9 @@ impl<'a> Scope<'a> {
             Some(Relation::View(_)) => {
                 Err(SqlError::unsupported(format!("cannot change view \"{}\": only tables can be written", name.name)))
             }
+            Some(Relation::Sequence(_)) => {
+                Err(name.at(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("cannot change sequence \"{}\"", name.name))))
+            }
             Some(Relation::PrimaryKey(_) | Relation::Index(_)) => {
                 Err(name.at(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is an index", name.name))))
             }

@@ -36,6 +36,7 @@ mod value;
 use std::sync::Arc;
 
 use catalog::Catalog;
+use engine::Sequences;
 use types::{DatabaseId, text};
 
 use crate::format::FormatOptions;
@@ -43,6 +44,7 @@ use crate::instance::Instance;
 use crate::session::Session;
 use crate::settings::Reader;
 
+pub(crate) use cast::identifiers;
 pub(crate) use kind::{array_of, wire_len};
 pub(crate) use objects::{Volatility, volatility};
 pub(crate) use offer::System;
@@ -74,6 +76,8 @@ pub(crate) struct Moment {
     pub(crate) dates: text::Session,
     /// How values are written.
     pub(crate) format: FormatOptions,
+    /// Of the transaction, if one has begun.
+    pub(crate) sequences: Option<Sequences>,
 }
 
 impl Moment {
@@ -90,6 +94,7 @@ impl Moment {
             now_micros: dates.now.unwrap_or_default(),
             dates,
             format: session.format_options(),
+            sequences: session.transaction.inner().map(|transaction| transaction.sequences()),
         }
     }
 }

@@ -30,8 +30,9 @@ impl Session {
             scope.table(&name).ok().cloned()
         };
         let dates = self.dates();
-        let default = |column: &catalog::Column| match default_of(column, &dates).ok()? {
-            Default::Constant(value) => Some(value),
+        let default = |column: &catalog::Column| match default_of(&catalog, column, &dates).ok()? {
+            Default::Constant(value) => Some(point::ColumnDefault::Value(value)),
+            Default::Next(sequence) => Some(point::ColumnDefault::Next(sequence)),
             Default::Simple(_) | Default::Computed(_) => None,
         };
         let data_type = |parsed: &sqlparser::ast::DataType| sql_type(parsed).ok();

@@ -228,7 +228,8 @@ impl Session {
             kind,
             volatile: false,
         };
-        let planned = match statement.command() {
+        self.uses_system = false;
+        let mut planned = match statement.command() {
             Command::Query(query) => self.plan_query(statement, query, params)?,
             Command::Insert(insert) => self.plan_insert(statement, insert, params)?,
             Command::Update(update) => self.plan_update(statement, update, params)?,
@@ -259,6 +260,7 @@ impl Session {
             }
             _ => plain(Kind::Command, None),
         };
+        planned.volatile |= self.uses_system;
         let planned = Arc::new(planned);
         if cacheable && !planned.volatile && !mentions_clock(statement.text()) {
             self.instance.plans().insert(key, &planned);

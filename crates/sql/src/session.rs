@@ -94,6 +94,8 @@ pub struct Session {
     registered: Registered,
     /// Its last statement is the last of any session.
     alone: bool,
+    /// The statement that is planned asks for something as of now.
+    pub(crate) uses_system: bool,
     /// The statement that runs has long values, or may have.
     pub(crate) is_large: bool,
     /// There is no server that forgets a cancel that comes too late.
@@ -149,6 +151,7 @@ impl Session {
             locals: Locals::default(),
             registered,
             alone: false,
+            uses_system: false,
             is_large: false,
             is_embedded,
         })
@@ -289,10 +292,12 @@ impl Session {
             Command::CreateSchema(create) => self.create_schema(create),
             Command::CreateDatabase(create) => self.create_database(statement, create),
             Command::Drop(drop) => self.drop_objects(statement, drop),
-            Command::Truncate { tables, cascade } => self.truncate(tables, *cascade),
+            Command::CreateSequence(create) => self.create_sequence(create),
+            Command::AlterSequence(alter) => self.alter_sequence(alter),
+            Command::Truncate { tables, restart_identity, cascade } => self.truncate(tables, *restart_identity, *cascade),
             Command::SetConstraints { names, deferred } => self.set_constraints(names.as_deref(), *deferred),
-            Command::AddPrimaryKey { table, if_exists, key } => self.add_primary_key(table, *if_exists, key).await,
-            Command::AlterRelation(alter) => self.alter_relation(alter),
+            Command::AlterTable(alter) => self.alter_table(alter).await,
+            Command::RenameIndex { index, if_exists, to } => self.rename_index(index, *if_exists, to),
             Command::CreateIndex(create) => self.create_index(statement, create),
             Command::Reindex { kind, name } => self.reindex(statement, *kind, name),
             Command::Savepoint(name) => {
@@ -516,12 +521,13 @@ impl Session {
             Command::CreateTableAs(_) => "CREATE TABLE AS",
             Command::CreateView(_) => "CREATE VIEW",
             Command::CreateSchema(_) => "CREATE SCHEMA",
+            Command::CreateSequence(_) => "CREATE SEQUENCE",
+            Command::AlterSequence(_) => "ALTER SEQUENCE",
             Command::CreateDatabase(_) => "CREATE DATABASE",
             Command::Drop(drop) => drop.kind.drop_tag(),
             Command::Truncate { .. } => "TRUNCATE TABLE",
-            Command::AddPrimaryKey { .. } => "ALTER TABLE",
-            Command::AlterRelation(crate::parse::AlterRelation::RenameIndex { .. }) => "ALTER INDEX",
-            Command::AlterRelation(_) => "ALTER TABLE",
+            Command::AlterTable(_) => "ALTER TABLE",
+            Command::RenameIndex { .. } => "ALTER INDEX",
             Command::CreateIndex(_) => "CREATE INDEX",
             Command::Reindex { .. } => "REINDEX",
             Command::Copy(copy) if copy.direction == crate::parse::CopyDirection::FromStdin => "COPY FROM",

@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use engine::{Begin, Cancel, Engine, Isolation, Transaction};
+use engine::{Begin, Cancel, Engine, Given, Isolation, Transaction};
 use types::{SqlError, SqlState};
 
 use crate::notice::Notice;
@@ -58,6 +58,8 @@ pub(crate) struct State {
     settings: Option<Mark>,
     /// When it began, in microseconds since 1970-01-01 UTC.
     began_micros: i64,
+    /// What the session was given of sequences, in this transaction and before.
+    given: Arc<Given>,
 }
 
 /// What the end of a transaction leaves to wait for.
@@ -80,6 +82,7 @@ impl State {
             deferrals: Deferrals::default(),
             settings: None,
             began_micros: 0,
+            given: Arc::default(),
         }
     }
 
@@ -89,6 +92,11 @@ impl State {
             (Block::Explicit, false) => TransactionStatus::InTransaction,
             _ => TransactionStatus::Idle,
         }
+    }
+
+    /// What the session was given of sequences.
+    pub(crate) fn given(&self) -> &Given {
+        &self.given
     }
 
     /// What SET CONSTRAINTS has said.
@@ -176,7 +184,8 @@ impl State {
     fn open(&mut self, engine: &Engine, cancel: &Arc<Cancel>, active: &Active) -> &mut Transaction {
         let (isolation, read_only) = (self.isolation, self.read_only);
         self.inner.get_or_insert_with(|| {
-            engine.begin(Begin { isolation, read_only, cancel: Arc::clone(cancel), lock_timeout: active.lock_timeout })
+            let (cancel, given) = (Arc::clone(cancel), Arc::clone(&self.given));
+            engine.begin(Begin { isolation, read_only, cancel, lock_timeout: active.lock_timeout, given })
         })
     }
 

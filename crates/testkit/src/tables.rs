@@ -41,6 +41,7 @@ pub(crate) fn definition(number: usize, id: u32) -> Table {
         data_type: *data_type,
         not_null: key.as_ref().is_some_and(|key| key.contains(&at)),
         default: None,
+        identity: None,
     });
     Table {
         id: TableId(id),

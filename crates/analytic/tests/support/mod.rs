@@ -346,6 +346,7 @@ fn table_of(create: &datafusion::sql::sqlparser::ast::CreateTable, id: u32) -> T
                 data_type: expr::arrow_driver::sql_type(&c.data_type).unwrap(),
                 not_null: c.options.iter().any(|o| matches!(o.option, ColumnOption::NotNull)),
                 default: None,
+                identity: None,
             }
         })
         .collect();

@@ -7,5 +7,6 @@ mod checkpoint;
 mod maintenance;
 mod pressure;
 mod recovery;
+mod sequences;
 mod support;
 mod transaction;

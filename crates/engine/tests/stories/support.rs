@@ -91,6 +91,7 @@ pub(crate) fn definition(id: u32) -> Table {
         data_type: SqlType::Int8,
         not_null: id == 1,
         default: None,
+        identity: None,
     };
     Table {
         id: TableId(id),

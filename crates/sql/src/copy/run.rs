@@ -52,9 +52,10 @@ impl Session {
         let columns = copied_columns(columns, &table)?;
         check_forced(&options, &table, &columns)?;
         let dates = self.dates();
+        let catalog = self.catalog();
         let mut defaults = Vec::new();
         for (at, column) in table.columns.iter().enumerate().filter(|(at, _)| !columns.contains(at)) {
-            defaults.push((at, default_of(column, &dates)?));
+            defaults.push((at, default_of(&catalog, column, &dates)?));
         }
         let info = CopyInInfo { columns: columns.len(), binary: options.format == Format::Binary };
         self.copy = Some(CopyFrom::new(target, columns, defaults, options, dates, watch.take()));

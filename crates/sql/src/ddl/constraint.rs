@@ -11,13 +11,12 @@ use point::write::StoredBatch;
 use sqlparser::ast::{Expr, Visit, VisitMut, Visitor, VisitorMut};
 use types::{Oid, SqlError, SqlState, TableId};
 
-use crate::answer::Answer;
 use crate::ddl::foreign_key::relying_on;
 use crate::ddl::index::{Condition, check_width, name_addition};
 use crate::ddl::names::{choose_name, exists};
 use crate::names::Name;
 use crate::notice::Notice;
-use crate::parse::{AlterRelation, Constraint, KeyConstraint};
+use crate::parse::{Constraint, KeyConstraint, TableAction};
 use crate::session::Session;
 
 impl Session {
@@ -135,33 +134,22 @@ impl Session {
         Ok(Check { id: Oid(self.new_oid()?), name, expression, validated })
     }
 
-    pub(crate) fn alter_relation(&mut self, alter: &AlterRelation) -> Result<Answer, SqlError> {
-        let (name, if_exists) = match alter {
-            AlterRelation::RenameIndex { index, if_exists, to } => return self.rename_index(index, *if_exists, to),
-            AlterRelation::AddConstraint { table, if_exists, .. }
-            | AlterRelation::DropConstraint { table, if_exists, .. }
-            | AlterRelation::RenameConstraint { table, if_exists, .. }
-            | AlterRelation::ValidateConstraint { table, if_exists, .. } => (table, *if_exists),
-        };
-        let done = Answer::Done("ALTER TABLE".into());
-        if self.is_missing(name, if_exists)? {
-            return Ok(done);
-        }
+    /// An action of ALTER TABLE about a constraint that is no primary key.
+    pub(crate) fn alter_constraint(&mut self, name: &Name, action: &TableAction) -> Result<(), SqlError> {
         let (catalog, table) = self.table_to_alter(name, "ALTER TABLE")?;
-        match alter {
-            AlterRelation::AddConstraint { constraint, .. } => self.add_constraint(&table, constraint)?,
-            AlterRelation::DropConstraint { name, missing_ok, cascade, .. } => {
-                self.drop_constraint(&catalog, &table, name, *missing_ok, *cascade)?;
+        match action {
+            TableAction::AddConstraint(constraint) => self.add_constraint(&table, constraint),
+            TableAction::DropConstraint { name, missing_ok, cascade } => {
+                self.drop_constraint(&catalog, &table, name, *missing_ok, *cascade)
             }
-            AlterRelation::RenameConstraint { name, to, .. } => self.rename_constraint(&catalog, &table, name, to)?,
-            AlterRelation::ValidateConstraint { name, .. } => self.validate_constraint(&table, name)?,
-            AlterRelation::RenameIndex { .. } => {}
+            TableAction::RenameConstraint { name, to } => self.rename_constraint(&catalog, &table, name, to),
+            TableAction::ValidateConstraint(name) => self.validate_constraint(&table, name),
+            _ => Err(SqlError::bug("an action that is not about a constraint")),
         }
-        Ok(done)
     }
 
     /// Whether a table is not there, which IF EXISTS foresees with a notice.
-    fn is_missing(&mut self, name: &Name, if_exists: bool) -> Result<bool, SqlError> {
+    pub(crate) fn is_missing(&mut self, name: &Name, if_exists: bool) -> Result<bool, SqlError> {
         let catalog = self.begin_ddl();
         let missing = if_exists && self.scope(&catalog).find(name)?.is_none();
         if missing {

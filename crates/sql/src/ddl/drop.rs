@@ -1,11 +1,14 @@
 //! DROP.
 
-use catalog::{Catalog, Edit, Relation};
+use std::sync::Arc;
+
+use catalog::{Catalog, Edit, Relation, Table, View};
 use types::{SchemaId, SqlError, SqlState, TableId};
 
 use crate::answer::Answer;
 use crate::ddl::foreign_key::{Referring, referring};
 use crate::ddl::names::{described, shown};
+use crate::ddl::sequence::{defaults_of, described_default, identity_of};
 use crate::names::{Name, SYSTEM_SCHEMAS, Scope};
 use crate::notice::Notice;
 use crate::parse::{Drop, ObjectKind, Statement};
@@ -19,6 +22,7 @@ impl ObjectKind {
             ObjectKind::Schema => "DROP SCHEMA",
             ObjectKind::Database => "DROP DATABASE",
             ObjectKind::Index => "DROP INDEX",
+            ObjectKind::Sequence => "DROP SEQUENCE",
         }
     }
 
@@ -29,15 +33,25 @@ impl ObjectKind {
             ObjectKind::Schema => "schema",
             ObjectKind::Database => "database",
             ObjectKind::Index => "index",
+            ObjectKind::Sequence => "sequence",
         }
     }
+}
+
+/// What goes of a relation.
+enum Part {
+    Whole,
+    /// A foreign key of the table.
+    Key,
+    /// The DEFAULT of this column.
+    Default(usize),
 }
 
 /// Something that goes because of what it depends on.
 struct Cascaded {
     id: TableId,
-    /// It is this foreign key of the table.
-    key: Option<Referring>,
+    /// What of it.
+    part: Part,
     what: String,
     because_of: String,
 }
@@ -65,7 +79,9 @@ impl Session {
                 }
             }
             ObjectKind::Schema => self.drop_schemas(&catalog, drop)?,
-            ObjectKind::Table | ObjectKind::View | ObjectKind::Index => self.drop_relations(&catalog, drop)?,
+            ObjectKind::Table | ObjectKind::View | ObjectKind::Index | ObjectKind::Sequence => {
+                self.drop_relations(&catalog, drop)?;
+            }
         }
         Ok(Answer::Done(tag.into()))
     }
@@ -98,7 +114,12 @@ impl Session {
             }
             let scope = self.scope(catalog);
             match (drop.kind, scope.find(name)?) {
-                (ObjectKind::Table, Some(Relation::Table(id))) | (ObjectKind::View, Some(Relation::View(id))) => {
+                (ObjectKind::Table, Some(Relation::Table(id)))
+                | (ObjectKind::View, Some(Relation::View(id)))
+                | (ObjectKind::Sequence, Some(Relation::Sequence(id))) => {
+                    if let Some((table, at)) = identity_of(catalog, id) {
+                        return Err(required_by_column(&scope, id, &table, at));
+                    }
                     if !dropped.contains(&id) {
                         dropped.push(id);
                     }
@@ -124,20 +145,49 @@ impl Session {
         }
         let mut cascaded = self.cascade(catalog, &dropped);
         cascaded.extend(referring_to(catalog, &self.scope(catalog), &dropped));
+        cascaded.extend(calling(catalog, &self.scope(catalog), &dropped));
         if !cascaded.is_empty() && !drop.cascade {
             let first = dropped.first().map(|id| described(&self.scope(catalog), *id)).unwrap_or_default();
             return Err(still_needed(&first, &cascaded));
         }
         self.notice_cascade(&cascaded);
+        self.drop_defaults(&cascaded)?;
         // What depends on something goes before it.
-        for id in cascaded.iter().rev().filter(|c| c.key.is_none()).map(|c| c.id).chain(in_order(catalog, dropped)) {
+        let whole = cascaded.iter().rev().filter(|c| matches!(c.part, Part::Whole)).map(|c| c.id);
+        for id in whole.chain(in_order(catalog, dropped)) {
             self.drop_relation(catalog, id)?;
         }
         indexes.into_iter().try_for_each(|id| self.drop_index(id, drop.cascade))
     }
 
-    /// Drops a view, or a table and the foreign keys that refer to it.
+    /// Lets columns have no DEFAULT any more that calls what is dropped.
+    fn drop_defaults(&mut self, cascaded: &[Cascaded]) -> Result<(), SqlError> {
+        for found in cascaded {
+            let Part::Default(at) = found.part else { continue };
+            let Some(table) = self.open_transaction()?.catalog().table_by_id(found.id).cloned() else { continue };
+            let mut altered = table.as_ref().clone();
+            altered.columns[at].default = None;
+            self.edit(Edit::AlterTable(altered))?;
+        }
+        Ok(())
+    }
+
+    /// Drops a view, and those that read it.
+    pub(super) fn drop_view_and_dependents(&mut self, view: &View) -> Result<(), SqlError> {
+        let catalog = self.open_transaction()?.catalog();
+        let cascaded = self.cascade(&catalog, &[view.id]);
+        self.notice_cascade(&cascaded);
+        let dependents = cascaded.iter().rev().map(|found| found.id).collect::<Vec<_>>();
+        dependents.into_iter().chain([view.id]).try_for_each(|id| self.edit(Edit::DropView(id.0)))
+    }
+
+    /// Drops a view, a sequence, or a table with its sequences and the foreign keys that refer to it.
     fn drop_relation(&mut self, catalog: &Catalog, id: TableId) -> Result<(), SqlError> {
+        if catalog.sequence_by_id(id).is_some() {
+            // It may have gone with its table.
+            let is_left = self.open_transaction()?.catalog().sequence_by_id(id).is_some();
+            return if is_left { self.edit(Edit::DropSequence(id.0)) } else { Ok(()) };
+        }
         if catalog.view_by_id(id).is_some() {
             return self.edit(Edit::DropView(id.0));
         }
@@ -146,7 +196,8 @@ impl Session {
             self.check_nothing_deferred(table, "DROP TABLE")?;
         }
         self.drop_foreign_keys(&referring(&now, id))?;
-        self.edit(Edit::DropTable(id.0))
+        self.edit(Edit::DropTable(id.0))?;
+        now.sequences_owned_by(id).try_for_each(|sequence| self.edit(Edit::DropSequence(sequence.id.0)))
     }
 
     /// The views that read any of these relations, and those that read the views, and so on; none of them among the relations.
@@ -163,7 +214,7 @@ impl Session {
                 }
                 queue.push(view.id);
                 let what = format!("view {}", shown(&scope, view.schema, &view.name, Relation::View(view.id)));
-                found.push(Cascaded { id: view.id, key: None, what, because_of: described(&scope, id) });
+                found.push(Cascaded { id: view.id, part: Part::Whole, what, because_of: described(&scope, id) });
             }
         }
         found
@@ -196,15 +247,18 @@ impl Session {
             let scope = self.scope(catalog);
             let because_of = format!("schema {}", name.name);
             let mut cascaded: Vec<Cascaded> = (members.iter())
-                .map(|id| Cascaded { id: *id, key: None, what: described(&scope, *id), because_of: because_of.clone() })
+                .map(|id| Cascaded { id: *id, part: Part::Whole, what: described(&scope, *id), because_of: because_of.clone() })
                 .collect();
             cascaded.extend(self.cascade(catalog, &members));
             cascaded.extend(referring_to(catalog, &scope, &members));
+            cascaded.extend(calling(catalog, &scope, &members));
             if !cascaded.is_empty() && !drop.cascade {
                 return Err(still_needed(&because_of, &cascaded));
             }
             self.notice_cascade(&cascaded);
-            let ids = in_order(catalog, cascaded.iter().filter(|c| c.key.is_none()).map(|c| c.id).collect());
+            self.drop_defaults(&cascaded)?;
+            let whole = cascaded.iter().filter(|c| matches!(c.part, Part::Whole));
+            let ids = in_order(catalog, whole.map(|c| c.id).collect());
             for id in ids {
                 self.drop_relation(catalog, id)?;
             }
@@ -252,7 +306,33 @@ fn in_use(name: &str, others: usize) -> SqlError {
 
 /// The relations of a schema.
 fn members(catalog: &Catalog, schema: SchemaId) -> Vec<TableId> {
-    catalog.tables_of(schema).map(|t| t.id).chain(catalog.views_of(schema).map(|v| v.id)).collect()
+    let relations = catalog.tables_of(schema).map(|t| t.id).chain(catalog.views_of(schema).map(|v| v.id));
+    // Those of columns go with their tables.
+    let sequences = catalog.sequences_of(schema).filter(|sequence| sequence.owner.is_none());
+    relations.chain(sequences.map(|sequence| sequence.id)).collect()
+}
+
+/// The defaults of other tables that call these sequences, or those of these tables.
+fn calling(catalog: &Catalog, scope: &Scope<'_>, dropped: &[TableId]) -> Vec<Cascaded> {
+    let own = dropped.iter().filter(|id| catalog.sequence_by_id(**id).is_some()).copied();
+    let owned = dropped.iter().flat_map(|id| catalog.sequences_owned_by(*id)).map(|sequence| sequence.id);
+    let of = |sequence: TableId| {
+        let because_of = described(scope, sequence);
+        let others = defaults_of(catalog, sequence).into_iter().filter(|(table, _)| !dropped.contains(&table.id));
+        let cascaded = |(table, at): (Arc<Table>, usize)| {
+            let what = described_default(scope, &table, at);
+            Cascaded { id: table.id, part: Part::Default(at), what, because_of: because_of.clone() }
+        };
+        others.map(cascaded).collect::<Vec<_>>()
+    };
+    own.chain(owned).flat_map(of).collect()
+}
+
+/// The sequence of an identity column cannot be dropped without it.
+fn required_by_column(scope: &Scope<'_>, sequence: TableId, table: &Table, at: usize) -> SqlError {
+    let column = format!("column {} of {}", table.columns[at].name, described(scope, table.id));
+    let message = format!("cannot drop {} because {column} requires it", described(scope, sequence));
+    SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message).hint(format!("You can drop {column} instead."))
 }
 
 /// Relations in an order in which they can be dropped: each view before what it reads.
@@ -278,7 +358,7 @@ fn referring_to(catalog: &Catalog, scope: &Scope<'_>, dropped: &[TableId]) -> Ve
         let because_of = described(scope, *id);
         let cascaded = |key: Referring| {
             let what = key.described();
-            Cascaded { id: key.child.id, key: Some(key), what, because_of: because_of.clone() }
+            Cascaded { id: key.child.id, part: Part::Key, what, because_of: because_of.clone() }
         };
         others.map(cascaded).collect::<Vec<_>>()
     };
@@ -306,6 +386,7 @@ fn wrong_kind(kind: ObjectKind, name: &Name, found: Relation) -> SqlError {
     let other = match found {
         Relation::Table(_) => "TABLE",
         Relation::View(_) => "VIEW",
+        Relation::Sequence(_) => "SEQUENCE",
         Relation::PrimaryKey(_) | Relation::Index(_) => "INDEX",
     };
     let article = if other == "INDEX" { "an" } else { "a" };

@@ -116,7 +116,7 @@ impl Session {
             let name = &reference.target;
             let target = match scope.find(name)? {
                 Some(Relation::Table(id)) => catalog.table_by_id(id).cloned(),
-                Some(Relation::View(_)) => {
+                Some(Relation::View(_) | Relation::Sequence(_)) => {
                     let message = format!("referenced relation \"{}\" is not a table", name.name);
                     return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
                 }

@@ -105,10 +105,13 @@ pub(crate) fn shown(scope: &Scope<'_>, schema: SchemaId, name: &str, relation: R
     format!("{schema}.{name}")
 }
 
-/// `table t` or `view v`, for messages about what depends on what.
+/// `table t`, `view v` or `sequence s`, for messages about what depends on what.
 pub(crate) fn described(scope: &Scope<'_>, id: TableId) -> String {
     if let Some(table) = scope.catalog.table_by_id(id) {
         return format!("table {}", shown(scope, table.schema, &table.name, Relation::Table(id)));
+    }
+    if let Some(sequence) = scope.catalog.sequence_by_id(id) {
+        return format!("sequence {}", shown(scope, sequence.schema, &sequence.name, Relation::Sequence(id)));
     }
     match scope.catalog.view_by_id(id) {
         Some(view) => format!("view {}", shown(scope, view.schema, &view.name, Relation::View(id))),

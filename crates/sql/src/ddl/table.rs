@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use catalog::{Column, Edit, PrimaryKey, Table};
+use catalog::{Catalog, Column, Edit, PrimaryKey, Table};
 use sqlparser::ast::{Expr, Visit, Visitor};
 use types::{ColumnId, Oid, SchemaId, SqlError, SqlState, TableId};
 
@@ -27,22 +27,13 @@ impl Session {
         let mut columns = Vec::with_capacity(create.columns.len());
         for (at, definition) in create.columns.iter().enumerate() {
             let id = ColumnId(u16::try_from(at + 1).unwrap_or(u16::MAX));
-            let mut column = Column {
-                id,
-                name: definition.name.clone(),
-                data_type: definition.data_type,
-                not_null: definition.not_null,
-                default: None,
-            };
-            self.check_default(definition, &column)?;
-            if let Some(mut default) = definition.default.clone() {
-                settle_default(&mut default, column.data_type, &self.dates())?;
-                column.default = Some(default.to_string());
-            }
-            columns.push(column);
+            columns.push(self.column(&catalog, definition, id)?);
         }
         let mut table =
             Table { id: TableId(self.new_oid()?), schema, name: create.name.name.clone(), columns, ..Table::default() };
+        for (at, definition) in create.columns.iter().enumerate() {
+            self.add_sequence(&mut table, at, definition)?;
+        }
         if let Some(key) = &create.primary_key {
             self.add_key(&mut table, key)?;
         }
@@ -50,6 +41,25 @@ impl Session {
         self.edit(Edit::CreateTable(table.clone()))?;
         self.announce_references(&table)?;
         Ok(Answer::Done("CREATE TABLE".into()))
+    }
+
+    /// A column as it is defined, but for its sequence. Errors: everything wrong with its DEFAULT.
+    pub(crate) fn column(&mut self, catalog: &Catalog, definition: &ColumnDefinition, id: ColumnId) -> Result<Column, SqlError> {
+        let mut column = Column {
+            id,
+            name: definition.name.clone(),
+            data_type: definition.data_type,
+            not_null: definition.not_null,
+            default: None,
+            identity: None,
+        };
+        self.check_default(definition, &column)?;
+        if let Some(mut default) = definition.default.clone() {
+            self.settle_sequences(catalog, &mut default)?;
+            settle_default(&mut default, column.data_type, &self.dates())?;
+            column.default = Some(default.to_string());
+        }
+        Ok(column)
     }
 
     /// Gives a table that is being made its primary key, whose columns cannot be NULL. Errors: 42703, 42701, 42P07.
@@ -89,7 +99,7 @@ impl Session {
     }
 
     /// Errors unless a DEFAULT can be computed and assigned to its column.
-    fn check_default(&mut self, definition: &ColumnDefinition, column: &Column) -> Result<(), SqlError> {
+    pub(crate) fn check_default(&mut self, definition: &ColumnDefinition, column: &Column) -> Result<(), SqlError> {
         let Some(expr) = &definition.default else { return Ok(()) };
         let dates = self.dates();
         if let Some(simple) = Simple::of(expr, &dates)? {
@@ -144,6 +154,7 @@ pub(crate) fn table_like(
         data_type,
         not_null: false,
         default: None,
+        identity: None,
     });
     Table { id: TableId(id), schema, name: name.to_owned(), columns: columns.collect(), ..Table::default() }
 }

@@ -12,7 +12,7 @@ use crate::notice::Notice;
 use crate::session::Session;
 
 impl Session {
-    pub(crate) fn truncate(&mut self, tables: &[Name], cascade: bool) -> Result<Answer, SqlError> {
+    pub(crate) fn truncate(&mut self, tables: &[Name], restart_identity: bool, cascade: bool) -> Result<Answer, SqlError> {
         let mut found: Vec<Arc<Table>> = Vec::new();
         for name in tables {
             let (_, table) = self.table_to_alter(name, "TRUNCATE")?;
@@ -40,7 +40,11 @@ impl Session {
             // Foreign keys may have been directed to a table's new storage by now.
             let Some(table) = self.open_transaction()?.catalog().table_by_id(table.id).cloned() else { continue };
             let empty = self.renewed(&table)?;
+            let id = empty.id;
             self.replace_table(&table, empty)?;
+            if restart_identity {
+                self.restart_sequences_of(id)?;
+            }
         }
         Ok(Answer::Done("TRUNCATE TABLE".into()))
     }

@@ -24,7 +24,9 @@ impl Session {
         let old = match catalog.relation(schema, &create.name.name) {
             None => None,
             Some(Relation::View(id)) if create.or_replace => Some(self.scope(&catalog).view(id)?.clone()),
-            Some(Relation::Table(_) | Relation::PrimaryKey(_) | Relation::Index(_)) if create.or_replace => {
+            Some(Relation::Table(_) | Relation::PrimaryKey(_) | Relation::Index(_) | Relation::Sequence(_))
+                if create.or_replace =>
+            {
                 let message = format!("\"{}\" is not a view", create.name.name);
                 return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
             }
@@ -44,6 +46,7 @@ impl Session {
                 data_type: column.data_type,
                 not_null: false,
                 default: None,
+                identity: None,
             })
             .collect();
         check_columns(columns.iter().map(|c| c.name.as_str()))?;
@@ -194,6 +197,7 @@ fn schema_of<'a>(scope: &Scope<'a>, relation: Relation) -> Option<&'a str> {
         Relation::Table(id) | Relation::PrimaryKey(id) => scope.catalog.table_by_id(id)?.schema,
         Relation::Index(id) => scope.catalog.table_of_index(id)?.schema,
         Relation::View(id) => scope.catalog.view_by_id(id)?.schema,
+        Relation::Sequence(id) => scope.catalog.sequence_by_id(id)?.schema,
     };
     scope.catalog.schema_by_id(schema).map(|s| s.name.as_str())
 }

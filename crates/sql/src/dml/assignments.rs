@@ -9,7 +9,7 @@ use sqlparser::ast::{
 };
 use types::{SqlError, SqlState};
 
-use crate::dml::cell::{Cell, Cells};
+use crate::dml::cell::{Cell, Cells, is_default};
 
 /// Which columns a list sets to what. Errors: 42703; 42601 for one that is set twice.
 pub(crate) fn plan_assignments(
@@ -31,6 +31,10 @@ pub(crate) fn plan_assignments(
             let message = format!("multiple assignments to same column \"{name}\"");
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
         }
+        if table.columns[at].is_generated_always() && !is_default(expr) {
+            let message = format!("column \"{name}\" can only be updated to DEFAULT");
+            return Err(SqlError::new(SqlState::GENERATED_ALWAYS, message).detail(defined_always(name)));
+        }
         analytic::refuse_aggregates(expr, "UPDATE")?;
         planned.push((at, cells.cell(expr, &table.columns[at])?));
         Ok(())
@@ -45,6 +49,11 @@ pub(crate) fn plan_assignments(
         }
     }
     Ok(planned)
+}
+
+/// What errors about an identity column add.
+pub(crate) fn defined_always(column: &str) -> String {
+    format!("Column \"{column}\" is an identity column defined as GENERATED ALWAYS.")
 }
 
 /// The values of a row expression. Errors: 42601 for another number of them, 0A000 for what is no row.

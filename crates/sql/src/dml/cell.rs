@@ -1,5 +1,9 @@
 //! One value of a row that is written, as far as it is known when the statement is planned.
 
+use std::sync::Arc;
+
+use catalog::{Catalog, Sequence};
+use engine::Sequences;
 use sqlparser::ast::Expr;
 use types::text::Session as Dates;
 use types::{Datum, SqlError, SqlType, coerce};
@@ -15,12 +19,15 @@ pub(crate) enum Cell {
     /// A time of the transaction.
     Simple(Simple),
     Parameter(usize),
+    /// The next value of a sequence.
+    Next(Arc<Sequence>),
     /// A column of the query behind the statement.
     Computed(usize),
 }
 
 /// What planning cells needs and gathers.
 pub(crate) struct Cells<'a> {
+    pub(crate) catalog: &'a Catalog,
     pub(crate) dates: &'a Dates,
     /// Parameter types as they become known.
     pub(crate) params: Vec<Option<SqlType>>,
@@ -31,10 +38,7 @@ pub(crate) struct Cells<'a> {
 impl Cells<'_> {
     /// The cell of a column's value. Errors: a constant that is none of the column's type.
     pub(crate) fn cell(&mut self, expr: &Expr, column: &catalog::Column) -> Result<Cell, SqlError> {
-        if let Expr::Identifier(ident) = expr
-            && ident.value == "default"
-            && ident.quote_style.is_none()
-        {
+        if is_default(expr) {
             return self.default(column);
         }
         match Simple::of(expr, self.dates)? {
@@ -57,9 +61,10 @@ impl Cells<'_> {
 
     /// The cell of a column's DEFAULT.
     pub(crate) fn default(&mut self, column: &catalog::Column) -> Result<Cell, SqlError> {
-        Ok(match default_of(column, self.dates)? {
+        Ok(match default_of(self.catalog, column, self.dates)? {
             Default::Constant(value) => Cell::Constant(value),
             Default::Simple(simple) => Cell::Simple(simple),
+            Default::Next(sequence) => Cell::Next(sequence),
             Default::Computed(expr) => self.computed(expr),
         })
     }
@@ -78,15 +83,22 @@ impl Cell {
         params: &[Datum],
         computed: impl Fn(usize) -> Datum,
         dates: &Dates,
+        sequences: &Sequences,
     ) -> Result<Datum, SqlError> {
         let assign = |v: Datum| coerce::assign_column_in(v, column.data_type, &column.name, dates);
         match self {
             Cell::Constant(value) => Ok(value.clone()),
             Cell::Simple(simple) => Ok(simple.assign(column.data_type, &column.name, dates)?.unwrap_or(Datum::Null)),
             Cell::Parameter(at) => assign(params.get(*at).cloned().unwrap_or(Datum::Null)),
+            Cell::Next(sequence) => assign(Datum::Int8(sequences.next(sequence)?)),
             Cell::Computed(at) => assign(computed(*at)),
         }
     }
+}
+
+/// Whether an expression is the word DEFAULT.
+pub(crate) fn is_default(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(ident) if ident.value == "default" && ident.quote_style.is_none())
 }
 
 /// Errors with 42804 unless a value of type `from` may be assigned to a column.

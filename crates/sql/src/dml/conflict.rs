@@ -123,7 +123,8 @@ impl Session {
         let arbiters = self.arbiters(on.conflict_target.as_ref(), table, update.is_some())?;
         let Some(update) = update else { return Ok(Conflict { arbiters, update: None }) };
         let dates = self.dates();
-        let mut cells = Cells { dates: &dates, params: std::mem::take(params), general: vec![] };
+        let catalog = self.catalog();
+        let mut cells = Cells { catalog: &catalog, dates: &dates, params: std::mem::take(params), general: vec![] };
         let assignments = plan_assignments(&update.assignments, table, &mut cells)?;
         let Cells { params: known, general, .. } = cells;
         *params = known;
@@ -238,6 +239,7 @@ impl Session {
             let has_condition = update.query.as_ref().is_some_and(|query| query.has_condition);
             let first = 1 + usize::from(has_condition);
             let mut writer = self.writer()?;
+            let sequences = writer.transaction.sequences();
             let mut change = |(at, (number, row, _)): (usize, &(usize, Row, Vec<Datum>))| {
                 let result = results.get(at).map(Vec::as_slice).unwrap_or_default();
                 if has_condition && result.get(1) != Some(&Datum::Bool(true)) {
@@ -246,7 +248,7 @@ impl Session {
                 let mut new = Vec::with_capacity(update.assignments.len());
                 for (column, cell) in &update.assignments {
                     let computed = |at: usize| result.get(first + at).cloned().unwrap_or(Datum::Null);
-                    new.push((*column, cell.value(&target.table.columns[*column], params, computed, dates)?));
+                    new.push((*column, cell.value(&target.table.columns[*column], params, computed, dates, &sequences)?));
                 }
                 let key = target.table.key_of(&target.layout.read(row));
                 match writer.change(target, &key, &RowChange::Set(&new))? {

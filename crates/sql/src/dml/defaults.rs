@@ -1,9 +1,13 @@
 //! What a column gets when a statement says nothing about it.
 
+use std::sync::Arc;
+
+use catalog::{Catalog, Sequence};
 use sqlparser::ast::Expr;
 use types::text::Session as Dates;
-use types::{Datum, SqlError};
+use types::{Datum, SqlError, SqlState, TableId};
 
+use crate::ddl::sequence::next_of_default;
 use crate::evaluate::Simple;
 
 /// A column's DEFAULT.
@@ -13,14 +17,22 @@ pub(crate) enum Default {
     Constant(Datum),
     /// A time of the transaction.
     Simple(Simple),
+    /// The next value of a sequence.
+    Next(Arc<Sequence>),
     /// An expression to be computed for each row.
     Computed(Expr),
 }
 
 /// The default of a column: NULL if it has none. Errors: its text does not parse, or is no value of the column's type.
-pub(crate) fn default_of(column: &catalog::Column, dates: &Dates) -> Result<Default, SqlError> {
+pub(crate) fn default_of(catalog: &Catalog, column: &catalog::Column, dates: &Dates) -> Result<Default, SqlError> {
+    if let Some(identity) = column.identity {
+        return next(catalog, identity.sequence);
+    }
     let Some(text) = &column.default else { return Ok(Default::Constant(Datum::Null)) };
     let expr = crate::parse::parse_expr(text)?;
+    if let Some(sequence) = next_of_default(&expr) {
+        return next(catalog, sequence);
+    }
     Ok(match Simple::of(&expr, dates)? {
         Some(simple @ (Simple::Clock(_) | Simple::Untyped(_))) if depends_on_time(&simple) => Default::Simple(simple),
         Some(simple) => match simple.assign(column.data_type, &column.name, dates)? {
@@ -29,6 +41,13 @@ pub(crate) fn default_of(column: &catalog::Column, dates: &Dates) -> Result<Defa
         },
         None => Default::Computed(expr),
     })
+}
+
+fn next(catalog: &Catalog, sequence: TableId) -> Result<Default, SqlError> {
+    let found = catalog.sequence_by_id(sequence).cloned();
+    found
+        .map(Default::Next)
+        .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("could not open relation with OID {sequence}")))
 }
 
 /// Whether a value is another one in another transaction.

@@ -37,6 +37,16 @@ impl Session {
             let value = match default {
                 Default::Constant(value) => value.clone(),
                 Default::Simple(simple) => simple.assign(column.data_type, &column.name, dates)?.unwrap_or(Datum::Null),
+                Default::Next(sequence) => {
+                    let sequences = self.open_transaction()?.sequences();
+                    let mut builder = ColumnBuilder::new(column.data_type, rows);
+                    for _ in 0..rows {
+                        let value = Datum::Int8(sequences.next(sequence)?);
+                        builder.append(coerce::assign_column_in(value, column.data_type, &column.name, dates)?.as_ref());
+                    }
+                    filled[*at] = Some(builder.finish());
+                    continue;
+                }
                 Default::Computed(expr) => {
                     computed.push((*at, expr.clone()));
                     continue;

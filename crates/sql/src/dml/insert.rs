@@ -9,8 +9,9 @@ use types::text::Session as Dates;
 use types::{Datum, SqlError, SqlState, SqlType};
 
 use crate::column::ColumnReader;
+use crate::dml::assignments::defined_always;
 use crate::dml::bulk::Loader;
-use crate::dml::cell::{Cell, Cells, check_assignable};
+use crate::dml::cell::{Cell, Cells, check_assignable, is_default};
 use crate::dml::conflict::Conflict;
 use crate::dml::defaults::{Default, default_of};
 use crate::dml::outcome::Outcome;
@@ -20,7 +21,7 @@ use crate::dml::target::Target;
 use crate::evaluate::{self, used};
 use crate::names::Name;
 use crate::parameters;
-use crate::parse::Statement;
+use crate::parse::{Overriding, Statement, alias_of, overriding};
 use crate::prepare::{Kind, Planned};
 use crate::session::Session;
 
@@ -99,9 +100,10 @@ impl Session {
         let table = Arc::clone(self.scope(&catalog).table(&name)?);
         let target = self.target(&table)?;
         let columns = target_columns(insert, &table)?;
-        let alias = insert.table_alias.as_ref().map_or_else(|| quoted(&table.name), |a| a.alias.clone());
+        let alias = alias_of(insert).cloned().unwrap_or_else(|| quoted(&table.name));
         let dates = self.dates();
-        let mut cells = Cells { dates: &dates, params: declared.to_vec(), general: vec![] };
+        let overriding = overriding(insert)?;
+        let mut cells = Cells { catalog: &catalog, dates: &dates, params: declared.to_vec(), general: vec![] };
         let mut volatile = false;
         let source = match insert.source.as_deref() {
             None => {
@@ -114,7 +116,7 @@ impl Session {
                     let explicit = !insert.columns.is_empty();
                     let mut rows = Vec::with_capacity(values.rows.len());
                     for row in &values.rows {
-                        rows.push(row_of_cells(&table, &columns, explicit, &row.content, &mut cells)?);
+                        rows.push(row_of_cells(&table, &columns, explicit, &row.content, overriding, &mut cells)?);
                     }
                     if values.rows.iter().any(|row| row.content.len() != values.rows.first().map_or(0, |r| r.content.len())) {
                         return Err(SqlError::new(SqlState::SYNTAX_ERROR, "VALUES lists must all be the same length"));
@@ -127,6 +129,9 @@ impl Session {
                     parameters::settle(&mut cells.params, plan.params(), query);
                     let all: Vec<usize> = (0..table.columns.len()).collect();
                     let columns = check_query_columns(query, &plan, columns, &all, &table)?;
+                    for at in &columns {
+                        check_identity(&table.columns[*at], overriding)?;
+                    }
                     Source::Query { plan, columns }
                 }
             },
@@ -134,7 +139,7 @@ impl Session {
         let mut defaults = Vec::new();
         if let Source::Query { columns, .. } = &source {
             for (at, column) in table.columns.iter().enumerate().filter(|(at, _)| !columns.contains(at)) {
-                defaults.push((at, default_of(column, &dates)?));
+                defaults.push((at, default_of(&catalog, column, &dates)?));
             }
         }
         let Cells { mut params, general, .. } = cells;
@@ -180,12 +185,13 @@ impl Session {
                     None => vec![],
                     Some(computed) => self.one_row(computed, params).await?,
                 };
+                let sequences = self.open_transaction()?.sequences();
                 blocking_if(self.is_large || rows.len() >= BLOCKING_STEPS_MIN, || {
                     rows.iter().try_for_each(|row| {
                         let mut values = Vec::with_capacity(row.len());
                         for (cell, column) in row.iter().zip(&plan.target.table.columns) {
                             let computed = |at: usize| computed.get(at).cloned().unwrap_or(Datum::Null);
-                            values.push(cell.value(column, params, computed, &dates)?);
+                            values.push(cell.value(column, params, computed, &dates, &sequences)?);
                         }
                         match &mut upserts {
                             Some(upserts) => self.upsert(upserts, values)?,
@@ -318,7 +324,6 @@ fn check_supported(insert: &Insert) -> Result<(), SqlError> {
         || insert.ignore
         || insert.overwrite
         || !insert.assignments.is_empty()
-        || insert.partitioned.is_some()
         || !insert.after_columns.is_empty()
         || insert.has_table_keyword
         || insert.output.is_some()
@@ -372,6 +377,7 @@ pub(crate) fn row_of_cells(
     columns: &[usize],
     explicit: bool,
     exprs: &[Expr],
+    overriding: Option<Overriding>,
     cells: &mut Cells<'_>,
 ) -> Result<Vec<Cell>, SqlError> {
     if exprs.len() > columns.len() {
@@ -385,13 +391,34 @@ pub(crate) fn row_of_cells(
         let expr = columns.iter().position(|&c| c == at).and_then(|position| exprs.get(position));
         row.push(match expr {
             None => cells.default(column)?,
+            Some(_) if column.identity.is_some() && overriding == Some(Overriding::User) => cells.default(column)?,
             Some(expr) => {
+                if !is_default(expr) {
+                    check_identity(column, overriding)?;
+                }
                 analytic::refuse_aggregates(expr, "VALUES")?;
                 cells.cell(expr, column)?
             }
         });
     }
     Ok(row)
+}
+
+/// Errors for a value of a column that takes none: 428C9.
+fn check_identity(column: &catalog::Column, overriding: Option<Overriding>) -> Result<(), SqlError> {
+    let refused = || {
+        let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+        SqlError::new(SqlState::GENERATED_ALWAYS, message)
+            .detail(defined_always(&column.name))
+            .hint("Use OVERRIDING SYSTEM VALUE to override.")
+    };
+    match overriding {
+        None if column.is_generated_always() => Err(refused()),
+        Some(Overriding::User) if column.identity.is_some() => {
+            Err(SqlError::unsupported("OVERRIDING USER VALUE with a query is not supported").hint("Leave the column out."))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The columns a query's columns go to. Errors: 42601 for a wrong number, 42804 for types that do not go together.

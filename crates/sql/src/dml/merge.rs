@@ -88,7 +88,7 @@ impl Session {
                 .detail("The name is used both as MERGE target table and data source."));
         }
         let dates = self.dates();
-        let mut cells = Cells { dates: &dates, params: declared.to_vec(), general: vec![] };
+        let mut cells = Cells { catalog: &catalog, dates: &dates, params: declared.to_vec(), general: vec![] };
         let names = SourceNames { target: &known, table: &table, sources: &sources };
         let mut actions = Vec::with_capacity(merge.clauses.len());
         let mut tests = Vec::with_capacity(merge.clauses.len());
@@ -107,7 +107,7 @@ impl Session {
                         Some(values) => {
                             let explicit = columns.is_some();
                             let columns = columns.unwrap_or_else(|| (0..table.columns.len()).collect());
-                            row_of_cells(&table, &columns, explicit, values, &mut cells)?
+                            row_of_cells(&table, &columns, explicit, values, None, &mut cells)?
                         }
                         None => table.columns.iter().map(|column| cells.default(column)).collect::<Result<_, _>>()?,
                     };
@@ -246,7 +246,8 @@ impl Work<'_> {
     ) -> Result<(), SqlError> {
         let target = &self.plan.target;
         let columns = &target.table.columns;
-        let value = |column: usize, cell: &Cell| cell.value(&columns[column], self.params, computed, self.dates);
+        let sequences = writer.transaction.sequences();
+        let value = |column: usize, cell: &Cell| cell.value(&columns[column], self.params, computed, self.dates, &sequences);
         let (key, new) = match (action, key) {
             (Action::Nothing, _) => return Ok(()),
             (Action::Insert(cells), _) => {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use analytic::{AnalyticPlan, DmlSource, Kept};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
+use engine::Sequences;
 use env::{blocking, blocking_if};
 use sqlparser::ast::{
     Assignment, Delete, Expr, FromTable, Ident, SelectItem, TableFactor, TableWithJoins, Update, UpdateTableFromKind,
@@ -143,7 +144,7 @@ impl Session {
         let catalog = self.catalog();
         let target = self.target(&table)?;
         let dates = self.dates();
-        let mut cells = Cells { dates: &dates, params: declared.to_vec(), general: vec![] };
+        let mut cells = Cells { catalog: &catalog, dates: &dates, params: declared.to_vec(), general: vec![] };
         let assignments = match request.assignments {
             None => None,
             Some(assignments) => Some(plan_assignments(assignments, &table, &mut cells)?),
@@ -294,6 +295,7 @@ impl Work<'_> {
     ) -> Result<(), SqlError> {
         let plan = self.plan;
         let mut met: HashSet<Vec<u8>> = HashSet::new();
+        let sequences = writer.transaction.sequences();
         let types: Vec<SqlType> = plan.source.columns().iter().map(|c| c.data_type).collect();
         for batch in batches {
             if cancel.is_set() {
@@ -315,7 +317,7 @@ impl Work<'_> {
                     self.kept.add(size_of::<Vec<u8>>() + key.len())?;
                 }
                 let computed = |at: usize| readers.get(at).map_or(Datum::Null, |r| r.get(row).to_owned());
-                self.row(writer, key, &computed, readers.len())?;
+                self.row(writer, key, &computed, readers.len(), &sequences)?;
             }
         }
         Ok(())
@@ -327,11 +329,12 @@ impl Work<'_> {
         key: &[u8],
         computed: &dyn Fn(usize) -> Datum,
         computed_len: usize,
+        sequences: &Sequences,
     ) -> Result<(), SqlError> {
         let (plan, target) = (self.plan, &self.plan.target);
         let mut new = Vec::new();
         for (at, cell) in plan.assignments.iter().flatten() {
-            new.push((*at, cell.value(&target.table.columns[*at], self.params, computed, self.dates)?));
+            new.push((*at, cell.value(&target.table.columns[*at], self.params, computed, self.dates, sequences)?));
         }
         let change = match plan.assignments {
             None => RowChange::Delete,

@@ -7,8 +7,10 @@ use sqlparser::ast::{Delete, Expr, Insert, Query, Update};
 use types::SqlType;
 
 use crate::names::Name;
+use crate::parse::alter::AlterTable;
 use crate::parse::constraint::Constraint;
 use crate::parse::index::{CreateIndex, ReindexKind};
+use crate::parse::sequence::{AlterSequence, ColumnSequence, CreateSequence};
 use crate::parse::{Merge, Statement};
 
 /// One statement.
@@ -27,10 +29,13 @@ pub(crate) enum Command {
     CreateTable(CreateTable),
     CreateView(CreateView),
     CreateSchema(CreateSchema),
+    CreateSequence(CreateSequence),
+    AlterSequence(AlterSequence),
     CreateDatabase(CreateDatabase),
     Drop(Drop),
     Truncate {
         tables: Vec<Name>,
+        restart_identity: bool,
         cascade: bool,
     },
     SetConstraints {
@@ -38,12 +43,12 @@ pub(crate) enum Command {
         names: Option<Vec<Name>>,
         deferred: bool,
     },
-    AddPrimaryKey {
-        table: Name,
+    AlterTable(AlterTable),
+    RenameIndex {
+        index: Name,
         if_exists: bool,
-        key: KeyConstraint,
+        to: String,
     },
-    AlterRelation(AlterRelation),
     CreateIndex(CreateIndex),
     Reindex {
         kind: ReindexKind,
@@ -118,6 +123,7 @@ pub(crate) struct ColumnDefinition {
     pub(crate) data_type: SqlType,
     pub(crate) not_null: bool,
     pub(crate) default: Option<Expr>,
+    pub(crate) sequence: Option<ColumnSequence>,
 }
 
 /// PRIMARY KEY, of a column or of a table.
@@ -135,16 +141,6 @@ pub(crate) struct CreateTable {
     pub(crate) primary_key: Option<KeyConstraint>,
     /// The others, in the order of the text.
     pub(crate) constraints: Vec<Constraint>,
-}
-
-/// What ALTER does with indexes and constraints.
-#[derive(Clone, Debug)]
-pub(crate) enum AlterRelation {
-    AddConstraint { table: Name, if_exists: bool, constraint: Constraint },
-    DropConstraint { table: Name, if_exists: bool, name: String, missing_ok: bool, cascade: bool },
-    RenameConstraint { table: Name, if_exists: bool, name: String, to: String },
-    ValidateConstraint { table: Name, if_exists: bool, name: String },
-    RenameIndex { index: Name, if_exists: bool, to: String },
 }
 
 #[derive(Clone, Debug)]
@@ -183,6 +179,7 @@ pub(crate) enum ObjectKind {
     Schema,
     Database,
     Index,
+    Sequence,
 }
 
 #[derive(Clone, Debug)]

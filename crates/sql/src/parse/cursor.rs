@@ -22,7 +22,7 @@ pub(crate) struct Cursor<'s> {
 }
 
 /// Names that the database makes itself, beside a statement's, have this character in them: no identifier of a client may.
-const OURS: char = '\u{1}';
+pub(crate) const OURS: char = '\u{1}';
 
 /// The tokens of a whole text, unquoted words folded. Errors: 42601 for what is no token, 42602.
 pub(crate) fn tokens(source: &Source) -> Result<Vec<TokenWithSpan>, SqlError> {

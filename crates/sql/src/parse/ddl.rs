@@ -4,13 +4,15 @@ use sqlparser::ast::{self, DataType};
 use sqlparser::tokenizer::Token;
 use types::{SqlError, SqlState, SqlType};
 
+use crate::parse::alter;
 use crate::parse::command::{
-    AlterRelation, ColumnDefinition, Command, CreateDatabase, CreateSchema, CreateTable, CreateTableAs, CreateView, Drop,
-    KeyConstraint, ObjectKind,
+    ColumnDefinition, Command, CreateDatabase, CreateSchema, CreateTable, CreateTableAs, CreateView, Drop, KeyConstraint,
+    ObjectKind,
 };
 use crate::parse::constraint::{self, Constraint};
 use crate::parse::cursor::Cursor;
 use crate::parse::index;
+use crate::parse::sequence::{self, ColumnSequence};
 use crate::parse::statement::check_query;
 
 pub(crate) fn create(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
@@ -49,6 +51,9 @@ pub(crate) fn create(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
         }
         return Ok(Command::CreateSchema(CreateSchema { name, if_not_exists }));
     }
+    if cursor.take(&["sequence"]) {
+        return sequence::create(cursor);
+    }
     if cursor.take(&["database"]) {
         return create_database(cursor);
     }
@@ -83,7 +88,6 @@ fn refused(cursor: &Cursor<'_>, verb: &str) -> SqlError {
         "role",
         "routine",
         "rule",
-        "sequence",
         "server",
         "statistics",
         "subscription",
@@ -216,9 +220,17 @@ fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<(), SqlEr
         Some("like") => return Err(SqlError::unsupported("CREATE TABLE LIKE is not supported")),
         _ => {}
     }
+    column(cursor, table)
+}
+
+/// A column with its constraints.
+pub(crate) fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<(), SqlError> {
     let name = cursor.ident()?;
-    let data_type = data_type(cursor)?;
-    let mut column = ColumnDefinition { name, data_type, not_null: false, default: None };
+    let (data_type, sequence) = match sequence::serial(cursor) {
+        Some(data_type) => (data_type, Some(ColumnSequence::Serial)),
+        None => (data_type(cursor)?, None),
+    };
+    let mut column = ColumnDefinition { name, data_type, not_null: sequence.is_some(), default: None, sequence };
     let mut nullable = false;
     loop {
         let constraint_name = if cursor.take(&["constraint"]) { Some(cursor.ident()?) } else { None };
@@ -238,15 +250,36 @@ fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<(), SqlEr
             }
             nullable = true;
         } else if cursor.peek() == Some("default") {
-            if column.default.is_some() {
+            if column.default.is_some() || matches!(column.sequence, Some(ColumnSequence::Serial)) {
                 let message =
                     format!("multiple default values specified for column \"{}\" of table \"{}\"", column.name, table.name.name);
+                return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+            }
+            if column.sequence.is_some() {
+                let message = format!(
+                    "both default and identity specified for column \"{}\" of table \"{}\"",
+                    column.name, table.name.name
+                );
                 return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
             }
             match cursor.column_option()? {
                 Some(ast::ColumnOption::Default(expr)) => column.default = Some(expr),
                 _ => return Err(cursor.unexpected()),
             }
+        } else if cursor.peek() == Some("generated") {
+            let identity = sequence::identity(cursor)?;
+            let of = format!("for column \"{}\" of table \"{}\"", column.name, table.name.name);
+            let message = match &column.sequence {
+                Some(ColumnSequence::Identity(..)) => format!("multiple identity specifications {of}"),
+                _ if column.default.is_some() || column.sequence.is_some() => format!("both default and identity specified {of}"),
+                _ if nullable => return Err(conflict(cursor)),
+                _ => String::new(),
+            };
+            if !message.is_empty() {
+                return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+            }
+            column.not_null = true;
+            column.sequence = Some(identity);
         } else if cursor.take(&["primary", "key"]) {
             constraint::primary_key_options(cursor)?;
             add_key(table, KeyConstraint { name: constraint_name, columns: vec![column.name.clone()] })?;
@@ -268,7 +301,6 @@ fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<(), SqlEr
 
 fn refused_constraint(word: &str) -> Option<SqlError> {
     let what = match word {
-        "generated" => "GENERATED columns are",
         "collate" => "COLLATE on a column is",
         "deferrable" | "initially" => "deferrable constraints are",
         "storage" | "compression" => "storage options of a column are",
@@ -367,11 +399,12 @@ pub(crate) fn storage_parameters(cursor: &mut Cursor<'_>) -> Result<(), SqlError
 
 pub(crate) fn drop(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     cursor.take(&["drop"]);
-    let kind = match cursor.take_any(&["table", "view", "schema", "database", "index"]) {
+    let kind = match cursor.take_any(&["table", "view", "schema", "database", "sequence", "index"]) {
         Some("table") => ObjectKind::Table,
         Some("view") => ObjectKind::View,
         Some("schema") => ObjectKind::Schema,
         Some("database") => ObjectKind::Database,
+        Some("sequence") => ObjectKind::Sequence,
         Some(_) => ObjectKind::Index,
         None => return Err(refused(cursor, "DROP")),
     };
@@ -401,18 +434,24 @@ pub(crate) fn truncate(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
         c.take_token(&Token::Mul);
         Ok(name)
     })?;
-    // There are no sequences to restart.
-    if cursor.take_any(&["restart", "continue"]).is_some() {
-        cursor.expect(&["identity"])?;
-    }
+    let restart_identity = match cursor.take_any(&["restart", "continue"]) {
+        Some(word) => {
+            cursor.expect(&["identity"])?;
+            word == "restart"
+        }
+        None => false,
+    };
     let cascade = cursor.take_any(&["cascade", "restrict"]) == Some("cascade");
-    Ok(Command::Truncate { tables, cascade })
+    Ok(Command::Truncate { tables, restart_identity, cascade })
 }
 
 pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     cursor.take(&["alter"]);
     if cursor.peek() == Some("index") {
         return index::alter(cursor);
+    }
+    if cursor.take(&["sequence"]) {
+        return sequence::alter(cursor);
     }
     if !cursor.take(&["table"]) {
         return Err(match cursor.peek() {
@@ -422,40 +461,7 @@ pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
             _ => refused(cursor, "ALTER"),
         });
     }
-    let if_exists = cursor.take(&["if", "exists"]);
-    cursor.take(&["only"]);
-    let table = cursor.name()?;
-    let alone = |cursor: &Cursor<'_>| match cursor.peek_token() {
-        Token::Comma => Err(SqlError::unsupported("several actions in one ALTER TABLE are not supported")),
-        _ => Ok(()),
-    };
-    if cursor.peek() == Some("add") && cursor.peek_at(1).is_some_and(|word| constraint::BEGINNINGS.contains(&word)) {
-        cursor.take(&["add"]);
-        let command = match constraint::of_table(cursor)? {
-            Constraint::PrimaryKey(key) => Command::AddPrimaryKey { table, if_exists, key },
-            constraint => Command::AlterRelation(AlterRelation::AddConstraint { table, if_exists, constraint }),
-        };
-        return alone(cursor).map(|()| command);
-    }
-    if cursor.take(&["drop", "constraint"]) {
-        let missing_ok = cursor.take(&["if", "exists"]);
-        let name = cursor.ident()?;
-        let cascade = cursor.take_any(&["cascade", "restrict"]) == Some("cascade");
-        let command = AlterRelation::DropConstraint { table, if_exists, name, missing_ok, cascade };
-        return alone(cursor).map(|()| Command::AlterRelation(command));
-    }
-    if cursor.take(&["rename", "constraint"]) {
-        let name = cursor.ident()?;
-        cursor.expect(&["to"])?;
-        let to = cursor.ident()?;
-        return Ok(Command::AlterRelation(AlterRelation::RenameConstraint { table, if_exists, name, to }));
-    }
-    if cursor.take(&["validate", "constraint"]) {
-        let name = cursor.ident()?;
-        let command = AlterRelation::ValidateConstraint { table, if_exists, name };
-        return alone(cursor).map(|()| Command::AlterRelation(command));
-    }
-    Err(SqlError::unsupported("this form of ALTER TABLE is not supported: only ADD, DROP, RENAME and VALIDATE CONSTRAINT are"))
+    alter::alter(cursor)
 }
 
 /// A type as written.
@@ -477,7 +483,6 @@ pub(crate) fn sql_type(parsed: &DataType) -> Result<SqlType, SqlError> {
         return Ok(t);
     }
     const POSTGRES: &[&str] = &[
-        "bigserial",
         "bit",
         "box",
         "cidr",
@@ -503,10 +508,6 @@ pub(crate) fn sql_type(parsed: &DataType) -> Result<SqlType, SqlError> {
         "point",
         "polygon",
         "regclass",
-        "serial",
-        "serial4",
-        "serial8",
-        "smallserial",
         "time",
         "timestamp",
         "timestamptz",

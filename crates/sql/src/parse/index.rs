@@ -5,7 +5,7 @@ use sqlparser::tokenizer::Token;
 use types::{SqlError, SqlState};
 
 use crate::names::Name;
-use crate::parse::command::{AlterRelation, Command};
+use crate::parse::command::Command;
 use crate::parse::constraint::nulls_not_distinct;
 use crate::parse::cursor::Cursor;
 use crate::parse::ddl::{storage_parameters, tablespace};
@@ -144,7 +144,7 @@ pub(crate) fn alter(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     let name = cursor.name()?;
     if cursor.take(&["rename", "to"]) {
         let to = cursor.ident()?;
-        return Ok(Command::AlterRelation(AlterRelation::RenameIndex { index: name, if_exists, to }));
+        return Ok(Command::RenameIndex { index: name, if_exists, to });
     }
     Err(SqlError::unsupported("this form of ALTER INDEX is not supported: only RENAME is"))
 }

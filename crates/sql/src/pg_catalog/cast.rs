@@ -219,7 +219,7 @@ fn reg_text(store: &Store, oid: u32, kind: Kind) -> String {
 }
 
 /// A relation's name, with its schema if it would not be found without.
-fn qualified(store: &Store, object: &Object<'_>) -> String {
+pub(crate) fn qualified(store: &Store, object: &Object<'_>) -> String {
     let schema = object.schema(&store.moment.catalog);
     let name = quote_ident(object.name());
     if is_visible(store, schema, object.name()) { name } else { format!("{}.{name}", quote_ident(schema)) }

@@ -4,12 +4,14 @@
 //! name, argument types --find--> Function (what it returns) --call--> value
 //!         object     what relations, types and users are called, how they are defined, how big they are
 //!         session    who and where the session is
+//!         sequence   nextval and its kin
 //!         text       strings and arrays
 //!         sets       functions that return rows
 //! ```
 
 mod object;
 mod schema;
+mod sequence;
 mod session;
 mod sets;
 mod text;
@@ -33,18 +35,25 @@ pub(crate) struct Function {
     strict: bool,
     /// Whether it tells something only the server knows: a query that calls it is for this module.
     pub(crate) of_system: bool,
+    /// Whether each call may give another value.
+    pub(crate) volatile: bool,
     body: Body,
 }
 
 impl Function {
     /// NULL for any NULL argument.
     fn strict(returns: Kind, body: Body) -> Function {
-        Function { returns, strict: true, of_system: true, body }
+        Function { returns, strict: true, of_system: true, volatile: false, body }
     }
 
     /// Looks at NULL arguments itself.
     fn lax(returns: Kind, body: Body) -> Function {
-        Function { returns, strict: false, of_system: true, body }
+        Function { returns, strict: false, of_system: true, volatile: false, body }
+    }
+
+    /// One whose calls each count.
+    fn volatile(self) -> Function {
+        Function { volatile: true, ..self }
     }
 
     /// One that is not about the system.
@@ -63,6 +72,7 @@ impl Function {
 /// The function of a name for arguments of these types.
 pub(crate) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
     session::find(name, kinds)
+        .or_else(|| sequence::find(name, kinds))
         .or_else(|| object::find(name, kinds))
         .or_else(|| schema::find(name, kinds))
         .or_else(|| text::find(name, kinds))

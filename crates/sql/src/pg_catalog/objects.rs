@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use catalog::{Catalog, Schema, Table, View};
+use catalog::{Catalog, IdentityKind, Schema, Sequence, Table, View};
 use types::SqlType;
 
+use super::cast;
 use super::constraints;
 use super::data;
 use super::indexes::{self, AnIndex};
 use super::kind;
 use super::store::{Rows, Store};
 use super::value::Value;
+use crate::ddl::sequence::{self, with_names};
 
 /// The oids of what is the same in every database.
 pub(crate) const PG_CATALOG: u32 = 11;
@@ -24,6 +26,7 @@ const HEAP: i64 = 2;
 const BTREE: i64 = 403;
 pub(super) const PG_CLASS: i64 = 1259;
 const PG_REWRITE: i64 = 2618;
+const PG_ATTRDEF: i64 = 2604;
 
 /// A relation of the session's database, by whatever it is.
 #[derive(Clone, Copy)]
@@ -31,6 +34,7 @@ pub(crate) enum Object<'a> {
     Table(&'a Arc<Table>),
     Index(&'a Arc<Table>, AnIndex<'a>),
     View(&'a Arc<View>),
+    Sequence(&'a Arc<Sequence>),
     System(&'static data::Shape),
 }
 
@@ -40,6 +44,7 @@ impl Object<'_> {
             Object::Table(table) => &table.name,
             Object::Index(table, index) => index.name(table),
             Object::View(view) => &view.name,
+            Object::Sequence(sequence) => &sequence.name,
             Object::System(shape) => shape.name,
         }
     }
@@ -48,6 +53,7 @@ impl Object<'_> {
         let id = match self {
             Object::Table(table) | Object::Index(table, _) => table.schema,
             Object::View(view) => view.schema,
+            Object::Sequence(sequence) => sequence.schema,
             Object::System(shape) => return shape.schema,
         };
         catalog.schema_by_id(id).map_or("", |schema| &schema.name)
@@ -61,6 +67,9 @@ pub(crate) fn object(catalog: &Catalog, oid: u32) -> Option<Object<'_>> {
     }
     if let Some(view) = catalog.view_by_id(types::TableId(oid)) {
         return Some(Object::View(view));
+    }
+    if let Some(sequence) = catalog.sequence_by_id(types::TableId(oid)) {
+        return Some(Object::Sequence(sequence));
     }
     if let Some(shape) = data::shapes().iter().find(|shape| shape.oid == oid) {
         return Some(Object::System(shape));
@@ -77,7 +86,7 @@ pub(crate) fn relation_oid(store: &Store, schema: &str, name: &str) -> Option<u3
     let schema = moment.catalog.schema(moment.database, schema)?;
     match moment.catalog.relation(schema.id, name)? {
         catalog::Relation::Table(id) | catalog::Relation::View(id) => Some(id.0),
-        catalog::Relation::Index(id) => Some(id.0),
+        catalog::Relation::Index(id) | catalog::Relation::Sequence(id) => Some(id.0),
         catalog::Relation::PrimaryKey(id) => Some(moment.catalog.table_by_id(id)?.primary_key.as_ref()?.id.0),
     }
 }
@@ -162,6 +171,7 @@ pub(crate) fn fill(store: &Store, relation: &str, rows: &mut Rows) {
         "pg_class" => classes(store, rows),
         "pg_attribute" => attributes(store, rows),
         "pg_attrdef" => defaults(store, rows),
+        "pg_sequence" => sequence_rows(store, rows),
         "pg_index" => indexes::fill_indexes(store, rows),
         "pg_constraint" => constraints::fill_constraints(store, rows),
         "pg_rewrite" => rewrites(store, rows),
@@ -183,6 +193,10 @@ pub(super) fn tables(store: &Store) -> impl Iterator<Item = &Arc<Table>> {
 
 fn views(store: &Store) -> impl Iterator<Item = &Arc<View>> {
     here(store).flat_map(|schema| store.moment.catalog.views_of(schema.id))
+}
+
+fn sequences(store: &Store) -> impl Iterator<Item = &Arc<Sequence>> {
+    here(store).flat_map(|schema| store.moment.catalog.sequences_of(schema.id))
 }
 
 fn namespaces(store: &Store, rows: &mut Rows) {
@@ -267,6 +281,22 @@ fn classes(store: &Store, rows: &mut Rows) {
             ]);
         }
     }
+    for sequence in sequences(store) {
+        rows.push([
+            ("oid", sequence.id.0.int()),
+            ("relname", Value::text(&sequence.name)),
+            ("relnamespace", sequence.schema.0.int()),
+            ("relowner", Value::Int(OWNER)),
+            ("relfilenode", sequence.storage.0.int()),
+            ("relpages", Value::Int(1)),
+            ("reltuples", Value::Float(1.0)),
+            ("relpersistence", Value::text("p")),
+            ("relkind", Value::text("S")),
+            ("relnatts", count(SEQUENCE_COLUMNS.len())),
+            ("relispopulated", Value::Bool(true)),
+            ("relreplident", Value::text("n")),
+        ]);
+    }
     for view in views(store) {
         rows.push([
             ("oid", view.id.0.int()),
@@ -303,6 +333,7 @@ struct Attribute<'a> {
     number: i64,
     not_null: bool,
     has_default: bool,
+    identity: &'static str,
     system: bool,
 }
 
@@ -328,6 +359,7 @@ fn attribute(rows: &mut Rows, a: &Attribute<'_>) {
         ("attstorage", Value::text(info.map_or("p", |i| i.storage))),
         ("attnotnull", Value::Bool(a.not_null)),
         ("atthasdef", Value::Bool(a.has_default)),
+        ("attidentity", Value::text(a.identity)),
         ("attislocal", Value::Bool(true)),
         ("attcollation", Value::Int(collation)),
     ]);
@@ -339,12 +371,19 @@ fn attributes(store: &Store, rows: &mut Rows) {
             let kind = kind::by_name(column.type_name).unwrap_or(kind::TEXT);
             let (relation, name, not_null) = (shape.oid, column.name, column.not_null);
             let system = true;
-            attribute(rows, &Attribute { relation, name, kind, typmod: -1, number, not_null, has_default: false, system });
+            let (has_default, identity) = (false, "");
+            attribute(rows, &Attribute { relation, name, kind, typmod: -1, number, not_null, has_default, identity, system });
         }
     }
     let column = |rows: &mut Rows, relation, number, c: &catalog::Column, not_null, has_default| {
         let (kind, typmod) = (c.data_type.oid(), c.data_type.typmod());
-        attribute(rows, &Attribute { relation, name: &c.name, kind, typmod, number, not_null, has_default, system: false });
+        let (name, system) = (c.name.as_str(), false);
+        let identity = match c.identity.map(|identity| identity.kind) {
+            None => "",
+            Some(IdentityKind::Always) => "a",
+            Some(IdentityKind::ByDefault) => "d",
+        };
+        attribute(rows, &Attribute { relation, name, kind, typmod, number, not_null, has_default, identity, system });
     };
     for table in tables(store) {
         for c in &table.columns {
@@ -354,15 +393,40 @@ fn attributes(store: &Store, rows: &mut Rows) {
             for (number, part) in (1..).zip(index.parts(table)) {
                 let (kind, typmod, name) = (part.data_type.oid(), part.data_type.typmod(), part.name.as_str());
                 let relation = index.oid(table);
-                let (not_null, has_default, system) = (false, false, false);
-                attribute(rows, &Attribute { relation, name, kind, typmod, number, not_null, has_default, system });
+                let (not_null, has_default, identity, system) = (false, false, "", false);
+                attribute(rows, &Attribute { relation, name, kind, typmod, number, not_null, has_default, identity, system });
             }
+        }
+    }
+    for sequence in sequences(store) {
+        for (number, (name, kind)) in (1..).zip(SEQUENCE_COLUMNS) {
+            let (relation, typmod, not_null, has_default, identity, system) = (sequence.id.0, -1, true, false, "", false);
+            attribute(rows, &Attribute { relation, name, kind, typmod, number, not_null, has_default, identity, system });
         }
     }
     for view in views(store) {
         for (number, c) in (1..).zip(&view.columns) {
             column(rows, view.id.0, number, c, false, false);
         }
+    }
+}
+
+/// The columns of a sequence as a relation.
+pub(crate) const SEQUENCE_COLUMNS: [(&str, kind::Kind); 3] =
+    [("last_value", kind::INT8), ("log_cnt", kind::INT8), ("is_called", kind::BOOL)];
+
+fn sequence_rows(store: &Store, rows: &mut Rows) {
+    for sequence in sequences(store) {
+        rows.push([
+            ("seqrelid", sequence.id.0.int()),
+            ("seqtypid", sequence.data_type.oid().int()),
+            ("seqstart", Value::Int(sequence.start)),
+            ("seqincrement", Value::Int(sequence.increment)),
+            ("seqmax", Value::Int(sequence.max)),
+            ("seqmin", Value::Int(sequence.min)),
+            ("seqcache", Value::Int(sequence.cache)),
+            ("seqcycle", Value::Bool(sequence.cycle)),
+        ]);
     }
 }
 
@@ -382,18 +446,23 @@ fn shown_default(text: &str, data_type: SqlType) -> String {
 }
 
 fn defaults(store: &Store, rows: &mut Rows) {
+    let name = |id: types::TableId| Some(cast::qualified(store, &object(&store.moment.catalog, id.0)?));
     for table in tables(store) {
         for column in &table.columns {
             let Some(default) = &column.default else { continue };
             rows.push([
-                // A default has no oid of its own: no two of one table are equal, and nothing refers to them.
-                ("oid", Value::Int(i64::from(table.id.0) + i64::from(column.id.0))),
+                ("oid", default_oid(table, column)),
                 ("adrelid", table.id.0.int()),
                 ("adnum", Value::Int(column.id.0.into())),
-                ("adbin", Value::text(shown_default(default, column.data_type))),
+                ("adbin", Value::text(with_names(&shown_default(default, column.data_type), name))),
             ]);
         }
     }
+}
+
+/// A default has no oid of its own: no two of one table are equal.
+fn default_oid(table: &Table, column: &catalog::Column) -> Value {
+    Value::Int(i64::from(table.id.0) + i64::from(column.id.0))
 }
 
 /// A view's rule, with the view's own oid.
@@ -410,8 +479,30 @@ fn rewrites(store: &Store, rows: &mut Rows) {
     }
 }
 
-/// Which relations views read.
+/// Which relations views read, which columns sequences go with, and which sequences defaults call.
 fn dependencies(store: &Store, rows: &mut Rows) {
+    for sequence in sequences(store) {
+        let identity = sequence::identity_of(&store.moment.catalog, sequence.id).is_some();
+        if let Some(owner) = sequence.owner {
+            rows.push([
+                ("classid", Value::Int(PG_CLASS)),
+                ("objid", sequence.id.0.int()),
+                ("refclassid", Value::Int(PG_CLASS)),
+                ("refobjid", owner.table.0.int()),
+                ("refobjsubid", Value::Int(owner.column.0.into())),
+                ("deptype", Value::text(if identity { "i" } else { "a" })),
+            ]);
+        }
+        for (table, column) in sequence::defaults_of(&store.moment.catalog, sequence.id) {
+            rows.push([
+                ("classid", Value::Int(PG_ATTRDEF)),
+                ("objid", default_oid(&table, &table.columns[column])),
+                ("refclassid", Value::Int(PG_CLASS)),
+                ("refobjid", sequence.id.0.int()),
+                ("deptype", Value::text("n")),
+            ]);
+        }
+    }
     for view in views(store) {
         let reads = view.depends_on.iter().map(|id| (id.0, "n"));
         for (referenced, how) in reads.chain([(view.id.0, "i")]) {

@@ -9,17 +9,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use analytic::SystemTables;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, Schema};
+use catalog::Sequence;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, Result as DataFusionResult};
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use engine::Begin;
 use types::arrow_form::{self, ColumnBuilder};
-use types::{SqlError, SqlState, SqlType};
+use types::{Datum, SqlError, SqlState, SqlType};
 
 use super::functions::{self, Function};
 use super::kind::{self, Kind};
+use super::objects::SEQUENCE_COLUMNS;
 use super::run::Run;
 use super::store::Store;
 use super::system_plan::SystemPlan;
@@ -80,14 +83,35 @@ impl SystemTables for System {
         Some(self.relation(shape))
     }
 
-    fn function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        if !(0..=ARGUMENTS_MAX).any(|arguments| route::is_system_function(name, arguments)) {
-            return None;
-        }
+    fn sequence(&self, sequence: &Sequence) -> Result<Arc<dyn TableProvider>, SqlError> {
         self.note();
+        let moment = &self.store.moment;
+        // Planned before it begins, it is planned again.
+        let sequences = moment.sequences.clone();
+        let sequences = sequences.unwrap_or_else(|| moment.instance.engine().begin(Begin::default()).sequences());
+        let at = sequences.position(sequence);
+        let values = [Datum::Int8(at.value), Datum::Int8(0), Datum::Bool(at.called)];
+        let column = |((name, kind), value): ((&str, Kind), Datum)| {
+            let t = kind::shown(kind);
+            let mut builder = ColumnBuilder::new(t, 1);
+            builder.append(value.as_ref());
+            (arrow_form::field(name, t, true), builder.finish())
+        };
+        let (fields, arrays): (Vec<_>, Vec<ArrayRef>) = SEQUENCE_COLUMNS.into_iter().zip(values).map(column).unzip();
+        let bug = |error: &dyn fmt::Display| SqlError::bug(format!("make a table of sequence {}: {error}", sequence.name));
+        let schema = Arc::new(Schema::new(fields));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|error| bug(&error))?;
+        Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]]).map_err(|error| bug(&error))?))
+    }
+
+    fn function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let found = |arguments| route::system_function(name, arguments);
+        let volatile = (0..=ARGUMENTS_MAX).filter_map(found).reduce(|one, other| one || other)?;
+        self.note();
+        let volatility = if volatile { Volatility::Volatile } else { Volatility::Stable };
         Some(Arc::new(ScalarUDF::from(SystemFunction {
             name: name.to_owned(),
-            signature: Signature::user_defined(Volatility::Stable),
+            signature: Signature::user_defined(volatility),
             store: Arc::clone(&self.store),
         })))
     }

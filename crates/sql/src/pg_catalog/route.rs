@@ -144,14 +144,15 @@ impl Look<'_> {
 
     fn call(&mut self, name: &ObjectName, arguments: usize) {
         let Some(name) = function_name(name) else { return };
-        self.uses.functions |= is_system_function(&name.to_ascii_lowercase(), arguments);
+        self.uses.functions |= system_function(&name.to_ascii_lowercase(), arguments).is_some();
     }
 }
 
-/// Whether a function is one that only this module knows.
-pub(crate) fn is_system_function(name: &str, arguments: usize) -> bool {
+/// Whether a function is volatile, if it is one that only this module knows.
+pub(crate) fn system_function(name: &str, arguments: usize) -> Option<bool> {
     let kinds = vec![kind::UNKNOWN; arguments];
-    functions::find(name, &kinds).is_some_and(|function| function.of_system) || functions::is_system_set(name, &kinds)
+    let of_system = functions::find(name, &kinds).filter(|function| function.of_system).map(|function| function.volatile);
+    of_system.or_else(|| functions::is_system_set(name, &kinds).then_some(false))
 }
 
 /// Types only the system's relations have: those whose values are looked up.

@@ -137,12 +137,13 @@ impl Session {
     /// What a column is when nothing is said about it.
     fn default_value(&mut self, table: &Table, at: usize) -> Result<Datum, SqlError> {
         let dates = self.dates();
+        let catalog = self.catalog();
         let column = &table.columns[at];
-        let value = match dml::default_of(column, &dates)? {
+        let value = match dml::default_of(&catalog, column, &dates)? {
             Default::Constant(value) => value,
             Default::Simple(simple) => simple.assign(column.data_type, &column.name, &dates)?.unwrap_or(Datum::Null),
+            Default::Next(sequence) => Datum::Int8(self.open_transaction()?.sequences().next(&sequence)?),
             Default::Computed(expr) => {
-                let catalog = self.catalog();
                 let computed: Expression = self.compile(table, &catalog, &expr)?;
                 let layout = RowLayout::new(&table.stored_types());
                 let nulls = layout.encode(&vec![Datum::Null; layout.types().len()]);

@@ -10,7 +10,14 @@ use crate::pg_catalog::plan::{Body, Source as From};
 fn catalog() -> Catalog {
     let catalog = Catalog::new();
     let schema = catalog.schema(catalog.database("postgres").unwrap().id, "public").unwrap().id;
-    let column = catalog::Column { id: ColumnId(1), name: "id".into(), data_type: SqlType::Int4, not_null: false, default: None };
+    let column = catalog::Column {
+        id: ColumnId(1),
+        name: "id".into(),
+        data_type: SqlType::Int4,
+        not_null: false,
+        default: None,
+        identity: None,
+    };
     let table =
         catalog::Table { id: TableId(20000), schema, name: "t".into(), columns: vec![column], ..catalog::Table::default() };
     catalog.apply(&Edit::CreateTable(table)).unwrap()

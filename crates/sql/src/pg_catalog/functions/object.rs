@@ -132,7 +132,7 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
             | "pg_get_function_arg_default",
             _,
         ) => f(kind::TEXT, null),
-        ("pg_sequence_last_value" | "pg_stat_get_lastscan", 1) => f(kind::INT8, null),
+        ("pg_stat_get_lastscan", 1) => f(kind::INT8, null),
         ("pg_sequence_parameters", 1) => f(kind::RECORD, null),
         (name, 0 | 1) if name.starts_with("pg_stat_get_") => statistic(name),
         ("pg_partition_root", 1) => f(kind::REGCLASS, null),
