@@ -85,7 +85,7 @@ impl OptimizerRule for Forget {
     }
 }
 
-/// Plans relations of FROM as DataFusion does, without their dependencies.
+/// Plans relations of FROM as DataFusion does, without their dependencies, and with the types their columns will have.
 #[derive(Debug, Default)]
 pub(crate) struct Relations {
     /// DataFusion is asked for a relation, and asks back first.
@@ -99,7 +99,7 @@ impl RelationPlanner for Relations {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         }
         self.asking.store(true, Ordering::Relaxed);
-        let plan = context.plan(relation)?;
+        let plan = expr::arrow_driver::with_types(context.plan(relation)?)?;
         let plan = if plan.schema().functional_dependencies().is_empty() { plan } else { forget(plan)?.data };
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, None))))
     }

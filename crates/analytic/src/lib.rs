@@ -35,6 +35,7 @@ mod kept;
 mod names;
 mod no_row;
 mod optimize;
+mod outer_constants;
 mod output;
 mod parameters;
 mod plan;

@@ -51,7 +51,20 @@ fn expression(expr: Expr) -> Result<Transformed<Expr>> {
 }
 
 fn needs_null(plan: &LogicalPlan) -> bool {
-    matches!(plan.schema().fields().first(), Some(field) if !field.is_nullable()) && !always_has_a_row(plan)
+    let is_known = matches!(plan.schema().fields().first(), Some(field) if !field.is_nullable()) || is_computed(plan);
+    is_known && !always_has_a_row(plan)
+}
+
+/// Whether its column is no column of a relation: then other rules may find that it is never NULL.
+fn is_computed(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => !matches!(projection.expr.as_slice(), [Expr::Column(_)]),
+        LogicalPlan::SubqueryAlias(alias) => is_computed(&alias.input),
+        LogicalPlan::Sort(sort) => is_computed(&sort.input),
+        LogicalPlan::Limit(limit) => is_computed(&limit.input),
+        LogicalPlan::Distinct(distinct) => is_computed(distinct.input()),
+        _ => false,
+    }
 }
 
 fn always_has_a_row(plan: &LogicalPlan) -> bool {
@@ -66,7 +79,9 @@ fn always_has_a_row(plan: &LogicalPlan) -> bool {
 
 fn with_null(subquery: Subquery) -> Result<Subquery> {
     let column = Column::from(subquery.subquery.schema().qualified_field(0));
-    let function = ScalarUDF::from(MaybeNull { signature: Signature::any(1, Volatility::Immutable) });
+    // Of a constant its value would be computed, and be known not to be NULL. What is correlated becomes a join, which nobody asks.
+    let volatility = if subquery.outer_ref_columns.is_empty() { Volatility::Volatile } else { Volatility::Immutable };
+    let function = ScalarUDF::from(MaybeNull { signature: Signature::any(1, volatility) });
     let name = column.name.clone();
     let value = function.call(vec![Expr::Column(column)]).alias(name);
     let plan = Projection::try_new(vec![value], Arc::clone(&subquery.subquery))?;

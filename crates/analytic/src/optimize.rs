@@ -48,7 +48,7 @@ pub(crate) struct Rewrites {
 
 impl Rewrites {
     pub(crate) fn new(defaults: Rules) -> Rewrites {
-        let defaults = defaults.into_iter().filter(|rule| !LEFT_OUT.contains(&rule.name())).map(Equijoins::around).collect();
+        let defaults = defaults.into_iter().filter(|rule| !LEFT_OUT.contains(&rule.name())).map(guarded).collect();
         let mut defaults = without_dependencies(defaults);
         let last = defaults.iter().position(|rule| rule.name() == LAST_BEFORE).unwrap_or(defaults.len());
         defaults.insert(last, Arc::new(ConstantsRight));
@@ -77,33 +77,50 @@ impl Rewrites {
     }
 }
 
-/// DataFusion's rule that makes keys of a join's conditions, but for joins whose keys are equal by another rule: `a IS NOT DISTINCT FROM b`
-/// is a key of a join where NULL equals NULL, and `=` beside it would be, too.
+/// A rule of DataFusion's that is kept from nodes it would get wrong.
 #[derive(Debug)]
-struct Equijoins(Arc<dyn OptimizerRule + Send + Sync>);
-
-impl Equijoins {
-    fn around(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
-        if rule.name() == "extract_equijoin_predicate" { Arc::new(Equijoins(rule)) } else { rule }
-    }
+struct Guarded {
+    rule: Arc<dyn OptimizerRule + Send + Sync>,
+    is_wrong: fn(&LogicalPlan) -> bool,
 }
 
-impl OptimizerRule for Equijoins {
+/// A rule as it is used.
+fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
+    let is_wrong = match rule.name() {
+        "extract_equijoin_predicate" => has_keys_with_nulls,
+        LAST_BEFORE => is_filter_of_one_group,
+        _ => return rule,
+    };
+    Arc::new(Guarded { rule, is_wrong })
+}
+
+/// `a IS NOT DISTINCT FROM b` is a key of a join where NULL equals NULL; `=` beside it would be, too.
+fn has_keys_with_nulls(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Join(join) if join.null_equality == NullEquality::NullEqualsNull && !join.on.is_empty())
+}
+
+/// An aggregate without GROUP BY, or with an empty grouping set, has a row of no rows: a condition below it does not take that away.
+fn is_filter_of_one_group(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Filter(filter) = plan else { return false };
+    let mut input = filter.input.as_ref();
+    // The rule takes filters on one another for one.
+    while let LogicalPlan::Filter(below) = input {
+        input = below.input.as_ref();
+    }
+    matches!(input, LogicalPlan::Aggregate(aggregate) if matches!(aggregate.group_expr.as_slice(), [] | [Expr::GroupingSet(_)]))
+}
+
+impl OptimizerRule for Guarded {
     fn name(&self) -> &str {
-        self.0.name()
+        self.rule.name()
     }
 
     fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
+        self.rule.apply_order()
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        match &plan {
-            LogicalPlan::Join(join) if join.null_equality == NullEquality::NullEqualsNull && !join.on.is_empty() => {
-                Ok(Transformed::no(plan))
-            }
-            _ => self.0.rewrite(plan, config),
-        }
+        if (self.is_wrong)(&plan) { Ok(Transformed::no(plan)) } else { self.rule.rewrite(plan, config) }
     }
 }
 

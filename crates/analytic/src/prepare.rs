@@ -23,6 +23,7 @@ mod from;
 mod group_key;
 mod grouping;
 pub(crate) mod inner_with;
+mod lateral;
 mod limits;
 mod natural;
 mod order;
@@ -197,6 +198,7 @@ impl VisitorMut for Preparation<'_> {
         if let TableFactor::Table { with_ordinality: true, .. } = factor {
             return ControlFlow::Break(SqlError::unsupported("WITH ORDINALITY is not supported"));
         }
+        flow(lateral::refuse(factor))?;
         if let TableFactor::Table { name, args: Some(_), .. } = factor
             && let [schema, _] = name.0.as_slice()
             && schema.as_ident().is_some_and(|schema| names::folded(schema) == "pg_catalog")

@@ -37,6 +37,7 @@ use crate::dynamic_filters::DynamicFilters;
 use crate::join_mode::JoinMode;
 use crate::no_row::NoRow;
 use crate::optimize::{JoinOrder, Rewrites};
+use crate::outer_constants::OuterConstants;
 use crate::stop::Stop;
 use crate::yielding::{self, YieldingJoins};
 
@@ -76,6 +77,7 @@ impl Shared {
         for rule in physical_rules.iter_mut().filter(|rule| rule.name() == DynamicFilters::INSTEAD_OF) {
             *rule = Arc::new(DynamicFilters::new());
         }
+        physical_rules.insert(0, Arc::new(OuterConstants));
         physical_rules.push(Arc::new(YieldingJoins));
         Shared {
             task,

@@ -55,6 +55,11 @@ pub fn add_analyzer_rules(rules: &mut Vec<Arc<dyn AnalyzerRule + Send + Sync>>) 
     analyze::add(rules);
 }
 
+/// A plan whose columns have the types that they will have when it is settled: for what is planned over it.
+pub fn with_types(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+    analyze::with_types(plan)
+}
+
 /// Settles what string constants are, in a plan fresh from the SQL planner: before its output columns are looked at.
 pub fn settle_constants(plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
     analyze::settle_constants(plan)

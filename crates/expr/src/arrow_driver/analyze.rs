@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::expr::{BinaryExpr, Case, GroupingSet, InList, InSubquery, SetComparison, WindowFunctionParams};
@@ -41,6 +41,32 @@ struct Casts;
 pub(super) fn settle_constants(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(grouping_columns)?.data;
     equality::settle(rewrite(plan, set_operations::unite, open_constant)?)
+}
+
+/// A plan whose columns have the types they will have: those of CASE and of UNION are their first branch's before that.
+pub(super) fn with_types(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let is_case = |expr: &Expr| expr.exists(|expr| Ok(matches!(expr, Expr::Case(_))));
+    let mut has_any = false;
+    plan.apply(|node| {
+        has_any |= matches!(node, LogicalPlan::Union(_));
+        node.apply_expressions(|expr| {
+            has_any |= is_case(expr)?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(if has_any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    if !has_any {
+        return Ok(plan);
+    }
+    let union = |plan: LogicalPlan| match plan {
+        LogicalPlan::Union(_) => set_operations::unite(plan),
+        plan => Ok(Transformed::no(plan)),
+    };
+    let case = |expr: Expr, schema: &DFSchema| match expr {
+        Expr::Case(case) => case_of(case, schema),
+        expr => Ok(Transformed::no(expr)),
+    };
+    rewrite(plan, union, case)
 }
 
 /// The expressions of grouping sets as columns of a projection below: their names must not change when their constants are settled.

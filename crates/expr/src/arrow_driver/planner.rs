@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::tree_node::TreeNode;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast, WindowFunction};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr};
@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use types::{Datum, SqlError, SqlState, SqlType, arrow_form, text};
 
 use super::read::is_open;
-use super::{cast_udf, raise, udf, undefined_operator, values};
+use super::{analyze, cast_udf, raise, udf, undefined_operator, values};
 use crate::function::Arg;
 use crate::rules::{self, Comparison};
 
@@ -24,23 +24,59 @@ pub(super) struct Operators;
 
 /// The type of an expression as an argument. `Err` for types that are not SQL's (arrays), which DataFusion plans by itself.
 pub(super) fn arg(expr: &Expr, schema: &DFSchema) -> std::result::Result<Arg, ()> {
-    if let Expr::Case(case) = expr
-        && let Some(t) = char_of(case, schema)
-    {
-        return Ok(Some(t));
+    if let Expr::Case(case) = expr {
+        return case_type(case, schema);
     }
-    let (_, field) = expr.to_field(schema).map_err(|_| ())?;
+    let field = match untold(expr, schema)? {
+        Some(told) => told.to_field(schema),
+        None => expr.to_field(schema),
+    };
+    let (_, field) = field.map_err(|_| ())?;
     if is_open(field.data_type()) {
         return Ok(None);
     }
     arrow_form::sql_type_of(&field).map(Some).ok_or(())
 }
 
-/// `char`, if a CASE gives it: its field says only that it is text.
-fn char_of(case: &Case, schema: &DFSchema) -> Option<SqlType> {
+/// The type that all branches of a CASE get.
+fn case_type(case: &Case, schema: &DFSchema) -> std::result::Result<Arg, ()> {
     let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
-    let types = results.map(|result| arg(result, schema)).collect::<std::result::Result<Vec<Arg>, ()>>().ok()?;
-    rules::common(types).filter(|t| matches!(t, SqlType::Char(_)))
+    let mut types = results.clone().map(|result| arg(result, schema)).collect::<std::result::Result<Vec<Arg>, ()>>()?;
+    if types.iter().any(|t| matches!(t, Some(SqlType::Numeric { .. }))) {
+        types = results.zip(types).map(|(result, t)| own_digits(result.as_ref().clone(), t).1).collect();
+    }
+    if types.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    rules::common(types).map(Some).ok_or(())
+}
+
+/// An expression of the same type whose type can be asked for: to DataFusion a CASE is of its first branch's type until its branches are
+/// cast, and so is what is made of it, and a subquery that gives it. `None`: it is such an expression itself.
+fn untold(expr: &Expr, schema: &DFSchema) -> std::result::Result<Option<Expr>, ()> {
+    let is_untold = |expr: &Expr| matches!(expr, Expr::Case(_) | Expr::ScalarSubquery(_));
+    if !expr.exists(|expr| Ok(is_untold(expr))).map_err(|_| ())? {
+        return Ok(None);
+    }
+    let typed = |t: Arg, expr: Expr| match t {
+        Some(t) => Transformed::new(lit(values::scalar(&Datum::Null, t)), true, TreeNodeRecursion::Jump),
+        None => Transformed::new(expr, false, TreeNodeRecursion::Jump),
+    };
+    let told = expr.clone().transform_down(|expr| {
+        Ok(match &expr {
+            Expr::Case(case) => {
+                let t = case_type(case, schema).unwrap_or_default();
+                typed(t, expr)
+            }
+            Expr::ScalarSubquery(subquery) => {
+                let plan = analyze::with_types(subquery.subquery.as_ref().clone())?;
+                let t = plan.schema().fields().first().and_then(|field| arrow_form::sql_type_of(field));
+                typed(t.filter(|_| !is_open(plan.schema().field(0).data_type())), expr)
+            }
+            _ => Transformed::no(expr),
+        })
+    });
+    told.map(|told| Some(told.data)).map_err(|_| ())
 }
 
 impl ExprPlanner for Operators {
