@@ -42,7 +42,7 @@ pub fn sql_error(error: &DataFusionError, text: &str) -> SqlError {
 /// An error with names as the client knows them.
 fn shown(mut error: SqlError) -> SqlError {
     let texts = [Some(&mut error.message), error.fields.detail.as_mut(), error.fields.hint.as_mut()];
-    texts.into_iter().flatten().for_each(|text| crate::names::show_all(text));
+    texts.into_iter().flatten().for_each(crate::names::show_all);
     error
 }
 
