@@ -7,6 +7,7 @@
 //!
 //! Optimizing again every time costs 0.1 to some ms and lets the plan follow the parameters and the data.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use datafusion::common::{DataFusionError, Result};
@@ -113,8 +114,20 @@ impl AnalyticPlan {
     }
 }
 
-/// Plans a query; `keyed` is the table whose rows' keys DML wants.
+/// Plans a query; `keyed` is the table whose rows' keys DML wants. A panic of the planner is an error of the statement: XX000.
 pub(crate) fn plan(
+    analytic: &Arc<Analytic>,
+    context: &PlanContext,
+    query: &Query,
+    keyed: Option<TableId>,
+    declared: &[Option<SqlType>],
+) -> std::result::Result<AnalyticPlan, SqlError> {
+    // What it has made so far is dropped, and it shares nothing that is left half-done.
+    let planning = AssertUnwindSafe(|| planned(analytic, context, query, keyed, declared));
+    catch_unwind(planning).unwrap_or_else(|panic| Err(stream::panicked(panic.as_ref())))
+}
+
+fn planned(
     analytic: &Arc<Analytic>,
     context: &PlanContext,
     query: &Query,

@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint, LimitClause,
-    ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableAliasColumnDef,
-    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator,
+    LimitClause, ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
+    TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use expr::syntax;
 use types::{SqlError, SqlState, SqlType};
@@ -289,8 +289,14 @@ fn refuse_aggregates_in(select: &Select) -> Result<(), SqlError> {
         }
     }
     for join in select.from.iter().flat_map(|from| &from.joins) {
-        if let Some(JoinConstraint::On(condition)) = natural::constraint(&join.join_operator) {
-            aggregates::refuse(condition, "JOIN conditions")?;
+        match natural::constraint(&join.join_operator) {
+            Some(JoinConstraint::On(condition)) => aggregates::refuse(condition, "JOIN conditions")?,
+            // The parser takes it for a product.
+            Some(JoinConstraint::None) if !matches!(join.join_operator, JoinOperator::CrossJoin(_)) => {
+                let message = format!("JOIN with {} has neither ON nor USING", join.relation);
+                return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).hint("Write CROSS JOIN for a product."));
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -88,7 +88,7 @@ pub(crate) fn start(planned: &AnalyticPlan, query: Ready, execution: Execution<'
     BatchStream { batches, task, stop, analytic: Arc::clone(analytic) }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> SqlError {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> SqlError {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     SqlError::bug(format!("the query panicked: {}", text.unwrap_or("without a message")))
 }

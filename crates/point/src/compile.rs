@@ -13,7 +13,7 @@ use types::{RowLayout, SqlType};
 
 use crate::insert::ColumnDefault;
 use crate::key::KeyExpr;
-use crate::{Access, Column, Program, Verb, unique};
+use crate::{Access, Column, Program, Verb, range, unique};
 
 /// What names mean where a statement is compiled.
 pub struct Scope<'a> {
@@ -48,8 +48,6 @@ impl Named {
 /// declared types of parameters. `None`: not of this form.
 pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
     let plain = query.with.is_none()
-        && query.order_by.is_none()
-        && query.limit_clause.is_none()
         && query.fetch.is_none()
         && query.locks.is_empty()
         && query.for_clause.is_none()
@@ -67,12 +65,29 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     };
     let column = |parts: &[&str]| named.as_ref()?.column(parts);
     let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
-    let access = match (&named, &select.selection) {
-        (Some(named), Some(selection)) => Some(access(named, selection, &mut binder)?),
-        (None, None) => None,
+    let bare = query.order_by.is_none() && query.limit_clause.is_none();
+    let before = binder.params.clone();
+    let by_key = match (&named, &select.selection) {
+        (Some(named), Some(selection)) if bare => access(named, selection, &mut binder),
+        (Some(_), _) => None,
+        (None, None) if bare => None,
         _ => return None,
     };
+    let is_range = by_key.is_none() && named.is_some();
+    if is_range {
+        binder.params = before;
+    }
+    let mut parts = Vec::new();
+    select.selection.iter().for_each(|selection| conjuncts(selection, &mut parts));
+    // In the order of the text, as PostgreSQL settles parameter types; those of a range follow with its key.
     let (outputs, columns) = output_list(&select.projection, named.as_ref(), &mut binder)?;
+    let (access, range) = match (by_key, &named) {
+        (None, Some(named)) => {
+            let (access, range) = range::access(named, query, &parts, &columns, &mut binder)?;
+            (Some(access), Some(range))
+        }
+        (by_key, _) => (by_key, None),
+    };
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     let read = outputs.iter().chain(access.as_ref().and_then(|access| access.condition.as_ref())).flat_map(RowExpr::columns);
     let reads = read.collect::<BTreeSet<_>>().into_iter().collect();
@@ -81,6 +96,7 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
         columns,
         verb: Verb::Select,
         access,
+        range,
         outputs,
         reads,
         assignments: vec![],
@@ -185,6 +201,7 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
         columns,
         verb: Verb::Update,
         access: Some(access),
+        range: None,
         outputs,
         reads: vec![],
         assignments,
@@ -213,6 +230,7 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
         columns,
         verb: Verb::Delete,
         access: Some(access),
+        range: None,
         outputs,
         reads: vec![],
         assignments: vec![],
@@ -358,20 +376,64 @@ pub(crate) fn key_equality(
     binder: &mut Binder<'_>,
 ) -> Option<(usize, KeyExpr)> {
     let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = expr else { return None };
-    let column_of = |expr: &Expr| {
-        let parts: Vec<&str> = match expr {
-            Expr::Identifier(ident) => vec![&ident.value],
-            Expr::CompoundIdentifier(parts) => parts.iter().map(|p| p.value.as_str()).collect(),
-            _ => return None,
-        };
-        let (stored, data_type) = named.column(&parts)?;
+    let of_key = |expr: &Expr| {
+        let (stored, data_type) = column_of(named, expr)?;
         Some((key_columns.iter().position(|c| *c == stored)?, data_type))
     };
-    let ((at, data_type), value) = match (column_of(left), column_of(right)) {
+    let ((at, data_type), value) = match (of_key(left), of_key(right)) {
         (Some(column), None) => (column, right),
         (None, Some(column)) => (column, left),
         _ => return None,
     };
+    Some((at, key_value(value, data_type, binder)?))
+}
+
+/// The stored column that an expression is.
+pub(crate) fn column_of(named: &Named, expr: &Expr) -> Option<(usize, SqlType)> {
+    let parts: Vec<&str> = match expr {
+        Expr::Nested(inner) => return column_of(named, inner),
+        Expr::Identifier(ident) => vec![&ident.value],
+        Expr::CompoundIdentifier(parts) => parts.iter().map(|p| p.value.as_str()).collect(),
+        _ => return None,
+    };
+    named.column(&parts)
+}
+
+/// `column < value` and its kin, either way round, and BETWEEN, for a stored column and values that read no column; the operators with
+/// the column on their left.
+pub(crate) fn key_comparisons(
+    named: &Named,
+    expr: &Expr,
+    stored: usize,
+    binder: &mut Binder<'_>,
+) -> Vec<(BinaryOperator, KeyExpr)> {
+    let column = |expr: &Expr| column_of(named, expr).filter(|(found, _)| *found == stored).map(|(_, data_type)| data_type);
+    let found = match expr {
+        Expr::Nested(inner) => return key_comparisons(named, inner, stored, binder),
+        Expr::Between { expr, negated: false, low, high } => {
+            column(expr).map(|data_type| vec![(BinaryOperator::GtEq, low, data_type), (BinaryOperator::LtEq, high, data_type)])
+        }
+        Expr::BinaryOp { left, op, right } => {
+            let turned = match op {
+                BinaryOperator::Lt => BinaryOperator::Gt,
+                BinaryOperator::LtEq => BinaryOperator::GtEq,
+                BinaryOperator::Gt => BinaryOperator::Lt,
+                BinaryOperator::GtEq => BinaryOperator::LtEq,
+                _ => return vec![],
+            };
+            match (column(left), column(right)) {
+                (Some(data_type), None) => Some(vec![(op.clone(), right, data_type)]),
+                (None, Some(data_type)) => Some(vec![(turned, left, data_type)]),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    let found = found.into_iter().flatten();
+    found.filter_map(|(op, value, data_type)| Some((op, key_value(value, data_type, binder)?))).collect()
+}
+
+fn key_value(value: &Expr, data_type: SqlType, binder: &mut Binder<'_>) -> Option<KeyExpr> {
     let bound = binder.bind(value)?;
     let wanted = match data_type {
         SqlType::Varchar(_) => SqlType::Text,
@@ -382,5 +444,5 @@ pub(crate) fn key_equality(
     if !value.is_constant() {
         return None;
     }
-    Some((at, KeyExpr::new(value, data_type)?))
+    KeyExpr::new(value, data_type)
 }

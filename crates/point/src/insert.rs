@@ -79,7 +79,18 @@ pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlTy
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     let layout = RowLayout::new(&table.stored_types());
     let access = Some(Access { table, layout, key: vec![], unique: None, condition: None });
-    Some(Program { params, columns, verb: Verb::Insert, access, outputs, reads: vec![], assignments: vec![], rows, conflict })
+    Some(Program {
+        params,
+        columns,
+        verb: Verb::Insert,
+        access,
+        range: None,
+        outputs,
+        reads: vec![],
+        assignments: vec![],
+        rows,
+        conflict,
+    })
 }
 
 /// The columns a statement names, by position; all of them if it names none.

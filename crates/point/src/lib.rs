@@ -1,7 +1,8 @@
-//! Statements by primary key or by a unique index, compiled once and run without a query plan.
+//! Statements by primary key or by an index, compiled once and run without a query plan.
 //!
 //! ```text
 //! SELECT a, b + 1 FROM t WHERE id = $1        key from the parameters -> one lookup -> outputs of one row
+//! SELECT a FROM t WHERE b = $1 ORDER BY id    between two keys of an index -> a few rows, in its order (`range`)
 //! UPDATE t SET a = a + $2 WHERE id = $1       key -> row locked -> condition looked at again -> new row
 //! DELETE FROM t WHERE id = $1 AND a > 0
 //! INSERT INTO t VALUES ($1, $2), ...          values -> checked -> new row
@@ -17,7 +18,7 @@
 //!    the statement takes the general way, which also tells what is wrong with it.
 //! 3. Running never blocks but for a row lock, and never leaves the thread.
 //!
-//! Not here: ranges and joins, values that only `analytic` can compute (`sql` assigns those to columns).
+//! Not here: joins and groups, ranges that write, values that only `analytic` can compute (`sql` assigns those to columns).
 //! Source: VoltDB's and HyPer's compiled single-row plans.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -25,6 +26,7 @@
 mod compile;
 mod insert;
 mod key;
+mod range;
 mod run;
 mod unique;
 mod upsert;
@@ -44,6 +46,7 @@ use types::{RowLayout, SqlType};
 
 use crate::insert::Cell;
 use crate::key::KeyExpr;
+use crate::range::Range;
 use crate::unique::UniqueKey;
 use crate::upsert::OnConflict;
 
@@ -57,6 +60,8 @@ pub struct Program {
     /// What kind of statement.
     pub verb: Verb,
     access: Option<Access>,
+    /// Of a SELECT: its rows are between two keys.
+    range: Option<Range>,
     outputs: Vec<RowExpr>,
     /// Of a SELECT: the stored columns that outputs and condition read, in order.
     reads: Vec<usize>,
@@ -114,8 +119,16 @@ impl Program {
     /// The key or unique index that it finds its row by.
     pub fn found_by(&self) -> Option<&str> {
         let access = self.access.as_ref()?;
+        if let Some(range) = &self.range {
+            return Some(&range.name);
+        }
         let key = access.table.primary_key.as_ref().map(|key| key.name.as_str());
         access.unique.as_ref().map(|unique| unique.name.as_str()).or(key)
+    }
+
+    /// Whether it gives the rows between two keys.
+    pub fn is_range(&self) -> bool {
+        self.range.is_some()
     }
 
     /// What an INSERT does where a key exists, as EXPLAIN says it; `None`: it fails.

@@ -11,6 +11,10 @@ use crate::{Access, Program, Verb};
 pub enum Outcome {
     /// The row of a SELECT, if there is one.
     Row(Option<Vec<Datum>>),
+    /// The rows of a SELECT between two keys.
+    Rows(Vec<Vec<Datum>>),
+    /// Those are more than a program is for: nothing was given.
+    TooMany,
     /// How many rows were changed, removed or added.
     Changed(u64),
     /// What RETURNING gives of each of them.
@@ -31,6 +35,9 @@ impl Program {
         let Some(access) = &self.access else {
             return Ok(Outcome::Row(Some(self.outputs.iter().map(|e| e.evaluate(None, params)).collect::<Result<_, _>>()?)));
         };
+        if let Some(range) = &self.range {
+            return self.select_range(access, range, transaction, params);
+        }
         if self.verb == Verb::Select {
             return match access.find(transaction, params)? {
                 None => Ok(Outcome::Row(None)),
@@ -49,7 +56,7 @@ impl Program {
 
     /// Where the row is that the parameters ask for. Errors: as [`Program::run`].
     pub fn locate(&self, transaction: &Transaction, params: &[Datum]) -> Result<Place, SqlError> {
-        let Some(access) = &self.access else { return Ok(Place::Nowhere) };
+        let Some(access) = self.access.as_ref().filter(|_| self.range.is_none()) else { return Ok(Place::Nowhere) };
         match access.find(transaction, params)? {
             Some(key) => Ok(transaction.locate(access.table.id, &key)?),
             None => Ok(Place::Nowhere),

@@ -170,7 +170,12 @@ impl Session {
         let answer = match &planned.kind {
             Kind::Query(plan) => self.run_query(&planned, plan, params, &mut None).await?,
             Kind::System(plan) => self.run_system(&planned, plan, params)?,
-            Kind::Point(plan) => self.run_point(&planned, plan, params)?,
+            // Rows that are not fetched are not computed.
+            Kind::Point(plan) if plan.is_range() => self.run_general(&query.statement, &planned, plan, params, &mut None).await?,
+            Kind::Point(plan) => {
+                let answer = self.run_point(&planned, plan, params)?;
+                answer.ok_or_else(|| SqlError::bug("a lookup of too many rows"))?
+            }
             _ => return Err(SqlError::bug("a cursor of a statement that is no query")),
         };
         let Answer::Rows(mut rows) = answer else { return Err(SqlError::bug("a query without rows")) };

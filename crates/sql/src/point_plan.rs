@@ -1,6 +1,7 @@
 //! Statements by primary key, run in the session's thread without a query plan.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use engine::Place;
 use env::{BLOCKING_STEPS_MIN, blocking_if};
@@ -18,7 +19,14 @@ use crate::session::Session;
 pub(crate) struct PointPlan {
     program: Program,
     target: Option<Target>,
+    /// What is run instead if a range has too many rows for a program; made the first time.
+    general: OnceLock<Arc<Planned>>,
+    /// How often in a row that was so.
+    too_many: AtomicU32,
 }
+
+/// After so many times a range is not tried any more.
+const TOO_MANY_MAX: u32 = 3;
 
 impl Session {
     /// The plan of a statement that has the form of a program; `None` for any other.
@@ -64,18 +72,35 @@ impl Session {
             planning: Arc::clone(&self.settings.active().planning),
             params: program.params.clone(),
             columns,
-            kind: Kind::Point(PointPlan { program, target }),
+            kind: Kind::Point(PointPlan { program, target, general: OnceLock::new(), too_many: AtomicU32::new(0) }),
             volatile: false,
             catalog,
         })
     }
 
-    pub(crate) fn run_point(&mut self, planned: &Planned, plan: &PointPlan, params: &[Datum]) -> Result<Answer, SqlError> {
+    /// Runs a program; `None`: it is for [`Session::general_plan`].
+    pub(crate) fn run_point(
+        &mut self,
+        planned: &Planned,
+        plan: &PointPlan,
+        params: &[Datum],
+    ) -> Result<Option<Answer>, SqlError> {
+        if plan.too_many.load(Ordering::Relaxed) >= TOO_MANY_MAX {
+            return Ok(None);
+        }
         let writer = plan.target.as_ref().map(|target| target.writer.as_ref());
         let much = self.is_large || plan.program.rows() >= BLOCKING_STEPS_MIN;
         let transaction = self.open_transaction()?;
         let done = blocking_if(much, || plan.program.run(transaction, params, writer));
-        Ok(match done? {
+        Ok(Some(match done? {
+            Outcome::TooMany => {
+                plan.too_many.fetch_add(1, Ordering::Relaxed);
+                return Ok(None);
+            }
+            Outcome::Rows(rows) => {
+                plan.too_many.store(0, Ordering::Relaxed);
+                Answer::Rows(Rows::ready(planned.columns.clone().unwrap_or_default(), "SELECT", rows))
+            }
             Outcome::Row(row) => {
                 let columns = planned.columns.clone().unwrap_or_default();
                 Answer::Rows(Rows::ready(columns, "SELECT", row.into_iter().collect()))
@@ -84,7 +109,32 @@ impl Session {
             Outcome::Returned(rows) => {
                 Answer::Rows(Rows::ready(planned.columns.clone().unwrap_or_default(), plan.command(), rows))
             }
-        })
+        }))
+    }
+
+    /// The plan of a SELECT whose range has too many rows for a program. Errors: as planning; 0A000 if its columns were others.
+    pub(crate) fn general_plan(
+        &mut self,
+        statement: &Statement,
+        planned: &Planned,
+        plan: &PointPlan,
+    ) -> Result<Arc<Planned>, SqlError> {
+        if let Some(general) = plan.general.get() {
+            return Ok(Arc::clone(general));
+        }
+        let Command::Query(query) = statement.command() else {
+            return Err(SqlError::bug("a program of many rows that is no query"));
+        };
+        let params: Vec<Option<SqlType>> = planned.params.iter().copied().map(Some).collect();
+        let general = Arc::new(self.plan_query(statement, query, &params)?);
+        let types = |planned: &Planned| {
+            let columns = planned.columns.iter().flat_map(|columns| columns.iter());
+            columns.map(|c| (c.name.clone(), c.type_oid)).collect::<Vec<_>>()
+        };
+        if types(&general) != types(planned) {
+            return Err(SqlError::bug("two plans of a statement have other columns"));
+        }
+        Ok(Arc::clone(plan.general.get_or_init(|| general)))
     }
 
     /// EXPLAIN's lines.
@@ -101,6 +151,7 @@ impl Session {
             Some(table) => {
                 let key = plan.program.found_by().unwrap_or_default();
                 let line = match plan.program.verb {
+                    Verb::Select if plan.program.is_range() => format!("Range on {} using {key}", table.name),
                     Verb::Select => format!("Lookup on {} using {key}", table.name),
                     Verb::Update => format!("Update on {} using {key}", table.name),
                     Verb::Delete => format!("Delete on {} using {key}", table.name),
@@ -114,7 +165,7 @@ impl Session {
             let inserts = plan.program.verb == Verb::Insert;
             let place = if inserts { Place::Nowhere } else { plan.program.locate(self.open_transaction()?, params)? };
             self.run_point(planned, plan, params)?;
-            if plan.program.table().is_some() && !inserts {
+            if plan.program.table().is_some() && !inserts && !plan.program.is_range() {
                 lines.push(format!("Rows from delta: {}", u8::from(place == Place::Delta)));
                 lines.push(format!("Rows from segments: {}", u8::from(place == Place::Segment)));
             }
@@ -127,6 +178,11 @@ impl PointPlan {
     /// The table it writes.
     pub(crate) fn target(&self) -> Option<&Target> {
         self.target.as_ref()
+    }
+
+    /// Whether it gives the rows between two keys.
+    pub(crate) fn is_range(&self) -> bool {
+        self.program.is_range()
     }
 
     fn command(&self) -> &'static str {

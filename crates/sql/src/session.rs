@@ -27,6 +27,7 @@ use crate::locals::Locals;
 use crate::names::Scope;
 use crate::notice::Notice;
 use crate::parse::{Command, Statement};
+use crate::point_plan::PointPlan;
 use crate::prepare::{Kind, Planned, Prepared};
 use crate::references::Looking;
 use crate::settings::Settings;
@@ -244,7 +245,11 @@ impl Session {
                 }
                 let planned = self.plan_to_run(prepared)?;
                 let answer = match &planned.kind {
-                    Kind::Point(plan) => self.run_point(&planned, plan, params),
+                    Kind::Point(plan) => match self.run_point(&planned, plan, params) {
+                        Ok(Some(answer)) => Ok(answer),
+                        Ok(None) => Box::pin(self.run_general(statement, &planned, plan, params, watch)).await,
+                        Err(error) => Err(error),
+                    },
                     _ => Box::pin(self.run_planned(statement, &planned, params, watch)).await,
                 };
                 answer.and_then(|answer| self.settle_statement().map(|()| answer))
@@ -253,6 +258,22 @@ impl Session {
             Command::Commit { chain } => self.end(true, *chain).await,
             Command::Rollback { chain } => self.end(false, *chain).await,
             command => Box::pin(self.run_command(prepared, command, params, watch)).await,
+        }
+    }
+
+    /// A SELECT whose range has too many rows for a program.
+    pub(crate) async fn run_general(
+        &mut self,
+        statement: &Statement,
+        planned: &Planned,
+        plan: &PointPlan,
+        params: &[Datum],
+        watch: &mut Option<Watch>,
+    ) -> Result<Answer, SqlError> {
+        let general = self.general_plan(statement, planned, plan)?;
+        match &general.kind {
+            Kind::Query(plan) => self.run_query(&general, plan, params, watch).await,
+            _ => Err(SqlError::bug("a query is planned as something else")),
         }
     }
 
