@@ -15,11 +15,12 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr,
-    Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    TimezoneInfo, TrimWhereField, TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound,
-    WindowFrameUnits, WindowSpec, WindowType,
+    AccessExpr, ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart,
+    Subscript, TimezoneInfo, TrimWhereField, TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
+    WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use types::{Datum, Decimal, SqlError, SqlState, SqlType};
@@ -123,6 +124,13 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
         }
         Expr::CompoundFieldAccess { access_chain, .. } if access_chain.iter().any(|part| matches!(part, AccessExpr::Dot(_))) => {
             return Err(SqlError::unsupported("fields of composite values are not supported"));
+        }
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            // DataFusion takes a subscript of array_agg for nth_value, which wants a number: it is one of all of it instead.
+            let all = Subscript::Slice { lower_bound: None, upper_bound: None, stride: None };
+            let all = is_aggregated(&root).then_some(AccessExpr::Subscript(all));
+            let access_chain = all.into_iter().chain(access_chain).map(from_the_start).collect::<Result<_, _>>()?;
+            Expr::CompoundFieldAccess { root, access_chain }
         }
         Expr::BinaryOp { left, op, right } => binary(*left, op, *right)?,
         Expr::AnyOp { left, compare_op, right, is_some } => match strip(&right) {
@@ -249,6 +257,53 @@ pub fn call(name: &str, args: Vec<Expr>) -> Expr {
         over: None,
         within_group: vec![],
     })
+}
+
+/// A subscript as DataFusion has to see it, which counts those below zero from the end and wants both bounds: `a[i]` as
+/// `a[greatest(i, 0)]`, where none is, and `a[:j]` as `a[1:CASE WHEN j < 0 THEN 0 ELSE j END]`.
+fn from_the_start(part: AccessExpr) -> Result<AccessExpr, SqlError> {
+    Ok(AccessExpr::Subscript(match part {
+        AccessExpr::Subscript(Subscript::Index { index }) if is_positive(&index) => Subscript::Index { index },
+        AccessExpr::Subscript(Subscript::Index { index }) => {
+            Subscript::Index { index: call("greatest", vec![index, integer("0")]) }
+        }
+        AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride }) => Subscript::Slice {
+            lower_bound: Some(lower_bound.map_or_else(|| Ok(integer("1")), |bound| at_least("1", bound))?),
+            upper_bound: Some(upper_bound.map_or_else(|| Ok(integer("2147483647")), |bound| at_least("0", bound))?),
+            stride,
+        },
+        other @ AccessExpr::Dot(_) => return Ok(other),
+    }))
+}
+
+/// `CASE WHEN bound < least THEN least ELSE bound END`: NULL stays. Errors: 0A000 for a bound with subscripts, which would double
+/// with each level.
+fn at_least(least: &str, bound: Expr) -> Result<Expr, SqlError> {
+    if is_positive(&bound) {
+        return Ok(bound);
+    }
+    let subscript =
+        |e: &Expr| if matches!(e, Expr::CompoundFieldAccess { .. }) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    if datafusion::sql::sqlparser::ast::visit_expressions(&bound, subscript).is_break() {
+        return Err(SqlError::unsupported("subscripts in the bounds of a slice are not supported"));
+    }
+    let condition = operation(bound.clone(), BinaryOperator::Lt, integer(least));
+    Ok(Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen { condition, result: integer(least) }],
+        else_result: Some(Box::new(bound)),
+    })
+}
+
+fn is_positive(expr: &Expr) -> bool {
+    let bare = if let Expr::Cast { expr, .. } = expr { expr } else { expr };
+    matches!(bare, Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if digits.parse::<u32>().is_ok_and(|n| n > 0))
+}
+
+fn integer(digits: &str) -> Expr {
+    number(digits.into(), false, Span::empty())
 }
 
 /// `expr AS data_type`.
@@ -480,6 +535,10 @@ fn strip(expr: &Expr) -> &Expr {
         Expr::Nested(inner) => strip(inner),
         other => other,
     }
+}
+
+fn is_aggregated(expr: &Expr) -> bool {
+    matches!(strip(expr), Expr::Function(function) if function.name.to_string().to_ascii_lowercase().ends_with("array_agg"))
 }
 
 fn operation(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
