@@ -5,7 +5,7 @@
 //!           planned as: "?column?", "?column?\u{1}1", a, "a\u{1}3", "count"
 //! ```
 //!
-//! PostgreSQL allows equal names in a result and DataFusion does not. What follows [`MARK`] keeps them apart and is never shown.
+//! PostgreSQL allows equal names in a result and DataFusion does not. What follows [`OURS`] keeps them apart and is never shown.
 //!
 //! Source: PostgreSQL 15, `FigureColname` in `parse_target.c`.
 
@@ -14,22 +14,20 @@ use std::collections::HashSet;
 use datafusion::sql::sqlparser::ast::{
     Array, CastKind, DataType, Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, TrimWhereField,
 };
-
-/// Between a name and what makes it unique.
-const MARK: char = '\u{1}';
+use expr::syntax::OURS;
 
 /// What an expression without a better name is called.
 const UNNAMED: &str = "?column?";
 
 /// A name without what made it unique.
 pub(crate) fn shown(name: &str) -> &str {
-    name.split(MARK).next().unwrap_or(name)
+    name.split(OURS).next().unwrap_or(name)
 }
 
 /// A text without what made names in it unique.
 pub(crate) fn show_all(text: &mut String) {
-    if text.contains(MARK) {
-        let mut parts = text.split(MARK);
+    if text.contains(OURS) {
+        let mut parts = text.split(OURS);
         let first = parts.next().unwrap_or_default().to_owned();
         *text = parts.fold(first, |shown, part| shown + part.trim_start_matches(|c: char| c.is_ascii_digit()));
     }
@@ -37,7 +35,7 @@ pub(crate) fn show_all(text: &mut String) {
 
 /// A name that is shown as `name`, and that no other column of a list, relation of FROM or query of WITH has.
 pub(crate) fn marked(name: &str, at: usize) -> String {
-    format!("{name}{MARK}{at}")
+    format!("{name}{OURS}{at}")
 }
 
 /// Gives every item of a SELECT list the name PostgreSQL would, unique in its list. Call it before expressions are rewritten.

@@ -31,6 +31,9 @@ use crate::functions::any;
 /// Between a function's name and the constant that is part of it.
 pub const SPECIAL: char = '@';
 
+/// Names that are made up beside a statement's have this character in them: no identifier of a client may.
+pub const OURS: char = '\u{1}';
+
 /// Rewrites an expression and all in it, subqueries too.
 pub fn normalize(expr: &mut Expr) -> Result<(), SqlError> {
     struct Visitor;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use catalog::{Sequence, Table};
 use engine::Transaction;
 use expr::row::{Binder, RowExpr};
+use expr::syntax::OURS;
 use sqlparser::ast::{Expr, Insert, OnInsert, SetExpr, TableObject};
 use types::{Datum, RowLayout, SqlError, SqlType, coerce};
 
@@ -32,7 +33,7 @@ pub(crate) enum Cell {
 /// Compiles an INSERT of VALUES, with or without ON CONFLICT and RETURNING. `None`: not of this form, or something in it is wrong.
 pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
     // An alias no client can write says more than a name.
-    let is_marked = insert.table_alias.as_ref().is_some_and(|alias| alias.alias.value.starts_with('\u{1}'));
+    let is_marked = insert.table_alias.as_ref().is_some_and(|alias| alias.alias.value.starts_with(OURS));
     let plain = !is_marked
         && insert.output.is_none()
         && insert.or.is_none()

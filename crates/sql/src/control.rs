@@ -203,11 +203,11 @@ impl Session {
                 self.instance.plans().clear();
                 "DISCARD PLANS"
             }
-            // There are no sequences and no temporary tables.
             Discard::Sequences => {
                 self.transaction.given().clear();
                 "DISCARD SEQUENCES"
             }
+            // There are no temporary tables.
             Discard::Temp => "DISCARD TEMP",
             Discard::All => {
                 if self.transaction.is_explicit() {

@@ -287,10 +287,7 @@ fn named<'a>(scope: Scope<'a>, constant: &Expr) -> Result<&'a Arc<Sequence>, Sql
 pub(crate) fn find<'a>(scope: Scope<'a>, text: &str) -> Result<&'a Arc<Sequence>, SqlError> {
     let trimmed = text.trim();
     if let Ok(oid) = trimmed.parse::<u32>() {
-        return scope
-            .catalog
-            .sequence_by_id(TableId(oid))
-            .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("could not open relation with OID {oid}")));
+        return of_oid(scope.catalog, oid);
     }
     let parts =
         crate::pg_catalog::identifiers(trimmed).ok_or_else(|| SqlError::new(SqlState::INVALID_NAME, "invalid name syntax"))?;
@@ -305,6 +302,12 @@ pub(crate) fn find<'a>(scope: Scope<'a>, text: &str) -> Result<&'a Arc<Sequence>
         }
         None => Err(scope.missing(&name)),
     }
+}
+
+/// The sequence with an oid. Errors: 42P01.
+pub(crate) fn of_oid(catalog: &Catalog, oid: u32) -> Result<&Arc<Sequence>, SqlError> {
+    let missing = || SqlError::new(SqlState::UNDEFINED_TABLE, format!("could not open relation with OID {oid}"));
+    catalog.sequence_by_id(TableId(oid)).ok_or_else(missing)
 }
 
 /// The sequence that a DEFAULT is the next value of, and nothing more.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use catalog::{Catalog, Sequence};
 use sqlparser::ast::Expr;
 use types::text::Session as Dates;
-use types::{Datum, SqlError, SqlState, TableId};
+use types::{Datum, SqlError, TableId};
 
-use crate::ddl::sequence::next_of_default;
+use crate::ddl::sequence::{next_of_default, of_oid};
 use crate::evaluate::Simple;
 
 /// A column's DEFAULT.
@@ -44,10 +44,7 @@ pub(crate) fn default_of(catalog: &Catalog, column: &catalog::Column, dates: &Da
 }
 
 fn next(catalog: &Catalog, sequence: TableId) -> Result<Default, SqlError> {
-    let found = catalog.sequence_by_id(sequence).cloned();
-    found
-        .map(Default::Next)
-        .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("could not open relation with OID {sequence}")))
+    of_oid(catalog, sequence.0).map(|sequence| Default::Next(Arc::clone(sequence)))
 }
 
 /// Whether a value is another one in another transaction.

@@ -2,6 +2,7 @@
 //! is made of.
 
 use expr::dialect::DIALECT;
+use expr::syntax::OURS;
 use sqlparser::ast::{Assignment, DataType, Expr, ObjectName, Query, TableWithJoins, Visit, VisitMut};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
@@ -20,9 +21,6 @@ pub(crate) struct Cursor<'s> {
     parser: Parser<'static>,
     source: &'s Source,
 }
-
-/// Names that the database makes itself, beside a statement's, have this character in them: no identifier of a client may.
-pub(crate) const OURS: char = '\u{1}';
 
 /// The tokens of a whole text, unquoted words folded. Errors: 42601 for what is no token, 42602.
 pub(crate) fn tokens(source: &Source) -> Result<Vec<TokenWithSpan>, SqlError> {

@@ -8,15 +8,13 @@
 //!
 //! Source: PostgreSQL 15 `gram.y`, `opt_conf_expr`.
 
+use expr::syntax::OURS;
 use sqlparser::ast::Expr;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 use types::{SqlError, SqlState};
 
 use crate::parse::cursor::{self, Cursor};
 use crate::parse::source::Source;
-
-/// What such a name begins with.
-const MARK: char = '\u{1}';
 
 /// A conflict target as written.
 #[derive(Clone, Debug)]
@@ -96,7 +94,7 @@ pub(crate) fn with_names(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<
         read(&mut Cursor::new(target, source))?;
         let text = source.text().get(source.byte(first.start)..source.byte(last.end)).unwrap_or_default();
         let name =
-            Word { value: format!("{MARK}{text}"), quote_style: Some('"'), keyword: sqlparser::keywords::Keyword::NoKeyword };
+            Word { value: format!("{OURS}{text}"), quote_style: Some('"'), keyword: sqlparser::keywords::Keyword::NoKeyword };
         for token in [Token::make_keyword("on"), Token::make_keyword("constraint"), Token::Word(name)] {
             out.push(TokenWithSpan::new(token, first));
         }
@@ -106,7 +104,7 @@ pub(crate) fn with_names(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<
 
 /// The conflict target that the name of a constraint stands for; `None`: it is a name.
 pub(crate) fn of_name(name: &str) -> Result<Option<Inference>, SqlError> {
-    let Some(text) = name.strip_prefix(MARK) else { return Ok(None) };
+    let Some(text) = name.strip_prefix(OURS) else { return Ok(None) };
     let source = Source::new(text);
     read(&mut Cursor::new(cursor::tokens(&source)?, &source)).map(Some)
 }

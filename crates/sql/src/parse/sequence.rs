@@ -9,6 +9,7 @@
 //! Source: PostgreSQL 15 `gram.y`; `init_params` in `sequence.c` for which option may stand where.
 
 use catalog::IdentityKind;
+use expr::syntax::OURS;
 use sqlparser::ast::{Expr, Ident, Insert};
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
@@ -16,7 +17,7 @@ use types::{SqlError, SqlState, SqlType};
 
 use crate::names::Name;
 use crate::parse::command::Command;
-use crate::parse::cursor::{Cursor, OURS};
+use crate::parse::cursor::Cursor;
 use crate::parse::ddl::data_type;
 
 /// What was said of a sequence; what was not is `None`.

@@ -50,7 +50,7 @@ fn named<'a>(run: &'a Run<'_>, args: &[Value]) -> Result<&'a Arc<Sequence>, SqlE
         Some(Value::Int(oid)) => {
             let oid = u32::try_from(*oid).unwrap_or_default();
             match objects::object(&run.store.moment.catalog, oid) {
-                None | Some(Object::Sequence(_)) => sequence::find(scope(run), &oid.to_string()),
+                None | Some(Object::Sequence(_)) => sequence::of_oid(&run.store.moment.catalog, oid),
                 Some(other) => {
                     let message = format!("\"{}\" is not a sequence", other.name());
                     Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message))
