@@ -2,15 +2,13 @@
 
     scripts/python scripts/histories run [--kind list --level 'repeatable read' --seed 7 --merges --ddl --kills 3 ...]
     scripts/python scripts/histories check FILE [--level serializable]
-    scripts/python scripts/histories full [--histories 100]
+    scripts/python scripts/histories many [--histories 100 --transactions 5000 --seed 1]
     scripts/python scripts/histories calibrate
-    scripts/python scripts/histories short
 
 run        records one history of the server in $COLONNADE (a binary, or postgres15) and checks it
 check      a file that a run has kept, at another level if wished
-full       histories of both kinds at all levels with merges, DDL and kills; a table of them
+many       histories of both kinds at all levels with merges, DDL and kills; a table of them
 calibrate  PostgreSQL 15 has none of the anomalies that its levels forbid, has those that they allow, and every fault is found
-short      two histories of 1,000 transactions for each level
 
 A history with anomalies is kept in $SCRATCH and its path printed. What happens when is not repeated by a seed, what is asked for is.
 """
@@ -41,12 +39,11 @@ def main():
     one = commands.add_parser("check")
     one.add_argument("file")
     one.add_argument("--level", choices=LEVELS)
-    full = commands.add_parser("full")
-    full.add_argument("--histories", type=int, default=100)
-    full.add_argument("--transactions", type=int, default=5000)
-    full.add_argument("--seed", type=int, default=1)
+    many = commands.add_parser("many")
+    many.add_argument("--histories", type=int, default=100)
+    many.add_argument("--transactions", type=int, default=5000)
+    many.add_argument("--seed", type=int, default=1)
     commands.add_parser("calibrate")
-    commands.add_parser("short")
     wanted = parser.parse_args()
     binary, scratch = os.environ.get("COLONNADE", "postgres15"), os.environ.get("SCRATCH", "/tmp")
     match wanted.command:
@@ -56,12 +53,10 @@ def main():
         case "run":
             wish = Wish(wanted.kind, wanted.level, wanted.seed, wanted.transactions, wanted.sessions, wanted.merges, wanted.ddl, wanted.kills)
             good = runs.run(binary, scratch, wish, wanted.judge or wanted.level)
-        case "full":
-            good = runs.full(binary, scratch, wanted.histories, wanted.transactions, wanted.seed)
+        case "many":
+            good = runs.many(binary, scratch, wanted.histories, wanted.transactions, wanted.seed)
         case "calibrate":
             good = runs.calibrate(scratch)
-        case "short":
-            good = runs.short(binary, scratch)
     sys.exit(0 if good else 1)
 
 

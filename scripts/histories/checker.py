@@ -253,20 +253,23 @@ class Cycles:
             yield f"{event_text(edge.source)} -> {event_text(edge.target)}: {why}"
         keys = {edge.key for edge in cycle}
         for number in sorted({edge.source[1] for edge in cycle}):
-            yield "    " + self.transaction_text(number, keys)
+            yield from self.transaction_lines(number, keys)
 
-    def transaction_text(self, number, keys):
+    def transaction_lines(self, number, keys):
         """Times in milliseconds; of rows only those of the keys in question."""
-        transaction, said = self.history.transactions[number], []
+        transaction = self.history.transactions[number]
         span = lambda invoked, done: f"{1000 * (invoked - self.began):.1f}-{1000 * (done - self.began):.1f}"
+        yield f"    T{number} of session {transaction.session}"
         for op in transaction.ops:
-            at = span(op.invoked, op.done)
             if op.kind == "write":
-                said.append(f"{at} write {op.value} to {', '.join(map(str, op.keys))}{' (undone)' if op.undone else ''}")
+                said = f"write {op.value} to {', '.join(map(str, op.keys))}{' (undone)' if op.undone else ''}"
             elif op.kind == "read":
                 rows = ", ".join(f"{key} = {reads.short(value)}" for key, value in op.rows if key in keys)
-                said.append(f"{at} read {predicate_text(op.where)}: {rows or '-'} ({len(op.rows)} rows)")
-        return f"T{number} {transaction.status} session {transaction.session}: {'; '.join(said)}; commit {span(transaction.commit_invoked, transaction.commit_done)}"
+                said = f"read {predicate_text(op.where)}: {rows or '-'} ({len(op.rows)} rows)"
+            else:
+                said = "undo"
+            yield f"        {span(op.invoked, op.done)} {said}"
+        yield f"        {span(transaction.commit_invoked, transaction.commit_done)} {transaction.status}"
 
 
 def event_text(event):

@@ -208,7 +208,7 @@ class ForgottenCommit(Fault):
     kind = "register"
 
     def before_the_last_look(self, connection):
-        connection.execute("update registers set v = (select min(v) from registers) where k = (select max(k) from registers)")
+        connection.execute("update registers set v = was where k = (select max(k) from registers where was is not null)")
 
 
 FAULTS = {fault.__name__: fault for fault in Fault.__subclasses__() + TornCommit.__subclasses__()}
