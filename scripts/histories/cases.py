@@ -31,6 +31,7 @@ ANOMALOUS = {
     "lost write": ("list", "1 append 1 a|1 commit|2 append 1 b|2 commit|last scan = 1:a|last commit"),
     "lost write of a register": ("register", "1 write 1 7|1 commit|2 write 1 8|2 commit|last scan = 1:7|last commit"),
     "lost write of a torn commit": ("list", "1 append 1 a|1 append 2 b|1 lost|last scan = 1:a|last commit"),
+    "undurable read": ("list", "1 append 1 a|2 append 2 b|1 lost|2 read 1 = a|2 commit|last scan = 2:b|last commit"),
     "duplicate row": ("list", "1 append 1 a|1 commit|2 scan = 1:a 1:a|2 commit"),
     "duplicate write": ("list", "1 append 1 a|1 commit|2 scan = 1:a,a|2 commit"),
     "garbage": ("list", "1 append 1 a|1 commit|2 read 1 = a,z|2 commit"),
@@ -127,7 +128,7 @@ class Cases(unittest.TestCase):
                     self.assertEqual(findings.forbidden(below), [], findings.witnesses)
 
     def test_every_anomaly_of_cycles_and_reads_has_a_case(self):
-        elsewhere = {"unexpected error", "lost locked update"}
+        elsewhere = {"unexpected error", "lost locked update", "early read"}
         missing = [anomaly for anomaly in ANOMALIES if anomaly not in elsewhere and not any(name.startswith(anomaly) for name in ANOMALOUS)]
         self.assertEqual(missing, [])
 
@@ -137,6 +138,14 @@ class Cases(unittest.TestCase):
         for transaction in found.transactions[1:]:
             transaction.ops[0].locked = True
         self.assertIn("lost locked update", check(found).forbidden(LEVELS[0]))
+
+    def test_who_fails_may_have_read_what_a_kill_undid(self):
+        for kind, value, text in (
+            ("list", "a", "1 append 1 a|1 lost|2 append 2 b|2 read 1 = a|3 read 1 = -|3 commit|last scan = -|last commit"),
+            ("register", "7", "1 write 1 7|1 lost|2 write 2 8|2 read 1 = 7|3 read 1 = -|3 commit|last scan = -|last commit"),
+        ):
+            with self.subTest(kind):
+                self.assertEqual(dict(check(history(kind, text, LEVELS[0])).counts), {"early read": 1})
 
     def test_good_histories_have_no_anomaly(self):
         for name, (kind, text) in GOOD.items():

@@ -27,7 +27,7 @@ from history import FINAL, LEVELS, predicate_text
 
 SHOWN = 2  # Witnesses of each anomaly.
 READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE = LEVELS
-ANOMALIES = {  # The weakest level that forbids each.
+ANOMALIES = {  # The weakest level that forbids each; None: none does.
     "unexpected error": READ_COMMITTED,
     "garbage": READ_COMMITTED,  # A value that nobody wrote.
     "duplicate row": READ_COMMITTED,  # One statement returns a key twice.
@@ -35,6 +35,8 @@ ANOMALIES = {  # The weakest level that forbids each.
     "lost write": READ_COMMITTED,  # Acknowledged, and not there at the end.
     "internal": READ_COMMITTED,  # A transaction does not see its own writes, or ones that it has undone.
     "incompatible order": READ_COMMITTED,  # Two reads of a list, neither of which begins with the other.
+    "undurable read": READ_COMMITTED,  # Of a commit that was not acknowledged and that a kill of the server then undid.
+    "early read": None,  # The same by a transaction that writes and did not commit: it might have waited for the other's rows.
     "G0": READ_COMMITTED,
     "G1a": READ_COMMITTED,
     "G1b": READ_COMMITTED,
@@ -65,7 +67,7 @@ class Findings:
             self.witnesses[name].append(text)
 
     def forbidden(self, level):
-        return [name for name in self.counts if LEVELS.index(ANOMALIES[name]) <= LEVELS.index(level)]
+        return [name for name in self.counts if ANOMALIES[name] in LEVELS[: LEVELS.index(level) + 1]]
 
 
 def check(history):
@@ -96,8 +98,11 @@ def is_sound(history, order, committed, read, tell):
             tell("garbage", f"{at}: nobody wrote {element}")
         elif writer == read.transaction:
             tell("internal", f"{at}: {element} is its own, undone or to come")
-        elif undone or not committed[writer] and history.transactions[writer].status == "fail":
+        elif undone or history.transactions[writer].status == "fail":
             tell("G1a", f"{at}: T{writer}, which wrote {element}, {'undid it' if undone else 'rolled back'}")
+        elif not committed[writer]:
+            early = not committed[read.transaction] and history.transactions[read.transaction].writes()
+            tell("early read" if early else "undurable read", f"{at}: T{writer}, which wrote {element}, is not there after a kill")
         elif element == newest and order.wrote[writer, read.key][-1] != element:
             tell("G1b", f"{at}: T{writer} wrote {order.wrote[writer, read.key]} to it")
         else:

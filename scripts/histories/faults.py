@@ -108,9 +108,6 @@ class DirtyRead(Fault):
         yield
         self.in_flight[session.number] = step.where[1], step.value
 
-    def ends(self, command):
-        return command, None
-
     def rows(self, session, transaction, step, rows):
         for row in rows:
             for number, (key, value) in list(self.in_flight.items()):
@@ -211,5 +208,4 @@ class ForgottenCommit(Fault):
         connection.execute("update registers set v = was where k = (select max(k) from registers where was is not null)")
 
 
-FAULTS = {fault.__name__: fault for fault in Fault.__subclasses__() + TornCommit.__subclasses__()}
-FAULTS |= {fault.__name__: fault for fault in (ReadCommittedRegisters, SnapshotRegisters)}
+FAULTS = [*Fault.__subclasses__(), SplitSnapshot, ReadCommittedRegisters, SnapshotRegisters]

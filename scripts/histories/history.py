@@ -48,6 +48,9 @@ class Transaction:
     sqlstate: str = ""  # Why it failed.
     message: str = ""
 
+    def writes(self):
+        return any(op.kind == "write" for op in self.ops)
+
 
 @dataclasses.dataclass
 class History:

@@ -1,7 +1,6 @@
 """Servers that can be killed and started again on the same port: Colonnade, and PostgreSQL 15 to calibrate by."""
 
 import contextlib
-import os
 import pathlib
 import re
 import shutil
@@ -31,7 +30,7 @@ class Colonnade:
     def __init__(self, binary, scratch):
         self.binary, self.folder = binary, pathlib.Path(tempfile.mkdtemp(prefix="server-", dir=scratch))
         (self.folder / "config.toml").write_text(SETTINGS)
-        self.port, self.complaint = 0, ""
+        self.port = 0
         self.start()
 
     def start(self):
@@ -57,14 +56,12 @@ class Colonnade:
         self.process.terminate()
         code = self.process.wait(60)
         self.process.stdout.close()
-        if code != 0:
-            self.complaint += f"the server ended with {code}\n"
+        complaints = [f"the server ended with {code}"] if code != 0 else []
         checked = subprocess.run([self.binary, "check", "--data", self.folder / "data"], capture_output=True, text=True)
         if checked.returncode != 0:
-            self.complaint += checked.stdout + checked.stderr
+            complaints.append(checked.stdout + checked.stderr)
         bad = [line for line in (self.folder / "log").read_text().splitlines() if re.search(r" (ERROR|panicked) ", line)]
-        self.complaint += "\n".join(bad[:5])
-        return self.complaint
+        return "\n".join(complaints + bad[:5])
 
     def remove(self):
         if self.process.poll() is None:
@@ -99,7 +96,3 @@ def serving(binary, scratch):
         yield server
     finally:
         server.remove()
-
-
-def default_binary():
-    return os.environ.get("COLONNADE", "postgres15")

@@ -76,7 +76,11 @@ class Registers:
                         self.writer[key, op.value] = number, op.undone
                         if not op.undone:
                             self.wrote[number, key].append(op.value)
-        self.seen = {self.writer[read.key, read.value][0] for read in externals if (read.key, read.value) in self.writer}
+        self.seen = set()
+        for read in externals:
+            reader = history.transactions[read.transaction]
+            if (read.key, read.value) in self.writer and (reader.status == "ok" or not reader.writes()):  # Else see "early read".
+                self.seen.add(self.writer[read.key, read.value][0])
         lasting = lambda number: history.transactions[number].status == "ok" or number in self.seen
         self.following = collections.defaultdict(list)  # (key, value): who read it and then wrote
         for read in externals:
