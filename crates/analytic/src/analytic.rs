@@ -70,7 +70,7 @@ impl Analytic {
         query: &Query,
         params: &[Option<SqlType>],
     ) -> Result<AnalyticPlan, SqlError> {
-        plan::plan(self, context, query, None, params)
+        plan::plan(self, context, query, &[], params)
     }
 
     /// Memory to keep things in outside of queries, of what queries may use together. `what` names them in errors.

@@ -1,4 +1,4 @@
-//! UPDATE, DELETE and MERGE that need a query: which rows, and their new values.
+//! UPDATE, DELETE, MERGE and SELECT FOR UPDATE that need a query: which rows, and their new values.
 //!
 //! ```text
 //! UPDATE t SET a = x.b FROM x WHERE t.k = x.k   ->   SELECT __key, x.b FROM t, x WHERE t.k = x.k      __key: the row's key as bytes
@@ -26,8 +26,18 @@ use crate::plan::{self, AnalyticPlan};
 /// The name of the column that has a row's key.
 pub const KEY_COLUMN: &str = "__key";
 
-/// The name the statement's own table is scanned by; no user can write it.
-pub(crate) const TARGET: &str = "\u{1}target";
+/// The name the statement's own tables are scanned by, with a number behind it; no user can write it.
+const TARGET: &str = "\u{1}target";
+
+/// The name by which the `at`-th of the tables that a query is planned with shows its rows' keys, in a column [`KEY_COLUMN`].
+pub fn keyed_name(at: usize) -> ObjectName {
+    ObjectName::from(Ident::with_quote('"', format!("{TARGET}{at}")))
+}
+
+/// Which of those tables has this name.
+pub(crate) fn keyed_at(name: &str) -> Option<usize> {
+    name.strip_prefix(TARGET)?.parse().ok()
+}
 
 /// What an UPDATE or DELETE asks of a query.
 #[derive(Clone, Debug)]
@@ -56,7 +66,20 @@ impl Analytic {
         source: &DmlSource,
         params: &[Option<SqlType>],
     ) -> Result<AnalyticPlan, SqlError> {
-        plan::plan(self, context, &query(source)?, Some(source.target), params)
+        plan::plan(self, context, &query(source)?, &[source.target], params)
+    }
+
+    /// Plans a query in which [`keyed_name`]s stand for these tables.
+    ///
+    /// Errors: as [`Analytic::plan`].
+    pub fn plan_keyed(
+        self: &Arc<Self>,
+        context: &PlanContext,
+        query: &Query,
+        keyed: &[TableId],
+        params: &[Option<SqlType>],
+    ) -> Result<AnalyticPlan, SqlError> {
+        plan::plan(self, context, query, keyed, params)
     }
 }
 
@@ -74,7 +97,7 @@ pub(crate) fn query(source: &DmlSource) -> Result<Query, SqlError> {
     let Some(TableWithJoins { relation: TableFactor::Table { name, alias, .. }, .. }) = select.from.first_mut() else {
         return Err(SqlError::bug("FROM t is not a table"));
     };
-    *name = ObjectName::from(Ident::with_quote('"', TARGET));
+    *name = keyed_name(0);
     *alias = Some(TableAlias { explicit: true, name: source.alias.clone(), columns: vec![], at: None });
     match (&source.on, source.from.as_slice()) {
         (Some(on), [from]) => {

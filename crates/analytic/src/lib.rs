@@ -55,7 +55,7 @@ mod yielding;
 
 pub use analytic::{Analytic, AnalyticOptions};
 pub use context::{PlanContext, SessionInfo, SystemTables};
-pub use dml::{DmlSource, KEY_COLUMN};
+pub use dml::{DmlSource, KEY_COLUMN, keyed_name};
 pub use errors::sql_error;
 pub use explain::ExplainOptions;
 pub use kept::Kept;

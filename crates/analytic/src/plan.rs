@@ -114,12 +114,13 @@ impl AnalyticPlan {
     }
 }
 
-/// Plans a query; `keyed` is the table whose rows' keys DML wants. A panic of the planner is an error of the statement: XX000.
+/// Plans a query; `keyed` are the tables whose rows' keys are wanted, see [`crate::dml::keyed_name`]. A panic of the planner is an error of
+/// the statement: XX000.
 pub(crate) fn plan(
     analytic: &Arc<Analytic>,
     context: &PlanContext,
     query: &Query,
-    keyed: Option<TableId>,
+    keyed: &[TableId],
     declared: &[Option<SqlType>],
 ) -> std::result::Result<AnalyticPlan, SqlError> {
     // What it has made so far is dropped, and it shares nothing that is left half-done.
@@ -131,7 +132,7 @@ fn planned(
     analytic: &Arc<Analytic>,
     context: &PlanContext,
     query: &Query,
-    keyed: Option<TableId>,
+    keyed: &[TableId],
     declared: &[Option<SqlType>],
 ) -> std::result::Result<AnalyticPlan, SqlError> {
     let met = Met::default();

@@ -252,8 +252,8 @@ fn flow<T>(result: Result<T, SqlError>) -> ControlFlow<SqlError, T> {
 }
 
 fn refuse(query: &Query, text: &str) -> Result<(), SqlError> {
-    if let Some(lock) = query.locks.first() {
-        return Err(SqlError::unsupported(format!("{lock} is not supported")));
+    if !query.locks.is_empty() {
+        return Err(SqlError::bug("locking clauses are for another to do"));
     }
     if query.with.as_ref().is_some_and(|with| with.cte_tables.len() > CTES_MAX) {
         return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, format!("WITH of more than {CTES_MAX} queries")));

@@ -57,8 +57,8 @@ const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
 pub(crate) struct Names<'a> {
     shared: &'a Arc<Shared>,
     context: &'a PlanContext,
-    /// The table DML changes: `dml::TARGET`, which shows its rows' keys.
-    keyed: Option<TableId>,
+    /// The tables that show their rows' keys, see `dml::keyed_name`.
+    keyed: &'a [TableId],
     depth: usize,
     met: &'a Met,
     relation_planners: [Arc<dyn RelationPlanner>; 1],
@@ -97,7 +97,7 @@ impl Met {
 }
 
 impl<'a> Names<'a> {
-    pub(crate) fn new(shared: &'a Arc<Shared>, context: &'a PlanContext, keyed: Option<TableId>, met: &'a Met) -> Names<'a> {
+    pub(crate) fn new(shared: &'a Arc<Shared>, context: &'a PlanContext, keyed: &'a [TableId], met: &'a Met) -> Names<'a> {
         Names { shared, context, keyed, depth: 0, met, relation_planners: [Arc::new(Relations::default())] }
     }
 
@@ -203,8 +203,7 @@ impl<'a> Names<'a> {
             return Err(errors::raise(SqlError::unsupported(message)));
         }
         if name.schema().is_none()
-            && name.table() == crate::dml::TARGET
-            && let Some(id) = self.keyed
+            && let Some(&id) = crate::dml::keyed_at(name.table()).and_then(|at| self.keyed.get(at))
         {
             let table = context.catalog.table_by_id(id).ok_or_else(|| dangling(id))?;
             return Ok(Found::Table(Arc::clone(table), true));
@@ -272,7 +271,7 @@ impl<'a> Names<'a> {
             return Err(errors::raise(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, message)));
         }
         self.met.used.lock().insert(view.id);
-        let names = Names { depth: self.depth + 1, keyed: None, relation_planners: [Arc::new(Relations::default())], ..*self };
+        let names = Names { depth: self.depth + 1, keyed: &[], relation_planners: [Arc::new(Relations::default())], ..*self };
         let before = self.met.relations.load(Ordering::Relaxed);
         let plan = crate::plan::logical_plan_of_text(&names, &view.query)
             .map_err(|error| error.context(format!("view {}", view.name)))?;

@@ -68,7 +68,7 @@ impl Analytic {
             on: None,
             values: exprs.to_vec(),
         };
-        let planned = plan::plan(self, context, &dml::query(&source)?, Some(table.id), &[])?;
+        let planned = plan::plan(self, context, &dml::query(&source)?, &[table.id], &[])?;
         // The key comes first.
         let types = planned.columns().iter().skip(1).map(|c| c.data_type).collect();
         let fields = table.columns.iter().map(|c| arrow_form::field(&c.name, c.data_type, true));

@@ -193,6 +193,15 @@ impl DeltaTable {
         newest.unwrap_or(Newest::NoSlot)
     }
 
+    /// The other transaction in progress that has written `key`, if there is one, and whether it has deleted the row.
+    pub fn writer(&self, key: &[u8], me: TxnId) -> Option<(TxnId, bool)> {
+        let writer = self.with_slot(key, |slots, slot| {
+            let head = slots.head(slot);
+            head.version.txn().filter(|txn| *txn != me).map(|txn| (txn, head.state == State::Deleted))
+        });
+        writer.flatten()
+    }
+
     /// Whether the newest committed version under `key` is of the row that `snapshot` sees there.
     pub fn lineage(&self, key: &[u8], snapshot: &Snapshot) -> Lineage {
         self.with_slot(key, |slots, slot| slots.lineage(slot, snapshot)).unwrap_or(Lineage::Segment)

@@ -36,6 +36,8 @@ pub enum EngineError {
     Deadlock(String),
     #[error("canceling statement due to lock timeout")]
     LockTimeout,
+    #[error("could not obtain lock on row in relation \"{0}\"")]
+    RowLocked(String),
     #[error("canceling statement due to user request")]
     Canceled,
     #[error("cannot execute this statement in a read-only transaction")]
@@ -144,7 +146,7 @@ impl From<EngineError> for SqlError {
                     .detail(detail.clone())
                     .hint("Run the transaction again.");
             }
-            EngineError::LockTimeout => SqlState::LOCK_NOT_AVAILABLE,
+            EngineError::LockTimeout | EngineError::RowLocked(_) => SqlState::LOCK_NOT_AVAILABLE,
             EngineError::Canceled => SqlState::QUERY_CANCELED,
             EngineError::ReadOnly => SqlState::READ_ONLY_SQL_TRANSACTION,
             EngineError::NoTable(_) => SqlState::UNDEFINED_TABLE,

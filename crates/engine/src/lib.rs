@@ -56,7 +56,9 @@ pub use range::{RangeCursor, RangeOf, RowBlock};
 pub use read_view::{ReadView, SegmentView, TableView};
 pub use sequences::{Given, Position, Sequences};
 pub use status::{Status, TableStatus};
-pub use transaction::{Begin, Change, Inserted, Isolation, Modified, Place, Savepoint, Transaction};
+pub use transaction::{Begin, Change, Inserted, Isolation, Locked, Modified, OnLocked, Place, Savepoint, Transaction};
 
 /// Set to stop what a transaction is doing; see [`Begin::cancel`].
 pub use txn::Cancel;
+/// How strongly [`Transaction::lock_row`] locks.
+pub use txn::RowLock;

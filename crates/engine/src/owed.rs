@@ -20,7 +20,7 @@ use txn::TableLock;
 use types::{Key, Oid, Row, TableId};
 
 use crate::error::EngineError;
-use crate::transaction::{Isolation, Transaction};
+use crate::transaction::Transaction;
 
 /// Keys of which a transaction keeps locks, at most: about 1 MB.
 const KEY_LOCKS_MAX: usize = 10_000;
@@ -131,7 +131,7 @@ impl Transaction {
             }
             Newest::InSegment { .. } | Newest::NoSlot => own.find_loaded(key)?.is_some() || store.find_newest(key)?.is_some(),
         };
-        if self.isolation() == Isolation::RepeatableRead {
+        if self.isolation().keeps_snapshot() {
             return match (exists, self.get_columns(table, key, &[])?.is_some()) {
                 (false, true) => Err(EngineError::Conflict("update")),
                 (exists, seen) => Ok(exists && seen),

@@ -11,7 +11,7 @@
 //! 3. READ COMMITTED waits for the holder of a row that the statement's snapshot sees and looks again: if the row has ended
 //!    meanwhile, it is gone, whatever has its key now. REPEATABLE READ fails with 40001 if the row changed after the snapshot.
 //!
-//! Not here: how it holds tables (`tables`).
+//! Not here: how it holds tables (`tables`) and locks rows without writing them (`rows`).
 //! Source: PostgreSQL 15, chapter 13.2, and `heapam.c` for who waits for whom.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use env::{BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, blocking_if};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use segments::LiveSegment;
-use txn::{Cancel, CommitTicket, Outcome, Snapshot, SnapshotGuard, TableLock, WaitLimits};
+use txn::{Cancel, CommitTicket, Outcome, RowLock, Snapshot, SnapshotGuard, TableLock, WaitLimits};
 use types::{CommitTs, Key, Row, RowRef, SegmentId, SqlError, TableId, TxnId};
 
 use crate::commit::{self, Commit, Writer};
@@ -36,7 +36,10 @@ use crate::redo;
 use crate::sequences::{self, Given, Sequences, Touched};
 use crate::table::TableStore;
 
+mod rows;
 mod tables;
+
+pub use rows::{Locked, OnLocked};
 
 /// The table id whose lock serializes catalog changes.
 const CATALOG_LOCK: TableId = TableId(0);
@@ -49,6 +52,13 @@ pub enum Isolation {
     ReadCommitted,
     /// Every statement sees what was committed when the first began.
     RepeatableRead,
+}
+
+impl Isolation {
+    /// Whether all statements of a transaction see the same of others.
+    pub const fn keeps_snapshot(self) -> bool {
+        !matches!(self, Isolation::ReadCommitted)
+    }
 }
 
 /// How a transaction begins.
@@ -113,6 +123,7 @@ pub enum Modified {
 pub struct Savepoint {
     steps: usize,
     owed: [usize; 2],
+    rows_locked: usize,
 }
 
 /// What a transaction has done to one table.
@@ -175,7 +186,7 @@ pub struct Transaction {
     snapshot: Option<Arc<SnapshotGuard>>,
     /// A statement has begun.
     begun: bool,
-    /// The latest commit it has written on top of without its snapshot seeing it. That may not be visible yet: the next snapshot of
+    /// The latest commit that it has written on top of, or looked at, without its snapshot seeing it. That may not be visible yet: the next snapshot of
     /// READ COMMITTED must be one that sees all of it.
     built_on: Option<CommitTs>,
     pub(crate) tables: Vec<TouchedTable>,
@@ -186,6 +197,8 @@ pub struct Transaction {
     pub(crate) owed: OwedList,
     /// Locks of keys it holds, about.
     pub(crate) key_locks: usize,
+    /// Locks of rows it holds.
+    rows_locked: usize,
     /// Sequences it has taken values of.
     touched: Arc<Mutex<Touched>>,
 }
@@ -205,6 +218,7 @@ impl Transaction {
             redo: Vec::new(),
             owed: OwedList::default(),
             key_locks: 0,
+            rows_locked: 0,
             touched: Arc::default(),
         }
     }
@@ -212,12 +226,12 @@ impl Transaction {
     /// Starts a statement: READ COMMITTED takes a fresh snapshot, REPEATABLE READ keeps its first.
     pub fn begin_statement(&mut self) {
         self.begun = true;
-        if let Some(ts) = self.built_on.take().filter(|_| self.begin.isolation == Isolation::ReadCommitted)
+        if let Some(ts) = self.built_on.take().filter(|_| !self.begin.isolation.keeps_snapshot())
             && let Err(error) = self.wait_visible(ts)
         {
             tracing::debug!(%error, "the log has failed: nothing more becomes visible");
         }
-        if self.snapshot.is_none() || self.begin.isolation == Isolation::ReadCommitted {
+        if self.snapshot.is_none() || !self.begin.isolation.keeps_snapshot() {
             self.snapshot = Some(Arc::new(self.engine.txns.snapshot(None)));
         }
     }
@@ -225,7 +239,7 @@ impl Transaction {
     /// Ends a statement: READ COMMITTED gives its snapshot back, so that a transaction that only waits for its client keeps no old
     /// versions. Views that were taken stay valid. The next access needs [`Transaction::begin_statement`].
     pub fn end_statement(&mut self) {
-        if self.begin.isolation == Isolation::ReadCommitted {
+        if !self.begin.isolation.keeps_snapshot() {
             self.snapshot = None;
         }
     }
@@ -237,7 +251,7 @@ impl Transaction {
         let mut admitted = Ok(());
         let own = self.delta_bytes();
         if self.engine.is_crowded(own) {
-            if self.begin.isolation == Isolation::ReadCommitted {
+            if !self.begin.isolation.keeps_snapshot() {
                 self.snapshot = None;
             }
             admitted = self.engine.admit_statement(own, &self.begin.cancel);
@@ -489,7 +503,7 @@ impl Transaction {
         key: &[u8],
         change: &mut dyn FnMut(RowRef<'_>) -> Result<Change, SqlError>,
     ) -> Result<Modified, EngineError> {
-        let any = self.begin.isolation == Isolation::ReadCommitted;
+        let any = !self.begin.isolation.keeps_snapshot();
         self.modify_row(table, key, any, change)
     }
 
@@ -514,7 +528,7 @@ impl Transaction {
                 }
                 Newest::Row { version, row } => {
                     self.check_unchanged(&store, &key, version, "update")?;
-                    if self.begin.isolation == Isolation::RepeatableRead && !self.snapshot().sees(version) {
+                    if self.begin.isolation.keeps_snapshot() && !self.snapshot().sees(version) {
                         return Ok(Modified::NotFound);
                     }
                     (Expect::Version(version), row, None)
@@ -542,7 +556,10 @@ impl Transaction {
             }
             let changed = change(store.layout.read(&row))?;
             let write = match &changed {
-                Change::Keep => return Ok(Modified::Kept),
+                Change::Keep => {
+                    self.build_on(expect);
+                    return Ok(Modified::Kept);
+                }
                 Change::Put(row) => {
                     debug_assert_eq!(store.definition.key_of(&store.layout.read(row)), key, "modify keeps the key");
                     self.room_for(row.0.len())?;
@@ -555,7 +572,16 @@ impl Transaction {
             };
             let replaced = self.find_replaced(at, &key, expect)?;
             let hidden = base.clone().or(replaced);
-            match store.delta.put(&key, me, expect, write) {
+            let lock = if matches!(changed, Change::Delete) { RowLock::Update } else { RowLock::NoKeyUpdate };
+            let put = self.engine.txns.write_row(me, table, &key, lock, || store.delta.put(&key, me, expect, write));
+            let put = match put {
+                Ok(put) => put,
+                Err(holder) => {
+                    self.wait_for(me, holder)?;
+                    continue;
+                }
+            };
+            match put {
                 PutOutcome::Changed => {}
                 PutOutcome::TooBig => return Err(EngineError::RowTooBig),
                 PutOutcome::Done(slot) => {
@@ -576,7 +602,7 @@ impl Transaction {
     /// there.
     fn is_same_row(&self, at: usize, key: &Key, newest: &Newest) -> Result<bool, EngineError> {
         let store = &self.tables[at].store;
-        if self.begin.isolation == Isolation::RepeatableRead {
+        if self.begin.isolation.keeps_snapshot() {
             return Ok(true);
         }
         let snapshot = self.snapshot();
@@ -601,7 +627,7 @@ impl Transaction {
         version: txn::Version,
         what: &'static str,
     ) -> Result<(), EngineError> {
-        if self.begin.isolation == Isolation::ReadCommitted || self.snapshot().sees(version) {
+        if !self.begin.isolation.keeps_snapshot() || self.snapshot().sees(version) {
             return Ok(());
         }
         match store.get(key, Some(&[]), &self.snapshot(), &Own::default())? {
@@ -622,7 +648,7 @@ impl Transaction {
         newest: &Row,
     ) -> Result<bool, EngineError> {
         let (touched, snapshot) = (&self.tables[at], self.snapshot());
-        if self.begin.isolation == Isolation::ReadCommitted {
+        if !self.begin.isolation.keeps_snapshot() {
             let is_seen = matches!(expect, Expect::Version(_)) || live.is_live(snapshot.ts);
             return Ok(is_seen || touched.store.get(key, Some(&[]), &snapshot, &touched.own)?.is_some());
         }
@@ -639,12 +665,21 @@ impl Transaction {
     /// the snapshot sees instead may be a row in a segment, which this transaction's own version will hide. To be asked before the
     /// change is made: it may fail.
     fn find_replaced(&mut self, at: usize, key: &Key, replaced: Expect) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
-        let snapshot = self.snapshot();
-        match replaced {
-            Expect::Version(version) if !snapshot.sees(version) => self.built_on = self.built_on.max(version.committed_ts()),
-            Expect::Version(_) | Expect::NoSlot(_) => return Ok(None),
+        if !self.build_on(replaced) {
+            return Ok(None);
         }
-        Ok(self.tables[at].store.segments().find(key, snapshot.ts)?)
+        Ok(self.tables[at].store.segments().find(key, self.guard().ts)?)
+    }
+
+    /// From now on what this transaction does depends on a version. False: its snapshot sees that.
+    fn build_on(&mut self, version: Expect) -> bool {
+        match version {
+            Expect::Version(version) if !self.snapshot().sees(version) => {
+                self.built_on = self.built_on.max(version.committed_ts());
+                true
+            }
+            Expect::Version(_) | Expect::NoSlot(_) => false,
+        }
     }
 
     /// From now on this transaction does not see this row of a segment.
@@ -736,10 +771,11 @@ impl Transaction {
 
     /// A moment to go back to.
     pub fn savepoint(&self) -> Savepoint {
-        Savepoint { steps: self.steps.len(), owed: [self.owed.now.len(), self.owed.at_end.len()] }
+        let owed = [self.owed.now.len(), self.owed.at_end.len()];
+        Savepoint { steps: self.steps.len(), owed, rows_locked: self.rows_locked }
     }
 
-    /// Undoes every change since `savepoint`. Locks stay until the end, as in PostgreSQL.
+    /// Undoes every change since `savepoint`, and gives back locks of rows that were not written. Others stay until the end.
     pub fn rollback_to(&mut self, savepoint: &Savepoint) {
         let undone = self.steps.len().saturating_sub(savepoint.steps);
         blocking_if(undone >= BLOCKING_STEPS_MIN, || self.undo_to(savepoint));
@@ -749,6 +785,7 @@ impl Transaction {
         let Some(me) = self.id else { return };
         self.owed.now.truncate(savepoint.owed[0]);
         self.owed.at_end.truncate(savepoint.owed[1]);
+        self.unlock_rows(me, savepoint.rows_locked);
         while self.steps.len() > savepoint.steps {
             let Some(step) = self.steps.pop() else { break };
             match step {

@@ -13,6 +13,7 @@ use types::{RowLayout, SqlType};
 
 use crate::insert::ColumnDefault;
 use crate::key::KeyExpr;
+use crate::locking::LockClause;
 use crate::{Access, Column, Program, Verb, range, unique};
 
 /// What names mean where a statement is compiled.
@@ -49,7 +50,6 @@ impl Named {
 pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
     let plain = query.with.is_none()
         && query.fetch.is_none()
-        && query.locks.is_empty()
         && query.for_clause.is_none()
         && query.settings.is_none()
         && query.format_clause.is_none()
@@ -67,6 +67,12 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
     let bare = query.order_by.is_none() && query.limit_clause.is_none();
     let before = binder.params.clone();
+    let clauses = LockClause::of(query);
+    let lock = named.as_ref().and_then(|named| LockClause::lock_of(&clauses, &named.name));
+    let concerns = |of: &ast::Ident| named.as_ref().is_some_and(|named| named.name == of.value);
+    if !clauses.iter().flat_map(|clause| &clause.of).all(concerns) {
+        return None;
+    }
     let by_key = match (&named, &select.selection) {
         (Some(named), Some(selection)) if bare => access(named, selection, &mut binder),
         (Some(_), _) => None,
@@ -102,6 +108,7 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
         assignments: vec![],
         rows: vec![],
         conflict: None,
+        lock,
     })
 }
 
@@ -207,6 +214,7 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
         assignments,
         rows: vec![],
         conflict: None,
+        lock: None,
     })
 }
 
@@ -236,6 +244,7 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
         assignments: vec![],
         rows: vec![],
         conflict: None,
+        lock: None,
     })
 }
 

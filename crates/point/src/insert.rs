@@ -91,6 +91,7 @@ pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlTy
         assignments: vec![],
         rows,
         conflict,
+        lock: None,
     })
 }
 

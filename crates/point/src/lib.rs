@@ -8,6 +8,7 @@
 //! INSERT INTO t VALUES ($1, $2), ...          values -> checked -> new row
 //!   ON CONFLICT (id) DO UPDATE SET a = ..     key exists -> row locked -> condition -> new row
 //!   RETURNING a, b + 1                        of all three that write: outputs of the row
+//! SELECT a FROM t WHERE id = $1 FOR UPDATE    row at the snapshot -> locked -> condition looked at again -> outputs
 //! SELECT $1 + 1                               no table at all
 //!
 //! syntax --compile--> Program --run(transaction, parameters)--> rows or a count
@@ -26,6 +27,7 @@
 mod compile;
 mod insert;
 mod key;
+mod locking;
 mod range;
 mod run;
 mod unique;
@@ -34,6 +36,7 @@ pub mod write;
 
 pub use compile::{Scope, compile_delete, compile_query, compile_update};
 pub use insert::{ColumnDefault, compile_insert};
+pub use locking::{KEY_SHARE, Lock, LockClause, NO_KEY_UPDATE};
 pub use run::Outcome;
 pub use upsert::second_time;
 pub use write::TableWriter;
@@ -71,6 +74,8 @@ pub struct Program {
     rows: Vec<Vec<Cell>>,
     /// Of an INSERT: its ON CONFLICT.
     conflict: Option<OnConflict>,
+    /// Of a SELECT: FOR UPDATE or its kin.
+    lock: Option<Lock>,
 }
 
 /// What a program does.

@@ -245,7 +245,7 @@ impl Program {
         &self,
         access: &Access,
         range: &Range,
-        transaction: &Transaction,
+        transaction: &mut Transaction,
         params: &[Datum],
     ) -> Result<Outcome, SqlError> {
         let limit = match range.limit.as_ref().map(|limit| limit.evaluate(None, params)).transpose()? {
@@ -272,13 +272,13 @@ impl Program {
             cursor.next(&mut block, ROWS_PER_BLOCK.min(limit))?;
             for at in 0..block.len() {
                 let enough = match &range.index {
-                    None => found.add(block.row(at))?,
+                    None => found.add(transaction, block.key(at), block.row(at))?,
                     Some(entries) => {
                         let entry = block.row(at);
                         let of_row: Vec<Datum> = entries.row_key.iter().map(|column| entry.get(*column).to_owned()).collect();
                         let key = access.table.key_from(&of_row);
                         match transaction.get_columns(access.table.id, &key, &self.reads)? {
-                            Some(row) => found.add(access.layout.read(&row))?,
+                            Some(row) => found.add(transaction, &key, access.layout.read(&row))?,
                             None => return Err(SqlError::bug(format!("index {} names a row that is not there", range.name))),
                         }
                     }
@@ -308,8 +308,8 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// Takes a row if the condition holds for it. False: there are too many.
-    fn add(&mut self, row: RowRef<'_>) -> Result<bool, SqlError> {
+    /// Takes a row if the condition holds for it, and locks it if that is asked for. False: there are too many.
+    fn add(&mut self, transaction: &mut Transaction, key: &[u8], row: RowRef<'_>) -> Result<bool, SqlError> {
         self.looked_at += 1;
         if self.looked_at > ROWS_MAX {
             return Ok(false);
@@ -319,7 +319,13 @@ impl Found<'_> {
         {
             return Ok(true);
         }
-        let values = self.program.outputs.iter().map(|e| e.evaluate(Some(row), self.params)).collect::<Result<Vec<_>, _>>()?;
+        let values = match self.program.lock {
+            None => self.program.outputs.iter().map(|e| e.evaluate(Some(row), self.params)).collect::<Result<Vec<_>, _>>()?,
+            Some(lock) => match self.program.lock_row(lock, self.access, transaction, key, self.params)? {
+                Some(values) => values,
+                None => return Ok(true),
+            },
+        };
         self.bytes += values.iter().map(bytes_of).sum::<usize>();
         self.rows.push(values);
         Ok(self.bytes <= BYTES_MAX)

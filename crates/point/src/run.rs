@@ -63,13 +63,16 @@ impl Program {
         }
     }
 
-    fn select(&self, access: &Access, transaction: &Transaction, key: &Key, params: &[Datum]) -> Result<Outcome, SqlError> {
+    fn select(&self, access: &Access, transaction: &mut Transaction, key: &Key, params: &[Datum]) -> Result<Outcome, SqlError> {
         let Some(row) = transaction.get_columns(access.table.id, key, &self.reads)? else { return Ok(Outcome::Row(None)) };
         let row = access.layout.read(&row);
         if let Some(condition) = &access.condition
             && !condition.holds(Some(row), params)?
         {
             return Ok(Outcome::Row(None));
+        }
+        if let Some(lock) = self.lock {
+            return Ok(Outcome::Row(self.lock_row(lock, access, transaction, key, params)?));
         }
         let values = self.outputs.iter().map(|e| e.evaluate(Some(row), params)).collect::<Result<Vec<_>, _>>()?;
         Ok(Outcome::Row(Some(values)))

@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use engine::{Change, Isolation, Modified, Transaction};
+use engine::{Change, Modified, Transaction};
 use expr::row::{Binder, RowExpr};
 use sqlparser::ast::{ConflictTarget, OnConflict as Syntax, OnConflictAction};
 use types::{Datum, Key, RowLayout, SqlError, SqlState, SqlType, coerce};
@@ -155,7 +155,7 @@ impl Upsert<'_> {
                 Ok(Change::Put(image))
             })?;
             match outcome {
-                Modified::NotFound if transaction.isolation() == Isolation::RepeatableRead => return Err(changed_since()),
+                Modified::NotFound if transaction.isolation().keeps_snapshot() => return Err(changed_since()),
                 _ if met => {
                     if let Some(touched) = &mut self.touched {
                         touched.insert(key);

@@ -169,6 +169,8 @@ impl Session {
         // What is fetched is watched by its FETCH.
         let answer = match &planned.kind {
             Kind::Query(plan) => self.run_query(&planned, plan, params, &mut None).await?,
+            // All rows are locked at once, not when they are fetched.
+            Kind::Locking(plan) => self.run_locking(&planned, plan, params).await?,
             Kind::System(plan) => self.run_system(&planned, plan, params)?,
             // Rows that are not fetched are not computed.
             Kind::Point(plan) if plan.is_range() => self.run_general(&query.statement, &planned, plan, params, &mut None).await?,

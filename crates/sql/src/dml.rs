@@ -39,7 +39,7 @@ pub(crate) use cell::check_assignable;
 pub(crate) use defaults::{Default, default_of};
 pub(crate) use insert::InsertPlan;
 pub(crate) use merge::MergePlan;
-pub(crate) use modify::ModifyPlan;
+pub(crate) use modify::{ModifyPlan, key_at};
 pub(crate) use outcome::Outcome;
 pub(crate) use target::Target;
 pub(crate) use with::WithPlan;

@@ -66,6 +66,15 @@ impl Session {
                 }
                 lines
             }
+            Kind::Locking(plan) => {
+                let shown = ExplainOptions { analyze: false, ..options };
+                let query = plan.source.explain(self.execution(used(&plan.source, params), Arc::default())?, shown).await?;
+                let mut lines: Vec<String> = plan.lines().chain(query.into_iter().map(|line| format!("  {line}"))).collect();
+                if explain.analyze {
+                    lines.push(outcome(self.run_locking(&planned, plan, params).await?).await?);
+                }
+                lines
+            }
             Kind::Point(plan) => self.explain_point(&planned, plan, explain, params)?,
             Kind::Explain(_) | Kind::Declare(_) | Kind::Command => return Err(SqlError::bug("this statement has no plan")),
         };

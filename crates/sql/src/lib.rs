@@ -34,6 +34,7 @@ mod explain;
 mod format;
 mod instance;
 mod locals;
+mod locking;
 mod names;
 mod notice;
 mod parameters;

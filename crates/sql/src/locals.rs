@@ -54,8 +54,8 @@ pub(crate) struct Locals {
 #[derive(Clone, Default)]
 pub(crate) struct Held {
     pub(crate) rows: HashMap<TableId, Arc<LocalRows>>,
-    /// The only rows of the table to be changed that are looked at.
-    pub(crate) target: Option<Arc<LocalRows>>,
+    /// The only rows that are looked at, of tables to be changed or locked.
+    pub(crate) targets: HashMap<TableId, Arc<LocalRows>>,
     /// What the statement has changed, if later parts of it must not see that.
     pub(crate) before: Option<Arc<Before>>,
 }

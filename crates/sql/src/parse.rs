@@ -25,6 +25,7 @@ mod foreign;
 mod index;
 mod inference;
 mod lexical;
+mod locking;
 mod merge;
 mod sequence;
 mod session;

@@ -126,7 +126,10 @@ impl Session {
             return Err(SqlError::bug("a program of many rows that is no query"));
         };
         let params: Vec<Option<SqlType>> = planned.params.iter().copied().map(Some).collect();
-        let general = Arc::new(self.plan_query(statement, query, &params)?);
+        let general = Arc::new(match query.locks.as_slice() {
+            [] => self.plan_query(statement, query, &params)?,
+            _ => self.plan_locking(statement, query, &params)?,
+        });
         let types = |planned: &Planned| {
             let columns = planned.columns.iter().flat_map(|columns| columns.iter());
             columns.map(|c| (c.name.clone(), c.type_oid)).collect::<Vec<_>>()
@@ -158,6 +161,7 @@ impl Session {
                     Verb::Insert => format!("Insert on {}\n  Values: {} rows", table.name, plan.program.rows()),
                 };
                 lines.extend(line.lines().map(str::to_owned));
+                lines.extend(plan.program.lock().map(|lock| format!("  Locks: {}", lock.words())));
                 lines.extend(plan.program.conflict_action().map(|action| format!("  Conflict Resolution: {action}")));
             }
         }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use types::{SqlError, SqlState, SqlType, TableId};
 
 use crate::dml::{InsertPlan, MergePlan, ModifyPlan, WithPlan};
+use crate::locking::LockingPlan;
 use crate::parse::{Command, Statement};
 use crate::pg_catalog::{self, SystemPlan};
 use crate::plan_cache::PlanKey;
@@ -121,6 +122,7 @@ pub(crate) enum Kind {
     Merge(MergePlan),
     With(WithPlan),
     Point(PointPlan),
+    Locking(Box<LockingPlan>),
     /// EXPLAIN of it.
     Explain(Arc<Prepared>),
     /// DECLARE of a cursor for it.
@@ -135,6 +137,7 @@ impl Kind {
         match self {
             Kind::Query(QueryPlan::Analytic(plan)) => plan.arrays().to_vec(),
             Kind::Modify(plan) => plan.arrays(),
+            Kind::Locking(plan) => plan.source.arrays().to_vec(),
             Kind::Merge(plan) => plan.source.arrays().to_vec(),
             Kind::Insert(plan) => plan.arrays(),
             Kind::With(plan) => plan.parts().flat_map(|(_, part)| part.kind.arrays()).collect(),
@@ -145,13 +148,14 @@ impl Kind {
 }
 
 impl Planned {
-    /// The tables it writes.
+    /// The tables it writes, or locks rows of.
     pub(crate) fn written(&self) -> Vec<TableId> {
         let target = match &self.kind {
             Kind::Insert(plan) => Some(plan.target()),
             Kind::Modify(plan) => Some(plan.target()),
             Kind::Merge(plan) => Some(plan.target()),
             Kind::Point(plan) => plan.target(),
+            Kind::Locking(plan) => return plan.tables().map(|table| table.id).collect(),
             Kind::With(plan) => return plan.parts().flat_map(|(_, part)| part.written()).collect(),
             _ => None,
         };
@@ -230,7 +234,8 @@ impl Session {
         };
         self.uses_system = false;
         let mut planned = match statement.command() {
-            Command::Query(query) => self.plan_query(statement, query, params)?,
+            Command::Query(query) if query.locks.is_empty() => self.plan_query(statement, query, params)?,
+            Command::Query(query) => self.plan_locking(statement, query, params)?,
             Command::Insert(insert) => self.plan_insert(statement, insert, params)?,
             Command::Update(update) => self.plan_update(statement, update, params)?,
             Command::Delete(delete) => self.plan_delete(statement, delete, params)?,

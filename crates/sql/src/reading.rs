@@ -41,7 +41,7 @@ impl Tables for Snapshot {
     }
 
     fn target(&self, table: TableId) -> Result<Arc<dyn TableSource>, SqlError> {
-        match &self.held.target {
+        match self.held.targets.get(&table) {
             Some(rows) => Ok(Arc::clone(rows) as Arc<dyn TableSource>),
             None => self.table(table),
         }

@@ -273,6 +273,7 @@ impl Session {
         let general = self.general_plan(statement, planned, plan)?;
         match &general.kind {
             Kind::Query(plan) => self.run_query(&general, plan, params, watch).await,
+            Kind::Locking(plan) => self.run_locking(&general, plan, params).await,
             _ => Err(SqlError::bug("a query is planned as something else")),
         }
     }
@@ -287,6 +288,7 @@ impl Session {
     ) -> Result<Answer, SqlError> {
         match &planned.kind {
             Kind::Query(plan) => self.run_query(planned, plan, params, watch).await,
+            Kind::Locking(plan) => self.run_locking(planned, plan, params).await,
             Kind::System(plan) => self.run_system(planned, plan, params),
             Kind::Insert(plan) => self.run_insert(plan, params).await.map(Outcome::answer),
             Kind::Modify(plan) => self.run_modify(plan, params).await.map(Outcome::answer),
@@ -527,6 +529,13 @@ impl Session {
             return Ok(());
         }
         let name = match command {
+            Command::Query(query) => match point::LockClause::of(query).first() {
+                None => return Ok(()),
+                Some(clause) => {
+                    let message = format!("cannot execute SELECT {} in a read-only transaction", clause.lock.words());
+                    return Err(SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, message));
+                }
+            },
             Command::Insert(_) => "INSERT",
             Command::Update(_) => "UPDATE",
             Command::Delete(_) => "DELETE",

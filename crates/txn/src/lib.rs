@@ -1,4 +1,4 @@
-//! Transactions: timestamps, snapshots, what a snapshot sees, waiting for one another, table locks.
+//! Transactions: timestamps, snapshots, what a snapshot sees, waiting for one another, locks of tables and rows.
 //!
 //! ```text
 //!            commit: next ts, append to log      stamp rows          log says durable
@@ -23,6 +23,7 @@
 
 mod cancel;
 mod commits;
+mod rows;
 mod snapshots;
 mod tables;
 mod transactions;
@@ -31,6 +32,7 @@ mod waits;
 
 pub use cancel::Cancel;
 pub use commits::{CommitTicket, Failed};
+pub use rows::RowLock;
 pub use snapshots::SnapshotGuard;
 pub use tables::TableLock;
 pub use transactions::{Counters, Outcome, Transactions};

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use env::{Env, Signal};
 use parking_lot::Mutex;
-use types::{CommitTs, Lsn, TableId, TxnId};
+use types::{CommitTs, Key, Lsn, TableId, TxnId};
 
 use crate::commits::{CommitTicket, Commits, Failed};
+use crate::rows::{Held, RowLock, RowLocks};
 use crate::snapshots::{SnapshotGuard, Snapshots};
 use crate::tables::{Asked, TableLock, TableLocks};
 use crate::waits::{WaitError, WaitLimits, Waits, WaitsFor};
@@ -52,6 +53,8 @@ struct End {
 struct Active {
     end: Option<Arc<End>>,
     tables: Vec<TableId>,
+    /// In the order they were locked.
+    rows: Vec<Held>,
 }
 
 /// The transactions of one engine: see the crate's head. Cheap to share; all methods take `&self`.
@@ -64,6 +67,7 @@ pub struct Transactions {
     /// Locked before a shard of `active` or `tables`, never after.
     waits: Mutex<Waits>,
     tables: TableLocks,
+    rows: RowLocks,
     committed: AtomicU64,
     rolled_back: AtomicU64,
     deadlocks: AtomicU64,
@@ -81,6 +85,7 @@ impl Transactions {
             active: Default::default(),
             waits: Mutex::default(),
             tables: TableLocks::default(),
+            rows: RowLocks::default(),
             committed: AtomicU64::new(0),
             rolled_back: AtomicU64::new(0),
             deadlocks: AtomicU64::new(0),
@@ -103,7 +108,7 @@ impl Transactions {
         txn
     }
 
-    /// Ends `txn`: drops its table locks and wakes who waits for its rows. Call it after its versions are stamped (or undone), so
+    /// Ends `txn`: drops its locks and wakes who waits for its rows. Call it after its versions are stamped (or undone), so
     /// that those who look again see the outcome. Ending it twice does nothing.
     pub fn finish(&self, txn: TxnId, outcome: Outcome) {
         let Some(active) = self.shard(txn).lock().remove(&txn) else {
@@ -115,6 +120,9 @@ impl Transactions {
         };
         for table in active.tables {
             self.tables.release(txn, table);
+        }
+        for row in active.rows {
+            self.rows.unlock(txn, row);
         }
         if let Some(end) = active.end {
             end.ended.store(true, Ordering::SeqCst);
@@ -282,6 +290,47 @@ impl Transactions {
         if first {
             let mut active = self.shard(me).lock();
             active.get_mut(&me).expect("a transaction locks tables between begin and finish").tables.push(table);
+        }
+    }
+
+    /// Locks a row until `me` ends, or gives it back ([`Transactions::unlock_rows`]). `writer` says who in progress has written it, if that
+    /// is in the way. True: it did not hold it so strongly before. Errors: who is in the way, to be waited for before asking again.
+    pub fn lock_row(
+        &self,
+        me: TxnId,
+        table: TableId,
+        key: &Key,
+        lock: RowLock,
+        writer: impl FnOnce() -> Option<TxnId>,
+    ) -> Result<bool, TxnId> {
+        let Some(held) = self.rows.lock(me, table, key, lock, writer)? else { return Ok(false) };
+        let mut active = self.shard(me).lock();
+        active.get_mut(&me).expect("a transaction locks rows between begin and finish").rows.push(held);
+        Ok(true)
+    }
+
+    /// Calls `write`, which puts a version of the row for `me` (short, without waiting), unless another has locked the row so that this
+    /// is in its way. Errors: who, to be waited for before looking again.
+    pub fn write_row<R>(
+        &self,
+        me: TxnId,
+        table: TableId,
+        key: &Key,
+        lock: RowLock,
+        write: impl FnOnce() -> R,
+    ) -> Result<R, TxnId> {
+        self.rows.write(me, table, key, lock, write)
+    }
+
+    /// Gives back the locks of rows that `me` has taken after it had so many.
+    pub fn unlock_rows(&self, me: TxnId, kept: usize) {
+        let last = || {
+            let mut active = self.shard(me).lock();
+            let rows = &mut active.get_mut(&me)?.rows;
+            if rows.len() > kept { rows.pop() } else { None }
+        };
+        while let Some(row) = last() {
+            self.rows.unlock(me, row);
         }
     }
 

@@ -17,7 +17,7 @@
 use std::collections::BTreeSet;
 
 use catalog::{Index, IndexSource, Table};
-use engine::{Change, EngineError, Isolation, Modified, Transaction};
+use engine::{Change, EngineError, Modified, Transaction};
 use types::{Datum, Key, Row, RowRef, SqlError, SqlState, TableId};
 
 use super::{Conflict, IndexRule, Inserted, TableWriter};
@@ -155,7 +155,7 @@ impl TableWriter {
 
     /// Errors with 40001 if REPEATABLE READ does not see the row in the way as it is now: nothing may be concluded from it then.
     pub fn see_conflicting(&self, transaction: &mut Transaction, conflict: &Conflict) -> Result<(), SqlError> {
-        if transaction.isolation() == Isolation::RepeatableRead
+        if transaction.isolation().keeps_snapshot()
             && let Some(key) = self.conflicting(transaction, conflict)?
         {
             let outcome = transaction.modify_newest(self.table.id, &key, &mut |_| Ok(Change::Keep));
@@ -168,7 +168,7 @@ impl TableWriter {
 /// A row that REPEATABLE READ does not find is one that its snapshot does not show.
 fn was_found(transaction: &Transaction, outcome: Result<Modified, EngineError>) -> Result<(), SqlError> {
     match outcome? {
-        Modified::NotFound if transaction.isolation() == Isolation::RepeatableRead => Err(changed_since()),
+        Modified::NotFound if transaction.isolation().keeps_snapshot() => Err(changed_since()),
         _ => Ok(()),
     }
 }

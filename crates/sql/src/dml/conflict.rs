@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use analytic::{AnalyticPlan, Kept};
 use catalog::Table;
-use engine::Isolation;
 use env::{BLOCKING_STEPS_MIN, blocking_if};
 use point::second_time;
 use point::write::{Arbiters, Inserted, changed_since};
@@ -197,7 +196,7 @@ impl Session {
                     upserts.waiting.push((number, row, values));
                     return Ok(());
                 }
-                None if writer.transaction.isolation() == Isolation::RepeatableRead => return Err(changed_since()),
+                None if writer.transaction.isolation().keeps_snapshot() => return Err(changed_since()),
                 _ => {}
             }
         }

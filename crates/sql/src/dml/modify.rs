@@ -261,9 +261,9 @@ impl Session {
             let rows: Vec<(&Key, &Row)> = changed.iter().filter_map(|(key, row)| row.as_ref().map(|row| (key, row))).collect();
             let rows = LocalRows::of_stored(&plan.target.layout, rows.into_iter());
             newest = Some(changed);
-            self.locals.held.target = Some(Arc::new(rows));
+            self.locals.held.targets.insert(plan.target.table.id, Arc::new(rows));
             let found = self.collect(&plan.source, params, &mut kept).await;
-            self.locals.held.target = None;
+            self.locals.held.targets.clear();
             again = found?;
         }
     }

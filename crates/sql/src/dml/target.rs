@@ -5,7 +5,7 @@ use std::sync::Arc;
 use analytic::RowFunctions;
 use arrow::array::{ArrayRef, RecordBatch};
 use catalog::{Catalog, Table};
-use engine::{Change, EngineError, Isolation, Modified, Transaction};
+use engine::{Change, EngineError, Modified, Transaction};
 use expr::row::{Binder, Bound};
 use point::TableWriter;
 use point::write::{Compile, Expression, Fate, Inserted, Links, RowFunction};
@@ -188,7 +188,7 @@ impl Compile for Compiler<'_> {
 fn renewed(transaction: &mut Transaction, held: Result<(), EngineError>) -> Result<bool, SqlError> {
     match held {
         Ok(()) => Ok(true),
-        Err(EngineError::TableChanged(_) | EngineError::NoTable(_)) if transaction.isolation() == Isolation::ReadCommitted => {
+        Err(EngineError::TableChanged(_) | EngineError::NoTable(_)) if !transaction.isolation().keeps_snapshot() => {
             // Whoever changed it has committed, but not everybody may see that yet.
             transaction.settle()?;
             transaction.begin_statement();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use analytic::Kept;
 use arrow::array::RecordBatch;
 use catalog::Table;
-use engine::{Change, Isolation, Transaction};
+use engine::{Change, Transaction};
 use point::write::{Arbiters, Fate, Inserted};
 use types::{Datum, Key, Row, SqlError};
 
@@ -57,7 +57,7 @@ impl Writer<'_> {
     /// in PostgreSQL: it must not meet a row that is to get another key later. Errors: those of [`point::TableWriter::modify`].
     pub(crate) fn change(&mut self, target: &Target, key: &[u8], change: &RowChange<'_>) -> Result<Changed, SqlError> {
         // REPEATABLE READ: the engine itself refuses a row that has changed.
-        let looks = self.transaction.isolation() == Isolation::ReadCommitted;
+        let looks = !self.transaction.isolation().keeps_snapshot();
         let seen = if looks { self.transaction.get(target.table.id, key)? } else { None };
         self.note(&target.table, key)?;
         let hidden = target.table.hidden();

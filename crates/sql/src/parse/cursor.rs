@@ -10,8 +10,8 @@ use types::{SqlError, SqlState};
 
 use crate::names::Name;
 use crate::parse::depth::balance;
-use crate::parse::foreign;
 use crate::parse::source::Source;
+use crate::parse::{foreign, locking};
 
 /// How deep expressions and subqueries may nest; `depth` bounds what gets deep without nesting.
 const NESTING_MAX: usize = 200;
@@ -31,7 +31,7 @@ pub(crate) fn tokens(source: &Source) -> Result<Vec<TokenWithSpan>, SqlError> {
         Ok(()) => match tokens.iter().find(|token| matches!(&token.token, Token::Word(word) if word.value.contains(OURS))) {
             Some(token) => Err(SqlError::new(SqlState::INVALID_NAME, "an identifier cannot have the character U+0001 in it")
                 .position(source.position(source.byte(token.span.start)))),
-            None => super::lexical::adjust(tokens, source),
+            None => locking::adjust(super::lexical::adjust(tokens, source)?, source),
         },
         Err(error) => {
             let byte = source.byte(error.location);

@@ -9,7 +9,7 @@ use types::{SqlError, SqlState};
 use crate::parse::command::Command;
 use crate::parse::cursor::Cursor;
 use crate::parse::merge::writes;
-use crate::parse::statement::check_query;
+use crate::parse::statement::{LOCKS_INSIDE, check_query};
 
 /// Takes ONLY and `*` away around the table of UPDATE, DELETE and MERGE: no table here has children.
 pub(crate) fn without_inheritance(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
@@ -134,7 +134,7 @@ fn check_levels(query: &Query) -> Result<(), SqlError> {
                 return ControlFlow::Break(SqlError::unsupported(message));
             }
             if !query.locks.is_empty() {
-                return ControlFlow::Break(SqlError::unsupported("SELECT FOR UPDATE and FOR SHARE are not supported"));
+                return ControlFlow::Break(SqlError::unsupported(LOCKS_INSIDE));
             }
             ControlFlow::Continue(())
         }

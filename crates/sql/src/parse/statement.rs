@@ -107,10 +107,15 @@ fn query(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     if let Some(command) = dml::of_query(&query)? {
         return Ok(command);
     }
+    // Those of the statement itself are done; those of a query in it are not.
+    let locks = std::mem::take(&mut query.locks);
     check_query(&query)?;
     if let SetExpr::Select(select) = query.body.as_mut()
         && let Some(into) = select.into.take()
     {
+        if !locks.is_empty() {
+            return Err(SqlError::unsupported(LOCKS_INSIDE));
+        }
         if into.temporary {
             return Err(SqlError::unsupported("temporary tables are not supported"));
         }
@@ -126,8 +131,12 @@ fn query(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
             with_data: true,
         }));
     }
+    query.locks = locks;
     Ok(Command::Query(query.into()))
 }
+
+/// What to say of FOR UPDATE anywhere but at the end of a SELECT that is the whole statement.
+pub(super) const LOCKS_INSIDE: &str = "FOR UPDATE and FOR SHARE inside another statement are not supported";
 
 /// Refuses what would be read and not done.
 pub(crate) fn check_query(query: &Query) -> Result<(), SqlError> {
@@ -140,7 +149,7 @@ pub(crate) fn check_query(query: &Query) -> Result<(), SqlError> {
 
         fn pre_visit_query(&mut self, query: &Query) -> std::ops::ControlFlow<()> {
             if !query.locks.is_empty() {
-                self.0 = Some("SELECT FOR UPDATE and FOR SHARE are not supported");
+                self.0 = Some(LOCKS_INSIDE);
             }
             if query.with.iter().flat_map(|with| &with.cte_tables).any(|cte| merge::writes(&cte.query.body)) {
                 self.0 = Some("WITH clause containing a data-modifying statement must be at the top level");

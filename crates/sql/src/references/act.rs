@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use catalog::{Action, ForeignKey, Table};
-use engine::{Change, Isolation, KeyLock, Modified};
+use engine::{Change, KeyLock, Modified};
 use env::{BLOCKING_STEPS_MIN, blocking, blocking_if};
 use point::write::Expression;
 use types::{Datum, Key, Row, RowLayout, RowRef, SqlError, SqlState, coerce};
@@ -125,7 +125,7 @@ impl Session {
                     Ok(Some(new))
                 })?,
             };
-            if outcome == Modified::NotFound && transaction.isolation() == Isolation::RepeatableRead {
+            if outcome == Modified::NotFound && transaction.isolation().keeps_snapshot() {
                 let message = "could not serialize access due to concurrent update";
                 return Err(SqlError::new(SqlState::SERIALIZATION_FAILURE, message));
             }
