@@ -121,15 +121,23 @@ impl Transaction {
             Some(touched) => (Arc::clone(&touched.store), Arc::clone(&touched.own)),
             None => (self.engine_handle().store(table)?, Arc::default()),
         };
-        let exists = match store.delta.newest(key, me) {
-            Newest::Row { .. } => true,
-            Newest::Deleted { .. } => false,
-            // Whoever holds it leaves its key, or will see what this transaction refers to.
-            Newest::Blocked(_) => {
-                let guard = self.engine_handle().txns.snapshot(None);
-                store.get(key, Some(&[]), &txn::Snapshot { ts: guard.ts, own: self.own_id() }, &own)?.is_some()
-            }
-            Newest::InSegment { .. } | Newest::NoSlot => own.find_loaded(key)?.is_some() || store.find_newest(key)?.is_some(),
+        let exists = loop {
+            break match store.delta.newest(key, me) {
+                Newest::Row { .. } => true,
+                Newest::Deleted { .. } => false,
+                // Whoever holds it leaves its key, or will see what this transaction refers to.
+                Newest::Blocked(_) => {
+                    let guard = self.engine_handle().txns.snapshot(None);
+                    store.get(key, Some(&[]), &txn::Snapshot { ts: guard.ts, own: self.own_id() }, &own)?.is_some()
+                }
+                newest @ (Newest::InSegment { .. } | Newest::NoSlot) => {
+                    let found = own.find_loaded(key)?.is_some() || store.find_newest(key)?.is_some();
+                    if !found && store.delta.newest(key, me) != newest {
+                        continue;
+                    }
+                    found
+                }
+            };
         };
         if self.isolation().keeps_snapshot() {
             return match (exists, self.get_columns(table, key, &[])?.is_some()) {

@@ -86,9 +86,17 @@ impl TableStore {
         *current = Arc::new(SegmentSet::new(list));
     }
 
-    /// Where the newest committed version of a key that has no delta slot is.
+    /// Where the newest committed version of a key is whose slot says that it is in a segment, or that has none. None where there is no
+    /// such row, and where a commit has just put another version into the delta: the slot is to be looked at again then.
     pub(crate) fn find_newest(&self, key: &[u8]) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
-        Ok(self.segments().find(key, CommitTs::MAX)?)
+        loop {
+            let segments = self.segments();
+            let found = segments.find(key, CommitTs::MAX)?;
+            // Compaction may have retired segments of this list, and put those that have their rows into the next one.
+            if found.is_some() || Arc::ptr_eq(&segments, &self.segments()) {
+                return Ok(found);
+            }
+        }
     }
 
     /// The row with this key at a snapshot, with a transaction's `own` changes; of `wanted`, see [`segments::Segment::row`].

@@ -186,6 +186,8 @@ pub struct Transaction {
     snapshot: Option<Arc<SnapshotGuard>>,
     /// A statement has begun.
     begun: bool,
+    /// And no other has.
+    is_first: bool,
     /// The latest commit that it has written on top of, or looked at, without its snapshot seeing it. That may not be visible yet: the next snapshot of
     /// READ COMMITTED must be one that sees all of it.
     built_on: Option<CommitTs>,
@@ -211,6 +213,7 @@ impl Transaction {
             id: None,
             snapshot: None,
             begun: false,
+            is_first: false,
             built_on: None,
             tables: Vec::new(),
             edited: None,
@@ -225,6 +228,7 @@ impl Transaction {
 
     /// Starts a statement: READ COMMITTED takes a fresh snapshot, REPEATABLE READ keeps its first.
     pub fn begin_statement(&mut self) {
+        self.is_first = !self.begun;
         self.begun = true;
         if let Some(ts) = self.built_on.take().filter(|_| !self.begin.isolation.keeps_snapshot())
             && let Err(error) = self.wait_visible(ts)
@@ -234,6 +238,20 @@ impl Transaction {
         if self.snapshot.is_none() || !self.begin.isolation.keeps_snapshot() {
             self.snapshot = Some(Arc::new(self.engine.txns.snapshot(None)));
         }
+    }
+
+    /// Gives a statement that has done nothing yet another snapshot, one that sees everything so far. False under REPEATABLE READ, unless
+    /// it is the transaction's first. Errors: as [`Transaction::settle`].
+    pub fn begin_statement_anew(&mut self) -> Result<bool, EngineError> {
+        if self.begin.isolation.keeps_snapshot() {
+            if !self.is_first || self.has_changes() {
+                return Ok(false);
+            }
+            self.snapshot = None;
+        }
+        self.settle()?;
+        self.begin_statement();
+        Ok(true)
     }
 
     /// Ends a statement: READ COMMITTED gives its snapshot back, so that a transaction that only waits for its client keeps no old
@@ -264,6 +282,12 @@ impl Transaction {
     /// on disk yet. Errors: `Closed` if the log fails first.
     pub fn settle(&self) -> Result<(), EngineError> {
         self.wait_visible(self.engine.txns.quiesce(|ts| ts))
+    }
+
+    /// Waits until what the statement has seen of others beyond its snapshot is on disk: a row that it waited for, and gives back.
+    /// Errors: `Closed` if the log fails first.
+    pub fn settle_seen(&self) -> Result<(), EngineError> {
+        self.built_on.map_or(Ok(()), |ts| self.wait_visible(ts))
     }
 
     fn wait_visible(&self, ts: CommitTs) -> Result<(), EngineError> {
@@ -538,10 +562,12 @@ impl Transaction {
                     return Ok(Modified::NotFound);
                 }
                 Newest::InSegment { version } => match self.find_newest(at, &key)? {
+                    None if store.delta.newest(&key, me) != (Newest::InSegment { version }) => continue,
                     None => return Err(EngineError::Bug(format!("a slot of table {table} names a row that no segment has"))),
                     Some(found) => (Expect::Version(version), found.0.segment.row(found.1, &store.layout, None)?, Some(found)),
                 },
                 Newest::NoSlot => match self.find_newest(at, &key)? {
+                    None if store.delta.newest(&key, me) != Newest::NoSlot => continue,
                     None => return Ok(Modified::NotFound),
                     Some(found) => {
                         (Expect::NoSlot(Base::InSegment), found.0.segment.row(found.1, &store.layout, None)?, Some(found))

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use analytic::{AnalyticPlan, Execution, Kept, QueryStats};
 use arrow::array::RecordBatch;
+use engine::ReadView;
 use env::blocking;
 use sqlparser::ast::{self, Expr, Query, SelectItem, SetExpr, UnaryOperator, Value};
 use types::text::{self, Session as Dates};
@@ -242,9 +243,15 @@ impl Session {
     /// What a query of this statement runs with.
     pub(crate) fn execution<'a>(&mut self, params: &'a [Datum], stats: Arc<QueryStats>) -> Result<Execution<'a>, SqlError> {
         let Some(inner) = self.transaction.inner() else { return Err(SqlError::bug("a query outside of a transaction")) };
-        let view = Arc::new(crate::reading::Snapshot { view: inner.read_view(), held: self.locals.held.clone() });
+        let view = inner.read_view();
+        Ok(self.execution_at(view, params, stats))
+    }
+
+    /// The same for what is read in another view than the statement's.
+    pub(crate) fn execution_at<'a>(&self, view: Arc<ReadView>, params: &'a [Datum], stats: Arc<QueryStats>) -> Execution<'a> {
+        let view = Arc::new(crate::reading::Snapshot { view, held: self.locals.held.clone() });
         let now_micros = self.transaction.began_micros();
-        Ok(Execution { view, params, now_micros, cancel: Arc::clone(&self.cancel), stats })
+        Execution { view, params, now_micros, cancel: Arc::clone(&self.cancel), stats }
     }
 
     /// Plans a query in the session's place, which takes milliseconds and more. True: the plan holds something as of now.

@@ -252,7 +252,15 @@ impl Session {
                     },
                     _ => Box::pin(self.run_planned(statement, &planned, params, watch)).await,
                 };
-                answer.and_then(|answer| self.settle_statement().map(|()| answer))
+                let answer = answer.and_then(|answer| self.settle_statement().map(|()| answer))?;
+                // A client is not shown what a crash could take back. Outside of a block its own commit is waited for, a later one.
+                if matches!(answer, Answer::Rows(_))
+                    && self.transaction.is_explicit()
+                    && let Some(transaction) = self.transaction.inner()
+                {
+                    transaction.settle_seen()?;
+                }
+                Ok(answer)
             }
             Command::Begin { start, modes } => self.begin(*start, *modes),
             Command::Commit { chain } => self.end(true, *chain).await,

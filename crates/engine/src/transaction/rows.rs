@@ -1,6 +1,6 @@
 //! Rows that are locked without being written.
 //!
-//! 1. What is given back is the row's newest version, on disk by then: others' commits that it waited for may not have been.
+//! 1. What is given back is the row's newest version, which may not be on disk yet: see [`Transaction::settle_seen`].
 //! 2. Locks are given back with the savepoint they were taken after.
 //! 3. Past some number of rows a transaction locks the whole table against writers instead.
 //!
@@ -72,19 +72,13 @@ impl Transaction {
             // Its key stays, whatever becomes of the rest.
             return Ok(self.get(table, &key)?.map_or(Locked::Gone, Locked::Row));
         }
-        let before = self.built_on.take();
         let mut newest = None;
         let found = self.modify(table, &key, &mut |row| {
             newest = Some(row.to_row());
             Ok(Change::Keep)
-        });
-        let looked_at = self.built_on;
-        self.built_on = before.max(looked_at);
-        if found? == Modified::NotFound {
+        })?;
+        if found == Modified::NotFound {
             return Ok(Locked::Gone);
-        }
-        if let Some(ts) = looked_at {
-            self.wait_visible(ts)?;
         }
         newest.map(Locked::Row).ok_or_else(|| EngineError::Bug(format!("a row of table {table} was kept unseen")))
     }

@@ -320,10 +320,6 @@ impl Session {
             })?;
         }
         self.replace_table(old, new.clone())?;
-        // Writers that were waited for have committed; the snapshot must have what they did.
-        let transaction = self.open_transaction()?;
-        transaction.settle()?;
-        transaction.begin_statement();
         let new = Arc::new(new);
         let target = self.target(&new)?;
         let dates = self.dates();
@@ -333,7 +329,9 @@ impl Session {
             .collect::<Result<Vec<(usize, Default)>, SqlError>>()?;
         let types: Vec<_> = plan.columns().iter().map(|c| c.data_type).collect();
         let mut loader = Loader::new(target.clone());
-        let mut stream = plan.execute(self.execution(&[], Arc::default())?)?;
+        // Writers that were waited for have committed: whatever the transaction's snapshot, the rows are those of now.
+        let view = self.open_transaction()?.newest_view()?;
+        let mut stream = plan.execute(self.execution_at(view, &[], Arc::default()))?;
         while let Some(batch) = stream.next().await {
             let filled = self.fill(&batch?, &types, &given, &defaults, &target, &dates).await?;
             loader.add(self.open_transaction()?, filled, &[]).map_err(|e| explain(e, &new))?;

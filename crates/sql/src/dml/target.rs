@@ -188,12 +188,10 @@ impl Compile for Compiler<'_> {
 fn renewed(transaction: &mut Transaction, held: Result<(), EngineError>) -> Result<bool, SqlError> {
     match held {
         Ok(()) => Ok(true),
-        Err(EngineError::TableChanged(_) | EngineError::NoTable(_)) if !transaction.isolation().keeps_snapshot() => {
-            // Whoever changed it has committed, but not everybody may see that yet.
-            transaction.settle()?;
-            transaction.begin_statement();
-            Ok(false)
-        }
+        // Whoever changed it has committed, but not everybody may see that yet.
+        Err(EngineError::TableChanged(_) | EngineError::NoTable(_)) if transaction.begin_statement_anew()? => Ok(false),
+        // One that is rewritten has another id: whether it is gone for good, the transaction cannot see.
+        Err(EngineError::NoTable(id)) => Err(EngineError::TableChanged(id).into()),
         Err(error) => Err(error.into()),
     }
 }
