@@ -215,6 +215,7 @@ impl Bulk {
         for key in &deleted {
             transaction.revive(self.at, key).inspect_err(|_| transaction.rollback_to(&before))?;
         }
+        transaction.note_load(self.store.id())?;
         for segment in self.written.drain(..) {
             transaction.ingest(self.at, Arc::new(LiveSegment::new(segment, CommitTs::MAX, DeletionLog::default())));
         }

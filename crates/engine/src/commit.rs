@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use segments::{DeletionLog, LiveSegment};
-use txn::{CommitTicket, Failed};
+use txn::{CommitTicket, Failed, SerialTransaction};
 use types::{CommitTs, TxnId};
 use wal::Wal;
 
@@ -97,13 +97,23 @@ pub(crate) enum Writer {
     Committer,
 }
 
-/// Gives the transaction its place in the order and its record to the log.
-pub(crate) fn log(engine: &Inner, redo: &[u8], writer: Writer) -> Result<CommitTicket, EngineError> {
+/// Gives the transaction its place in the order and its record to the log. Errors: under SERIALIZABLE, that it must not commit.
+pub(crate) fn log(
+    engine: &Inner,
+    redo: &[u8],
+    writer: Writer,
+    serial: Option<&SerialTransaction>,
+) -> Result<CommitTicket, EngineError> {
     let append = match writer {
         Writer::Log => Wal::append,
         Writer::Committer => Wal::stage,
     };
-    Ok(engine.txns.commit(|ts| append(&engine.wal, &[&ts.0.to_le_bytes(), redo]))?)
+    engine.txns.commit(|ts| {
+        if let Some(serial) = serial {
+            serial.commit(Some(ts))?;
+        }
+        Ok(append(&engine.wal, &[&ts.0.to_le_bytes(), redo])?)
+    })
 }
 
 /// Makes everything the transaction did carry `ts`. Nobody sees it before [`txn::Transactions::stamped`].

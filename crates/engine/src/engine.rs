@@ -10,7 +10,7 @@ use catalog::Catalog;
 use env::{Env, JobHandle, Lock, Signal};
 use parking_lot::{Mutex, RwLock};
 use segments::{Cache, Segment};
-use txn::{Cancel, Transactions};
+use txn::{Cancel, Serializable, Transactions};
 use types::{CommitTs, SegmentId, TableId};
 use wal::Wal;
 
@@ -36,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) dir: PathBuf,
     pub(crate) options: Options,
     pub(crate) txns: Transactions,
+    pub(crate) serializable: Arc<Serializable>,
     pub(crate) wal: Wal,
     pub(crate) cache: Arc<Cache>,
     /// How far sequences are.
@@ -164,6 +165,7 @@ pub(crate) struct Recovered {
 
 impl Inner {
     pub(crate) fn new(env: Arc<dyn Env>, dir: &Path, options: Options, lock: Box<dyn Lock>, from: Recovered) -> Arc<Inner> {
+        let serializable = Arc::new(Serializable::new(env.signal()));
         let delta_bytes = from.tables.values().map(|t| t.delta.bytes() as u64).sum();
         Arc::new(Inner {
             progress: env.signal(),
@@ -172,6 +174,7 @@ impl Inner {
             workers: Workers::new(options.load_threads),
             options,
             txns: from.txns,
+            serializable,
             wal: from.wal,
             cache: from.cache,
             counters: from.counters,

@@ -32,6 +32,8 @@ pub enum EngineError {
     Record { lsn: u64, what: String },
     #[error("could not serialize access due to concurrent {0}")]
     Conflict(&'static str),
+    #[error("could not serialize access due to {0}")]
+    Serialization(txn::SerializationFailure),
     #[error("deadlock detected")]
     Deadlock(String),
     #[error("canceling statement due to lock timeout")]
@@ -88,6 +90,12 @@ impl From<txn::WaitError> for EngineError {
     }
 }
 
+impl From<txn::SerializationFailure> for EngineError {
+    fn from(failure: txn::SerializationFailure) -> EngineError {
+        EngineError::Serialization(failure)
+    }
+}
+
 impl From<segments::SegmentError> for EngineError {
     fn from(error: segments::SegmentError) -> EngineError {
         EngineError::Segment(Arc::new(error))
@@ -141,6 +149,9 @@ impl From<EngineError> for SqlError {
             },
             EngineError::Record { .. } => SqlState::DATA_CORRUPTED,
             EngineError::Conflict(_) => SqlState::SERIALIZATION_FAILURE,
+            EngineError::Serialization(_) => {
+                return SqlError::new(SqlState::SERIALIZATION_FAILURE, message).hint("The transaction might succeed if retried.");
+            }
             EngineError::Deadlock(detail) => {
                 return SqlError::new(SqlState::DEADLOCK_DETECTED, message)
                     .detail(detail.clone())

@@ -140,7 +140,7 @@ impl Transaction {
             };
         };
         if self.isolation().keeps_snapshot() {
-            return match (exists, self.get_columns(table, key, &[])?.is_some()) {
+            return match (exists, self.look_up_unnoted(table, key, Some(&[]))?.is_some()) {
                 (false, true) => Err(EngineError::Conflict("update")),
                 (exists, seen) => Ok(exists && seen),
             };

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use delta::{Entry, RangeBlock};
 use roaring::RoaringBitmap;
 use segments::{LiveSegment, SegmentRange};
-use txn::{Cancel, Snapshot, SnapshotGuard};
+use txn::{Cancel, SerialTransaction, Snapshot, SnapshotGuard};
 use types::{ByteList, Direction, Key, RowLayout, RowRef};
 
 use crate::error::EngineError;
@@ -56,6 +56,10 @@ pub struct RangeCursor {
     cancel: Arc<Cancel>,
     /// What ended it early.
     failed: Option<EngineError>,
+    /// Of SERIALIZABLE: notes how far it was read.
+    serial: Option<Arc<SerialTransaction>>,
+    /// The last key of what is noted.
+    noted: Option<Key>,
     from: Bound<Key>,
     to: Bound<Key>,
     direction: Direction,
@@ -135,6 +139,8 @@ impl RangeCursor {
             snapshot,
             cancel,
             failed: None,
+            serial: None,
+            noted: None,
             from: of.from.map(Key::from),
             to: of.to.map(Key::from),
             direction: of.direction,
@@ -164,13 +170,37 @@ impl RangeCursor {
         }
         block.keys.clear();
         block.rows.clear();
-        let filled = self.fill(block, rows_max);
+        let filled = self.fill(block, rows_max).and_then(|()| self.note(block, rows_max));
         if let Err(error) = &filled {
             self.failed = Some(error.clone());
             block.keys.clear();
             block.rows.clear();
         }
         filled
+    }
+
+    pub(crate) fn noted_by(self, serial: Option<Arc<SerialTransaction>>) -> RangeCursor {
+        RangeCursor { serial, ..self }
+    }
+
+    /// Notes what a block shows to have been read: as far as its last row, or all that was left.
+    fn note(&mut self, block: &RowBlock, rows_max: usize) -> Result<(), EngineError> {
+        let Some(serial) = &self.serial else { return Ok(()) };
+        let is_full = block.len() >= rows_max || block.keys.bytes() + block.rows.bytes() >= BLOCK_BYTES_MAX;
+        let last = block.len().checked_sub(1).filter(|_| is_full).map(|last| Key::from(block.key(last)));
+        let behind = self.noted.as_deref().map(Bound::Excluded);
+        let until = last.as_deref().map(Bound::Included);
+        let (from, to) = (as_bytes(&self.from), as_bytes(&self.to));
+        let (from, to) = match self.direction {
+            Direction::Forward => (behind.unwrap_or(from), until.unwrap_or(to)),
+            Direction::Backward => (until.unwrap_or(from), behind.unwrap_or(to)),
+        };
+        serial.read_range(self.store.id(), from, to)?;
+        if last.is_none() {
+            self.serial = None;
+        }
+        self.noted = last;
+        Ok(())
     }
 
     fn fill(&mut self, block: &mut RowBlock, rows_max: usize) -> Result<(), EngineError> {

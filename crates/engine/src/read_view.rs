@@ -8,7 +8,7 @@ use catalog::{Catalog, Table};
 use delta::DeltaScan;
 use roaring::RoaringBitmap;
 use segments::{ColumnStatistics, LiveSegment, Segment};
-use txn::{Cancel, Snapshot, SnapshotGuard};
+use txn::{Cancel, SerialTransaction, Snapshot, SnapshotGuard};
 use types::{CommitTs, Key, Row, TableId, arrow_form};
 
 use crate::engine::Inner;
@@ -28,6 +28,8 @@ pub struct ReadView {
     snapshot: Snapshot,
     catalog: Arc<Catalog>,
     own: Vec<(Arc<TableStore>, Arc<Own>)>,
+    /// Of SERIALIZABLE: notes which tables are read.
+    serial: Option<Arc<SerialTransaction>>,
 }
 
 /// One table at one moment. Cloning is cheap.
@@ -58,7 +60,11 @@ impl ReadView {
         catalog: Arc<Catalog>,
         own: Vec<(Arc<TableStore>, Arc<Own>)>,
     ) -> ReadView {
-        ReadView { engine, guard, snapshot, catalog, own }
+        ReadView { engine, guard, snapshot, catalog, own, serial: None }
+    }
+
+    pub(crate) fn noted_by(self, serial: Option<Arc<SerialTransaction>>) -> ReadView {
+        ReadView { serial, ..self }
     }
 
     /// The last commit that is seen.
@@ -71,8 +77,11 @@ impl ReadView {
         &self.catalog
     }
 
-    /// A table. Errors: `NoTable`, and what reading a segment's keys can give.
+    /// A table, all of which counts as read. Errors: `NoTable`, and what reading a segment's keys can give; 40001 under SERIALIZABLE.
     pub fn table(&self, table: TableId) -> Result<TableView, EngineError> {
+        if let Some(serial) = &self.serial {
+            serial.read_table(table)?;
+        }
         let (store, own) = match self.own.iter().find(|(store, _)| store.id() == table) {
             Some((store, own)) => (Arc::clone(store), Arc::clone(own)),
             None => (self.engine.store(table)?, Arc::default()),

@@ -11,7 +11,8 @@
 //! 3. READ COMMITTED waits for the holder of a row that the statement's snapshot sees and looks again: if the row has ended
 //!    meanwhile, it is gone, whatever has its key now. REPEATABLE READ fails with 40001 if the row changed after the snapshot.
 //!
-//! Not here: how it holds tables (`tables`) and locks rows without writing them (`rows`).
+//! Not here: how it holds tables (`tables`), locks rows without writing them (`rows`), and
+//! notes what it reads and writes under SERIALIZABLE (`serial`).
 //! Source: PostgreSQL 15, chapter 13.2, and `heapam.c` for who waits for whom.
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use env::{BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, blocking_if};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use segments::LiveSegment;
-use txn::{Cancel, CommitTicket, Outcome, RowLock, Snapshot, SnapshotGuard, TableLock, WaitLimits};
+use txn::{Cancel, CommitTicket, Outcome, RowLock, SerialTransaction, Snapshot, SnapshotGuard, TableLock, WaitLimits};
 use types::{CommitTs, Key, Row, RowRef, SegmentId, SqlError, TableId, TxnId};
 
 use crate::commit::{self, Commit, Writer};
@@ -37,6 +38,7 @@ use crate::sequences::{self, Given, Sequences, Touched};
 use crate::table::TableStore;
 
 mod rows;
+mod serial;
 mod tables;
 
 pub use rows::{Locked, OnLocked};
@@ -52,6 +54,8 @@ pub enum Isolation {
     ReadCommitted,
     /// Every statement sees what was committed when the first began.
     RepeatableRead,
+    /// The same, and all transactions of this level together are as if one had run after the other: one that would break that fails.
+    Serializable,
 }
 
 impl Isolation {
@@ -68,6 +72,8 @@ pub struct Begin {
     pub isolation: Isolation,
     /// Whether writes are refused with 25006.
     pub read_only: bool,
+    /// Of one that is SERIALIZABLE and reads only: whether it waits for a snapshot with which it cannot fail.
+    pub deferrable: bool,
     /// Set from elsewhere to end a wait with 57014.
     pub cancel: Arc<Cancel>,
     /// How long to wait for one lock; None waits until there is a deadlock.
@@ -184,6 +190,8 @@ pub struct Transaction {
     begin: Begin,
     id: Option<TxnId>,
     snapshot: Option<Arc<SnapshotGuard>>,
+    /// Of SERIALIZABLE: what notes its reads and writes.
+    serial: Option<Arc<SerialTransaction>>,
     /// A statement has begun.
     begun: bool,
     /// And no other has.
@@ -212,6 +220,7 @@ impl Transaction {
             begin,
             id: None,
             snapshot: None,
+            serial: None,
             begun: false,
             is_first: false,
             built_on: None,
@@ -236,7 +245,7 @@ impl Transaction {
             tracing::debug!(%error, "the log has failed: nothing more becomes visible");
         }
         if self.snapshot.is_none() || !self.begin.isolation.keeps_snapshot() {
-            self.snapshot = Some(Arc::new(self.engine.txns.snapshot(None)));
+            self.snapshot = Some(Arc::new(self.take_snapshot()));
         }
     }
 
@@ -248,6 +257,7 @@ impl Transaction {
                 return Ok(false);
             }
             self.snapshot = None;
+            self.end_serial(false);
         }
         self.settle()?;
         self.begin_statement();
@@ -305,9 +315,10 @@ impl Transaction {
     }
 
     /// Changes isolation and access mode; only before the first statement ([`Transaction::has_begun`]).
-    pub fn set_mode(&mut self, isolation: Isolation, read_only: bool) {
+    pub fn set_mode(&mut self, isolation: Isolation, read_only: bool, deferrable: bool) {
         self.begin.isolation = isolation;
         self.begin.read_only = read_only;
+        self.begin.deferrable = deferrable;
     }
 
     /// How long one wait for a lock may take from now on.
@@ -357,6 +368,17 @@ impl Transaction {
     }
 
     fn look_up(&self, table: TableId, key: &[u8], wanted: Option<&[usize]>) -> Result<Option<Row>, EngineError> {
+        self.note_read(table, key)?;
+        self.look_up_unnoted(table, key, wanted)
+    }
+
+    /// As [`Transaction::get`], for what the answer to the client does not depend on but by locks.
+    pub(crate) fn look_up_unnoted(
+        &self,
+        table: TableId,
+        key: &[u8],
+        wanted: Option<&[usize]>,
+    ) -> Result<Option<Row>, EngineError> {
         match self.tables.iter().find(|t| t.store.id() == table) {
             Some(touched) => touched.store.get(key, wanted, &self.snapshot(), &touched.own),
             None => self.engine.store(table)?.get(key, wanted, &self.snapshot(), &Own::default()),
@@ -370,7 +392,9 @@ impl Transaction {
             Some(touched) => (Arc::clone(&touched.store), Arc::clone(&touched.own)),
             None => (self.engine.store(table)?, Arc::default()),
         };
-        RangeCursor::new(store, &own, self.snapshot(), Arc::clone(self.guard()), Arc::clone(&self.begin.cancel), of)
+        let cursor =
+            RangeCursor::new(store, &own, self.snapshot(), Arc::clone(self.guard()), Arc::clone(&self.begin.cancel), of)?;
+        Ok(cursor.noted_by(self.serial.clone()))
     }
 
     /// Where the row with this key is at the statement's snapshot.
@@ -390,7 +414,8 @@ impl Transaction {
     /// Everything at the statement's snapshot, for queries; it stays valid after the transaction has gone on.
     pub fn read_view(&self) -> Arc<ReadView> {
         let own = self.tables.iter().map(|t| (Arc::clone(&t.store), Arc::clone(&t.own))).collect();
-        Arc::new(ReadView::new(Arc::clone(&self.engine), Arc::clone(self.guard()), self.snapshot(), self.catalog(), own))
+        let view = ReadView::new(Arc::clone(&self.engine), Arc::clone(self.guard()), self.snapshot(), self.catalog(), own);
+        Arc::new(view.noted_by(self.serial.clone()))
     }
 
     /// The way to values of sequences for this transaction and the threads that work for it.
@@ -474,10 +499,14 @@ impl Transaction {
                     self.wait_for(me, holder)?;
                     continue;
                 }
-                Newest::Row { .. } | Newest::InSegment { .. } => return Ok(Inserted::Duplicate),
+                Newest::Row { .. } | Newest::InSegment { .. } => {
+                    self.note_read(table, &key)?;
+                    return Ok(Inserted::Duplicate);
+                }
                 Newest::Deleted { version } => Expect::Version(version),
                 Newest::NoSlot => {
                     if self.find_newest(at, &key)?.is_some() {
+                        self.note_read(table, &key)?;
                         return Ok(Inserted::Duplicate);
                     }
                     Expect::NoSlot(Base::Absent)
@@ -492,6 +521,7 @@ impl Transaction {
                     let redo_len = self.redo.len();
                     redo::put(&mut self.redo, table, &row.0);
                     self.steps.push(Step::Row { table: at, slot, first: is_first(expect, me), base: None, hidden, redo_len });
+                    self.note_write(table, &key)?;
                     return Ok(Inserted::Done);
                 }
             }
@@ -533,6 +563,21 @@ impl Transaction {
 
     /// `any`: whether the snapshot sees the row does not matter.
     fn modify_row(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        any: bool,
+        change: &mut dyn FnMut(RowRef<'_>) -> Result<Change, SqlError>,
+    ) -> Result<Modified, EngineError> {
+        let modified = self.modify_unnoted(table, key, any, change)?;
+        match modified {
+            Modified::Changed => self.note_write(table, key)?,
+            Modified::Kept | Modified::NotFound => self.note_read(table, key)?,
+        }
+        Ok(modified)
+    }
+
+    fn modify_unnoted(
         &mut self,
         table: TableId,
         key: &[u8],
@@ -856,6 +901,10 @@ impl Transaction {
     fn commit_by(mut self, writer: Writer) -> Result<Commit, EngineError> {
         sequences::write_down(&self.touched.lock(), &mut self.redo);
         if self.steps.is_empty() && self.redo.is_empty() {
+            if let Some(serial) = &self.serial {
+                serial.commit(None)?;
+            }
+            self.end_serial(true);
             return Ok(Commit::nothing());
         }
         let engine = Arc::clone(&self.engine);
@@ -872,7 +921,7 @@ impl Transaction {
 
     fn log_and_stamp(&mut self, writer: Writer) -> Result<CommitTicket, EngineError> {
         let engine = Arc::clone(&self.engine);
-        let ticket = commit::log(&engine, &self.redo, writer)?;
+        let ticket = commit::log(&engine, &self.redo, writer, self.serial.as_deref())?;
         self.touched.lock().clear();
         // Who has only taken values of sequences has no id.
         let me = self.id.take();
@@ -884,6 +933,7 @@ impl Transaction {
         if let Some(me) = me {
             engine.txns.finish(me, Outcome::Committed);
         }
+        self.end_serial(true);
         engine.after_commit(self.redo.len() as u64);
         self.redo = Vec::new();
         Ok(ticket)
@@ -896,7 +946,7 @@ impl Transaction {
         if redo.is_empty() || self.engine.check_open().is_err() {
             return;
         }
-        match commit::log(&self.engine, &redo, Writer::Log) {
+        match commit::log(&self.engine, &redo, Writer::Log, None) {
             Ok(ticket) => {
                 self.engine.txns.stamped(ticket.ts);
                 self.engine.after_commit(redo.len() as u64);
@@ -915,6 +965,7 @@ impl Drop for Transaction {
             self.rollback_to(&Savepoint::default());
             self.engine.txns.finish(me, Outcome::RolledBack);
         }
+        self.end_serial(false);
         self.keep_sequences();
     }
 }

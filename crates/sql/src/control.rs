@@ -32,7 +32,11 @@ impl Session {
             let message = "there is no transaction in progress";
             self.notice(Notice::warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
         }
-        let modes = Modes { isolation: Some(self.transaction.isolation()), read_only: Some(self.transaction.is_read_only()) };
+        let modes = Modes {
+            isolation: Some(self.transaction.isolation()),
+            read_only: Some(self.transaction.is_read_only()),
+            deferrable: Some(self.transaction.is_deferrable()),
+        };
         let committed = commit && !self.transaction.has_failed();
         if commit {
             self.commit().await?;
@@ -118,7 +122,7 @@ impl Session {
 
     /// Whether a setting is the current transaction's.
     fn transaction_setting(&self, name: &str) -> bool {
-        matches!(name.to_ascii_lowercase().as_str(), "transaction_isolation" | "transaction_read_only")
+        matches!(name.to_ascii_lowercase().as_str(), "transaction_isolation" | "transaction_read_only" | "transaction_deferrable")
     }
 
     fn set_transaction_setting(&mut self, name: &str, value: &str) -> Result<(), SqlError> {
@@ -127,8 +131,8 @@ impl Session {
         let mut modes = Modes::default();
         if name.eq_ignore_ascii_case("transaction_read_only") {
             modes.read_only = Some(value == "on");
-        } else if value == "serializable" {
-            return Err(crate::parse::serializable());
+        } else if name.eq_ignore_ascii_case("transaction_deferrable") {
+            modes.deferrable = Some(value == "on");
         } else {
             modes.isolation = Some(active::isolation(&value));
         }
@@ -141,6 +145,7 @@ impl Session {
             Some(name) if self.transaction_setting(name) => {
                 let active = Arc::clone(self.settings.active());
                 let modes = match name.to_ascii_lowercase().as_str() {
+                    "transaction_deferrable" => Modes { deferrable: Some(active.default_deferrable), ..Modes::default() },
                     "transaction_read_only" => Modes { read_only: Some(active.default_read_only), ..Modes::default() },
                     _ => Modes { isolation: Some(active.default_isolation), ..Modes::default() },
                 };
@@ -156,6 +161,10 @@ impl Session {
         match name.to_ascii_lowercase().as_str() {
             "transaction_isolation" if self.in_transaction() => Ok(level_name(self.transaction.isolation()).to_owned()),
             "transaction_isolation" => self.settings.show("default_transaction_isolation"),
+            "transaction_deferrable" if self.in_transaction() => {
+                Ok(if self.transaction.is_deferrable() { "on" } else { "off" }.to_owned())
+            }
+            "transaction_deferrable" => self.settings.show("default_transaction_deferrable"),
             "transaction_read_only" if self.in_transaction() => {
                 Ok(if self.transaction.is_read_only() { "on" } else { "off" }.to_owned())
             }
@@ -257,5 +266,6 @@ pub(crate) fn level_name(isolation: Isolation) -> &'static str {
     match isolation {
         Isolation::ReadCommitted => "read committed",
         Isolation::RepeatableRead => "repeatable read",
+        Isolation::Serializable => "serializable",
     }
 }

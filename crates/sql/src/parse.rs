@@ -43,7 +43,6 @@ pub(crate) use merge::{Merge, MergeAction, of_ast as merge_of_ast, writes};
 pub(crate) use sequence::{
     AlterSequence, ColumnSequence, CreateSequence, Overriding, OwnerName, SequenceAction, SequenceOptions, alias_of, overriding,
 };
-pub(crate) use session::serializable;
 pub(crate) use source::Source;
 pub use statement::Statement;
 
@@ -172,7 +171,8 @@ mod tests {
             panic!()
         };
         assert_eq!((modes.isolation, modes.read_only), (Some(Isolation::ReadCommitted), Some(false)));
-        assert_eq!(error("begin isolation level serializable").0, SqlState::FEATURE_NOT_SUPPORTED);
+        let Command::Begin { modes, .. } = one("begin isolation level serializable, read only deferrable") else { panic!() };
+        assert_eq!((modes.isolation, modes.deferrable), (Some(Isolation::Serializable), Some(true)));
         assert!(matches!(one("end"), Command::Commit { chain: false }));
         assert!(matches!(one("commit and chain"), Command::Commit { chain: true }));
         assert!(matches!(one("abort and no chain"), Command::Rollback { chain: false }));

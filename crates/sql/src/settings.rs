@@ -276,9 +276,6 @@ fn check(name: &str, text: &str, user: &str) -> Result<(String, String), SqlErro
         "session_authorization" if kept != user => {
             return Err(SqlError::unsupported("SET SESSION AUTHORIZATION to another user is not supported"));
         }
-        "transaction_isolation" | "default_transaction_isolation" if kept == "serializable" => {
-            return Err(crate::parse::serializable());
-        }
         key if key.starts_with("lc_") && matches!(text, "" | "C" | "POSIX" | "C.UTF-8" | "C.utf8") => kept,
         "default_tablespace" | "temp_tablespaces" if text == "pg_default" => kept,
         _ if d.fixed && value::canonical(d, d.default).ok().as_deref() != Some(&kept) => return Err(unsupported()),
@@ -355,7 +352,6 @@ mod tests {
         for (name, value, state) in [
             ("standard_conforming_strings", "off", SqlState::FEATURE_NOT_SUPPORTED),
             ("datestyle", "German", SqlState::FEATURE_NOT_SUPPORTED),
-            ("default_transaction_isolation", "serializable", SqlState::FEATURE_NOT_SUPPORTED),
             ("server_version", "16", SqlState::CANT_CHANGE_RUNTIME_PARAM),
             ("max_connections", "16", SqlState::CANT_CHANGE_RUNTIME_PARAM),
             ("nonsense", "16", SqlState::UNDEFINED_OBJECT),

@@ -51,6 +51,7 @@ pub(crate) struct State {
     failed: bool,
     isolation: Isolation,
     read_only: bool,
+    deferrable: bool,
     inner: Option<Transaction>,
     savepoints: Vec<UserSavepoint>,
     deferrals: Deferrals,
@@ -77,6 +78,7 @@ impl State {
             failed: false,
             isolation: Isolation::ReadCommitted,
             read_only: false,
+            deferrable: false,
             inner: None,
             savepoints: Vec::new(),
             deferrals: Deferrals::default(),
@@ -129,6 +131,10 @@ impl State {
         self.read_only
     }
 
+    pub(crate) fn is_deferrable(&self) -> bool {
+        self.deferrable
+    }
+
     pub(crate) fn began_micros(&self) -> i64 {
         self.began_micros
     }
@@ -150,6 +156,7 @@ impl State {
         self.failed = false;
         self.isolation = settings.active().default_isolation;
         self.read_only = settings.active().default_read_only;
+        self.deferrable = settings.active().default_deferrable;
         self.settings = Some(settings.mark());
         self.began_micros = now_micros;
     }
@@ -182,10 +189,10 @@ impl State {
     }
 
     fn open(&mut self, engine: &Engine, cancel: &Arc<Cancel>, active: &Active) -> &mut Transaction {
-        let (isolation, read_only) = (self.isolation, self.read_only);
+        let (isolation, read_only, deferrable) = (self.isolation, self.read_only, self.deferrable);
         self.inner.get_or_insert_with(|| {
             let (cancel, given) = (Arc::clone(cancel), Arc::clone(&self.given));
-            engine.begin(Begin { isolation, read_only, cancel, lock_timeout: active.lock_timeout, given })
+            engine.begin(Begin { isolation, read_only, deferrable, cancel, lock_timeout: active.lock_timeout, given })
         })
     }
 
@@ -232,8 +239,16 @@ impl State {
             }
             self.read_only = read_only;
         }
+        if let Some(deferrable) = modes.deferrable
+            && deferrable != self.deferrable
+        {
+            if self.has_run_something() {
+                return Err(too_late("SET TRANSACTION [NOT] DEFERRABLE"));
+            }
+            self.deferrable = deferrable;
+        }
         if let Some(inner) = &mut self.inner {
-            inner.set_mode(self.isolation, self.read_only);
+            inner.set_mode(self.isolation, self.read_only, self.deferrable);
         }
         Ok(())
     }

@@ -155,4 +155,14 @@ macro_rules! files {
     };
 }
 
-files!(changed_rows, definitions, foreign_keys, hermitage_read_committed, hermitage_repeatable_read, row_locks, unique_keys);
+files!(
+    changed_rows,
+    definitions,
+    foreign_keys,
+    hermitage_read_committed,
+    hermitage_repeatable_read,
+    hermitage_serializable,
+    row_locks,
+    serializable,
+    unique_keys
+);

@@ -282,7 +282,7 @@ impl World {
                 self.newest_for(client, number, &key)
             }
             Isolation::ReadCommitted => self.model.goes_on(client.transaction.read_view().snapshot_ts(), &(number, key.clone())),
-            Isolation::RepeatableRead => self.snapshot_for(client).get(&(number, key.clone())).cloned(),
+            Isolation::RepeatableRead | Isolation::Serializable => self.snapshot_for(client).get(&(number, key.clone())).cloned(),
         };
         match (modified, &expected) {
             (Modified::Changed, Some(there)) if seen.as_ref() == Some(there) => {

@@ -24,6 +24,7 @@
 mod cancel;
 mod commits;
 mod rows;
+mod serializable;
 mod snapshots;
 mod tables;
 mod transactions;
@@ -33,6 +34,7 @@ mod waits;
 pub use cancel::Cancel;
 pub use commits::{CommitTicket, Failed};
 pub use rows::RowLock;
+pub use serializable::{SerialTransaction, Serializable, SerializationFailure};
 pub use snapshots::SnapshotGuard;
 pub use tables::TableLock;
 pub use transactions::{Counters, Outcome, Transactions};

@@ -115,6 +115,7 @@ impl Command {
 pub(crate) struct Modes {
     pub(crate) isolation: Option<Isolation>,
     pub(crate) read_only: Option<bool>,
+    pub(crate) deferrable: Option<bool>,
 }
 
 #[derive(Clone, Debug)]

@@ -94,7 +94,7 @@ fn transaction(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
     Ok(if commit { Command::Commit { chain } } else { Command::Rollback { chain } })
 }
 
-/// `ISOLATION LEVEL ..`, `READ ONLY`, ... with or without commas. SERIALIZABLE is refused, never taken for something weaker.
+/// `ISOLATION LEVEL ..`, `READ ONLY`, ... with or without commas.
 fn modes(cursor: &mut Cursor<'_>) -> Result<Modes, SqlError> {
     let mut modes = Modes::default();
     loop {
@@ -104,7 +104,7 @@ fn modes(cursor: &mut Cursor<'_>) -> Result<Modes, SqlError> {
             } else if cursor.take(&["read", "committed"]) || cursor.take(&["read", "uncommitted"]) {
                 Isolation::ReadCommitted
             } else if cursor.take(&["serializable"]) {
-                return Err(serializable());
+                Isolation::Serializable
             } else {
                 return Err(cursor.unexpected());
             });
@@ -112,18 +112,15 @@ fn modes(cursor: &mut Cursor<'_>) -> Result<Modes, SqlError> {
             modes.read_only = Some(true);
         } else if cursor.take(&["read", "write"]) {
             modes.read_only = Some(false);
-        } else if cursor.take(&["not", "deferrable"]) || cursor.take(&["deferrable"]) {
-            // Means something for SERIALIZABLE READ ONLY transactions alone.
+        } else if cursor.take(&["not", "deferrable"]) {
+            modes.deferrable = Some(false);
+        } else if cursor.take(&["deferrable"]) {
+            modes.deferrable = Some(true);
         } else {
             return Ok(modes);
         }
         cursor.take_token(&Token::Comma);
     }
-}
-
-pub(crate) fn serializable() -> SqlError {
-    SqlError::unsupported("isolation level SERIALIZABLE is not supported yet")
-        .hint("REPEATABLE READ is snapshot isolation: it prevents everything but write skew.")
 }
 
 fn set(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {

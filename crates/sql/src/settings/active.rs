@@ -23,6 +23,7 @@ pub(crate) struct Active {
     pub(crate) idle_session_timeout: Option<Duration>,
     pub(crate) default_isolation: Isolation,
     pub(crate) default_read_only: bool,
+    pub(crate) default_deferrable: bool,
     pub(crate) notices_from: Option<Severity>,
     /// Everything a plan depends on.
     pub(crate) planning: Arc<str>,
@@ -53,6 +54,7 @@ impl Active {
             idle_in_transaction_session_timeout: timeout("idle_in_transaction_session_timeout"),
             idle_session_timeout: timeout("idle_session_timeout"),
             default_isolation: isolation(&text("default_transaction_isolation")),
+            default_deferrable: text("default_transaction_deferrable") == "on",
             default_read_only: text("default_transaction_read_only") == "on",
             notices_from: match text("client_min_messages").as_str() {
                 "error" => None,
@@ -65,10 +67,11 @@ impl Active {
     }
 }
 
-/// The level a setting's word stands for; SERIALIZABLE was refused before.
+/// The level a setting's word stands for.
 pub(crate) fn isolation(word: &str) -> Isolation {
     match word {
         "repeatable read" => Isolation::RepeatableRead,
+        "serializable" => Isolation::Serializable,
         _ => Isolation::ReadCommitted,
     }
 }
