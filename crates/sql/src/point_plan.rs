@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use engine::Place;
 use env::{BLOCKING_STEPS_MIN, blocking_if};
 use point::{Outcome, Program, Verb};
-use types::{Datum, SqlError, SqlType};
+use types::{Datum, SqlError, SqlType, TableId};
 
 use crate::answer::{Answer, Rows, tag};
 use crate::dml::{Default, Target, default_of};
@@ -179,9 +179,10 @@ impl Session {
 }
 
 impl PointPlan {
-    /// The table it writes.
-    pub(crate) fn target(&self) -> Option<&Target> {
-        self.target.as_ref()
+    /// The table it writes, or locks rows of.
+    pub(crate) fn held(&self) -> Option<TableId> {
+        let locks = self.program.table().filter(|_| self.program.lock().is_some());
+        self.target.as_ref().map(|target| &target.table).or(locks).map(|table| table.id)
     }
 
     /// Whether it gives the rows between two keys.

@@ -154,7 +154,7 @@ impl Planned {
             Kind::Insert(plan) => Some(plan.target()),
             Kind::Modify(plan) => Some(plan.target()),
             Kind::Merge(plan) => Some(plan.target()),
-            Kind::Point(plan) => plan.target(),
+            Kind::Point(plan) => return plan.held().into_iter().collect(),
             Kind::Locking(plan) => return plan.tables().map(|table| table.id).collect(),
             Kind::With(plan) => return plan.parts().flat_map(|(_, part)| part.written()).collect(),
             _ => None,

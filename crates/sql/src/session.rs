@@ -253,10 +253,11 @@ impl Session {
                     _ => Box::pin(self.run_planned(statement, &planned, params, watch)).await,
                 };
                 let answer = answer.and_then(|answer| self.settle_statement().map(|()| answer))?;
-                // A client is not shown what a crash could take back. Outside of a block its own commit is waited for, a later one.
+                // A client is not shown what a crash could take back. Who writes outside of a block waits for a later commit: its own.
+                let in_block = self.transaction.is_explicit();
                 if matches!(answer, Answer::Rows(_))
-                    && self.transaction.is_explicit()
                     && let Some(transaction) = self.transaction.inner()
+                    && (in_block || !transaction.has_changes())
                 {
                     transaction.settle_seen()?;
                 }
