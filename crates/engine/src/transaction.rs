@@ -260,8 +260,21 @@ impl Transaction {
             self.end_serial(false);
         }
         self.settle()?;
+        let is_first = self.is_first;
         self.begin_statement();
+        self.is_first = is_first;
         Ok(true)
+    }
+
+    /// Lets a transaction that has only waited for locks begin with its next statement. Errors: as [`Transaction::settle`].
+    pub fn begin_later(&mut self) -> Result<(), EngineError> {
+        if !self.is_first || self.has_changes() {
+            return Ok(());
+        }
+        self.snapshot = None;
+        self.end_serial(false);
+        self.begun = false;
+        self.settle()
     }
 
     /// Ends a statement: READ COMMITTED gives its snapshot back, so that a transaction that only waits for its client keeps no old

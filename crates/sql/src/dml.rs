@@ -41,7 +41,7 @@ pub(crate) use insert::InsertPlan;
 pub(crate) use merge::MergePlan;
 pub(crate) use modify::{ModifyPlan, key_at};
 pub(crate) use outcome::Outcome;
-pub(crate) use target::Target;
+pub(crate) use target::{Target, renewed};
 pub(crate) use with::WithPlan;
 
 /// Whether to write so many rows is [`env::blocking`].

@@ -34,6 +34,7 @@ mod explain;
 mod format;
 mod instance;
 mod locals;
+mod lock_tables;
 mod locking;
 mod names;
 mod notice;

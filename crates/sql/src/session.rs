@@ -326,6 +326,7 @@ impl Session {
             Command::Drop(drop) => self.drop_objects(statement, drop),
             Command::CreateSequence(create) => self.create_sequence(create),
             Command::AlterSequence(alter) => self.alter_sequence(alter),
+            Command::Lock { tables, keeps_writers, nowait } => self.lock_tables(tables, *keeps_writers, *nowait),
             Command::Truncate { tables, restart_identity, cascade } => self.truncate(tables, *restart_identity, *cascade),
             Command::SetConstraints { names, deferred } => self.set_constraints(names.as_deref(), *deferred),
             Command::AlterTable(alter) => self.alter_table(alter).await,

@@ -85,6 +85,11 @@ impl Transaction {
         self.writable(table, TableLock::Shared).map(drop)
     }
 
+    /// As [`Transaction::hold_definition`]; others do not write the table's rows meanwhile.
+    pub fn hold_rows(&mut self, table: TableId) -> Result<(), EngineError> {
+        self.writable(table, TableLock::Exclusive).map(drop)
+    }
+
     /// As [`Transaction::hold_definition`], to change the definition: others neither write rows nor change the catalog meanwhile.
     pub fn hold_table(&mut self, table: TableId) -> Result<(), EngineError> {
         let me = self.write_id()?;

@@ -185,7 +185,7 @@ impl Compile for Compiler<'_> {
     }
 }
 
-fn renewed(transaction: &mut Transaction, held: Result<(), EngineError>) -> Result<bool, SqlError> {
+pub(crate) fn renewed(transaction: &mut Transaction, held: Result<(), EngineError>) -> Result<bool, SqlError> {
     match held {
         Ok(()) => Ok(true),
         // Whoever changed it has committed, but not everybody may see that yet.

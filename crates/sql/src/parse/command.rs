@@ -33,6 +33,12 @@ pub(crate) enum Command {
     AlterSequence(AlterSequence),
     CreateDatabase(CreateDatabase),
     Drop(Drop),
+    Lock {
+        tables: Vec<Name>,
+        /// Whether others are kept from writing rows.
+        keeps_writers: bool,
+        nowait: bool,
+    },
     Truncate {
         tables: Vec<Name>,
         restart_identity: bool,

@@ -41,6 +41,7 @@ pub(crate) fn command(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
             cursor.expect_token(&Token::Mul)?;
             Command::Nothing("UNLISTEN")
         }
+        "lock" => lock(cursor)?,
         _ => return Err(refused(cursor)),
     };
     Ok(command)
@@ -49,13 +50,44 @@ pub(crate) fn command(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
 /// PostgreSQL's other statements: refused by name, so that nobody takes them for a typing error.
 fn refused(cursor: &Cursor<'_>) -> SqlError {
     const NAMES: &[&str] = &[
-        "call", "cluster", "comment", "do", "grant", "import", "listen", "load", "lock", "merge", "notify", "reassign",
-        "refresh", "revoke", "security",
+        "call", "cluster", "comment", "do", "grant", "import", "listen", "load", "merge", "notify", "reassign", "refresh",
+        "revoke", "security",
     ];
     match cursor.peek().filter(|word| NAMES.contains(word)) {
         Some(word) => SqlError::unsupported(format!("{} is not supported", word.to_ascii_uppercase())),
         None => cursor.unexpected(),
     }
+}
+
+/// `LOCK [TABLE] [ONLY] name, .. [IN mode MODE] [NOWAIT]`
+fn lock(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
+    cursor.take(&["lock"]);
+    cursor.take(&["table"]);
+    let tables = cursor.separated(|c| {
+        c.take(&["only"]);
+        let name = c.name()?;
+        c.take_token(&Token::Mul);
+        Ok(name)
+    })?;
+    let mut keeps_writers = true;
+    if cursor.take(&["in"]) {
+        // Longest first: a mode may be the beginning of another's name.
+        const MODES: [(&[&str], bool); 8] = [
+            (&["access", "share"], false),
+            (&["row", "share"], false),
+            (&["row", "exclusive"], false),
+            (&["share", "update", "exclusive"], false),
+            (&["share", "row", "exclusive"], true),
+            (&["access", "exclusive"], true),
+            (&["exclusive"], true),
+            (&["share"], true),
+        ];
+        let found = MODES.iter().find(|(words, _)| cursor.take(words));
+        keeps_writers = found.ok_or_else(|| cursor.unexpected())?.1;
+        cursor.expect(&["mode"])?;
+    }
+    let nowait = cursor.take(&["nowait"]);
+    Ok(Command::Lock { tables, keeps_writers, nowait })
 }
 
 fn transaction(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
