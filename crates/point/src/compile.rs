@@ -13,6 +13,7 @@ use types::{RowLayout, SqlType};
 
 use crate::insert::ColumnDefault;
 use crate::key::KeyExpr;
+use crate::range::Range;
 use crate::{Access, Column, Program, Verb, range, unique};
 
 /// What names mean where a statement is compiled.
@@ -83,7 +84,7 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     let (outputs, columns) = output_list(&select.projection, named.as_ref(), &mut binder)?;
     let (access, range) = match (by_key, &named) {
         (None, Some(named)) => {
-            let (access, range) = range::access(named, query, &parts, &columns, &mut binder)?;
+            let (access, range) = range::of_query(named, query, &parts, &columns, &mut binder)?;
             (Some(access), Some(range))
         }
         (by_key, _) => (by_key, None),
@@ -178,7 +179,8 @@ fn name_of(expr: &Expr) -> Option<String> {
     }
 }
 
-/// Compiles `UPDATE table SET column = value, ... WHERE key = value AND ... RETURNING outputs`.
+/// Compiles `UPDATE table SET column = value, ... WHERE key = value AND ... RETURNING outputs`, of one row or of those between two
+/// keys.
 pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
     let plain = update.from.is_none()
         && update.output.is_none()
@@ -193,7 +195,8 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
     let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
     // In the order of the text, as PostgreSQL settles parameter types: SET before WHERE.
     let assignments = assignments(&update.assignments, &named.table, &mut binder)?;
-    let access = access(&named, update.selection.as_ref()?, &mut binder)?;
+    let (access, range) = one_or_range(&named, update.selection.as_ref()?, &mut binder)?;
+    let reads = range.iter().flat_map(|_| access.condition.iter()).flat_map(RowExpr::columns).collect();
     let (outputs, columns) = output_list(update.returning.as_deref().unwrap_or_default(), Some(&named), &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Program {
@@ -201,16 +204,16 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
         columns,
         verb: Verb::Update,
         access: Some(access),
-        range: None,
+        range,
         outputs,
-        reads: vec![],
+        reads,
         assignments,
         rows: vec![],
         conflict: None,
     })
 }
 
-/// Compiles `DELETE FROM table WHERE key = value AND ... RETURNING outputs`.
+/// Compiles `DELETE FROM table WHERE key = value AND ... RETURNING outputs`, of one row or of those between two keys.
 pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
     let plain = delete.tables.is_empty()
         && delete.using.is_none()
@@ -222,7 +225,8 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
     let named = named_table(from, scope)?;
     let column = |parts: &[&str]| named.column(parts);
     let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
-    let access = access(&named, delete.selection.as_ref()?, &mut binder)?;
+    let (access, range) = one_or_range(&named, delete.selection.as_ref()?, &mut binder)?;
+    let reads = range.iter().flat_map(|_| access.condition.iter()).flat_map(RowExpr::columns).collect();
     let (outputs, columns) = output_list(delete.returning.as_deref().unwrap_or_default(), Some(&named), &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Program {
@@ -230,9 +234,9 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
         columns,
         verb: Verb::Delete,
         access: Some(access),
-        range: None,
+        range,
         outputs,
-        reads: vec![],
+        reads,
         assignments: vec![],
         rows: vec![],
         conflict: None,
@@ -322,6 +326,19 @@ pub(crate) fn assignable(expr: &Expr, to: SqlType, binder: &mut Binder<'_>) -> O
     let from = value.data_type;
     let fits = from == to || from.is_number() && to.is_number() || from.is_string() && to.is_string();
     fits.then_some(value)
+}
+
+/// How an UPDATE or DELETE finds its row, or its rows.
+fn one_or_range(named: &Named, condition: &Expr, binder: &mut Binder<'_>) -> Option<(Access, Option<Range>)> {
+    let before = binder.params.clone();
+    if let Some(access) = access(named, condition, binder) {
+        return Some((access, None));
+    }
+    binder.params = before;
+    let mut parts = Vec::new();
+    conjuncts(condition, &mut parts);
+    let (access, range) = range::access(named, None, None, &parts, &[], binder)?;
+    Some((access, Some(range)))
 }
 
 fn access(named: &Named, condition: &Expr, binder: &mut Binder<'_>) -> Option<Access> {

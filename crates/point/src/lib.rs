@@ -5,6 +5,7 @@
 //! SELECT a FROM t WHERE b = $1 ORDER BY id    between two keys of an index -> a few rows, in its order (`range`)
 //! UPDATE t SET a = a + $2 WHERE id = $1       key -> row locked -> condition looked at again -> new row
 //! DELETE FROM t WHERE id = $1 AND a > 0
+//! DELETE FROM t WHERE b BETWEEN $1 AND $2     the keys of the rows first, then each as above (`modify`)
 //! INSERT INTO t VALUES ($1, $2), ...          values -> checked -> new row
 //!   ON CONFLICT (id) DO UPDATE SET a = ..     key exists -> row locked -> condition -> new row
 //!   RETURNING a, b + 1                        of all three that write: outputs of the row
@@ -18,7 +19,7 @@
 //!    the statement takes the general way, which also tells what is wrong with it.
 //! 3. Running never blocks but for a row lock, and never leaves the thread.
 //!
-//! Not here: joins and groups, ranges that write, values that only `analytic` can compute (`sql` assigns those to columns).
+//! Not here: joins and groups, values that only `analytic` can compute (`sql` assigns those to columns).
 //! Source: VoltDB's and HyPer's compiled single-row plans.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -26,8 +27,10 @@
 mod compile;
 mod insert;
 mod key;
+mod modify;
 mod range;
 mod run;
+mod scan;
 mod unique;
 mod upsert;
 pub mod write;
@@ -60,10 +63,11 @@ pub struct Program {
     /// What kind of statement.
     pub verb: Verb,
     access: Option<Access>,
-    /// Of a SELECT: its rows are between two keys.
+    /// Its rows are between two keys.
     range: Option<Range>,
     outputs: Vec<RowExpr>,
-    /// Of a SELECT: the stored columns that outputs and condition read, in order.
+    /// The stored columns that are read of a row to select it, in order: by condition and outputs of a SELECT, by the condition of a
+    /// range that is written.
     reads: Vec<usize>,
     /// SQL column, value.
     assignments: Vec<(usize, RowExpr)>,
@@ -126,7 +130,7 @@ impl Program {
         access.unique.as_ref().map(|unique| unique.name.as_str()).or(key)
     }
 
-    /// Whether it gives the rows between two keys.
+    /// Whether it is of the rows between two keys.
     pub fn is_range(&self) -> bool {
         self.range.is_some()
     }

@@ -13,7 +13,7 @@ pub enum Outcome {
     Row(Option<Vec<Datum>>),
     /// The rows of a SELECT between two keys.
     Rows(Vec<Vec<Datum>>),
-    /// Those are more than a program is for: nothing was given.
+    /// There are more rows than a program is for: nothing was given, and nothing written.
     TooMany,
     /// How many rows were changed, removed or added.
     Changed(u64),
@@ -35,10 +35,10 @@ impl Program {
         let Some(access) = &self.access else {
             return Ok(Outcome::Row(Some(self.outputs.iter().map(|e| e.evaluate(None, params)).collect::<Result<_, _>>()?)));
         };
-        if let Some(range) = &self.range {
-            return self.select_range(access, range, transaction, params);
-        }
         if self.verb == Verb::Select {
+            if let Some(range) = &self.range {
+                return self.select_range(access, range, transaction, params);
+            }
             return match access.find(transaction, params)? {
                 None => Ok(Outcome::Row(None)),
                 Some(key) => self.select(access, transaction, &key, params),
@@ -47,6 +47,9 @@ impl Program {
         let Some(writer) = writer else { return Err(SqlError::bug("a program that writes has no writer")) };
         if self.verb == Verb::Insert {
             return self.insert(transaction, params, writer);
+        }
+        if self.range.is_some() {
+            return self.modify_range(access, transaction, params, writer);
         }
         match access.find(transaction, params)? {
             None => Ok(self.written(0, None)),
@@ -75,7 +78,7 @@ impl Program {
         Ok(Outcome::Row(Some(values)))
     }
 
-    fn modify(
+    pub(crate) fn modify(
         &self,
         access: &Access,
         transaction: &mut Transaction,
@@ -125,7 +128,7 @@ impl Program {
 
 impl Access {
     /// The key of the row the parameters ask for; `None` if there is none, or cannot be one.
-    fn find(&self, transaction: &Transaction, params: &[Datum]) -> Result<Option<Key>, SqlError> {
+    pub(crate) fn find(&self, transaction: &Transaction, params: &[Datum]) -> Result<Option<Key>, SqlError> {
         match &self.unique {
             None => self.key(params),
             Some(unique) => unique.find(&self.table, transaction, params),

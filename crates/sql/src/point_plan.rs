@@ -112,7 +112,7 @@ impl Session {
         }))
     }
 
-    /// The plan of a SELECT whose range has too many rows for a program. Errors: as planning; 0A000 if its columns were others.
+    /// The plan of a statement whose range has too many rows for a program. Errors: as planning.
     pub(crate) fn general_plan(
         &mut self,
         statement: &Statement,
@@ -122,11 +122,13 @@ impl Session {
         if let Some(general) = plan.general.get() {
             return Ok(Arc::clone(general));
         }
-        let Command::Query(query) = statement.command() else {
-            return Err(SqlError::bug("a program of many rows that is no query"));
-        };
         let params: Vec<Option<SqlType>> = planned.params.iter().copied().map(Some).collect();
-        let general = Arc::new(self.plan_query(statement, query, &params)?);
+        let general = Arc::new(match statement.command() {
+            Command::Query(query) => self.plan_query(statement, query, &params)?,
+            Command::Update(update) => self.plan_update(statement, update, &params)?,
+            Command::Delete(delete) => self.plan_delete(statement, delete, &params)?,
+            _ => return Err(SqlError::bug("a program of many rows that has no other plan")),
+        });
         let types = |planned: &Planned| {
             let columns = planned.columns.iter().flat_map(|columns| columns.iter());
             columns.map(|c| (c.name.clone(), c.type_oid)).collect::<Vec<_>>()
@@ -137,14 +139,14 @@ impl Session {
         Ok(Arc::clone(plan.general.get_or_init(|| general)))
     }
 
-    /// EXPLAIN's lines.
+    /// EXPLAIN's lines; `None`: it was to be run, and is for [`Session::general_plan`].
     pub(crate) fn explain_point(
         &mut self,
         planned: &Planned,
         plan: &PointPlan,
         explain: &Explain,
         params: &[Datum],
-    ) -> Result<Vec<String>, SqlError> {
+    ) -> Result<Option<Vec<String>>, SqlError> {
         let mut lines = vec!["Executor: point".to_owned()];
         match plan.program.table() {
             None => lines.push("Result".to_owned()),
@@ -153,6 +155,8 @@ impl Session {
                 let line = match plan.program.verb {
                     Verb::Select if plan.program.is_range() => format!("Range on {} using {key}", table.name),
                     Verb::Select => format!("Lookup on {} using {key}", table.name),
+                    Verb::Update if plan.program.is_range() => format!("Update on {0}\n  Range on {0} using {key}", table.name),
+                    Verb::Delete if plan.program.is_range() => format!("Delete on {0}\n  Range on {0} using {key}", table.name),
                     Verb::Update => format!("Update on {} using {key}", table.name),
                     Verb::Delete => format!("Delete on {} using {key}", table.name),
                     Verb::Insert => format!("Insert on {}\n  Values: {} rows", table.name, plan.program.rows()),
@@ -164,13 +168,15 @@ impl Session {
         if explain.analyze {
             let inserts = plan.program.verb == Verb::Insert;
             let place = if inserts { Place::Nowhere } else { plan.program.locate(self.open_transaction()?, params)? };
-            self.run_point(planned, plan, params)?;
+            if self.run_point(planned, plan, params)?.is_none() {
+                return Ok(None);
+            }
             if plan.program.table().is_some() && !inserts && !plan.program.is_range() {
                 lines.push(format!("Rows from delta: {}", u8::from(place == Place::Delta)));
                 lines.push(format!("Rows from segments: {}", u8::from(place == Place::Segment)));
             }
         }
-        Ok(lines)
+        Ok(Some(lines))
     }
 }
 
@@ -180,7 +186,7 @@ impl PointPlan {
         self.target.as_ref()
     }
 
-    /// Whether it gives the rows between two keys.
+    /// Whether it is of the rows between two keys.
     pub(crate) fn is_range(&self) -> bool {
         self.program.is_range()
     }
