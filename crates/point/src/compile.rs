@@ -14,7 +14,7 @@ use types::{RowLayout, SqlType};
 use crate::insert::ColumnDefault;
 use crate::key::KeyExpr;
 use crate::range::Range;
-use crate::{Access, Column, Program, Verb, range, unique};
+use crate::{Access, Column, Program, Verb, aggregate, range, unique};
 
 /// What names mean where a statement is compiled.
 pub struct Scope<'a> {
@@ -81,7 +81,16 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     let mut parts = Vec::new();
     select.selection.iter().for_each(|selection| conjuncts(selection, &mut parts));
     // In the order of the text, as PostgreSQL settles parameter types; those of a range follow with its key.
-    let (outputs, columns) = output_list(&select.projection, named.as_ref(), &mut binder)?;
+    let declared = binder.params.clone();
+    let over_rows = if bare && named.is_some() { aggregate::compile(&select.projection, &mut binder) } else { None };
+    let (aggregates, outputs, columns) = match over_rows {
+        Some((aggregates, outputs, columns)) => (Some(aggregates), outputs, columns),
+        None => {
+            binder.params = declared;
+            let (outputs, columns) = output_list(&select.projection, named.as_ref(), &mut binder)?;
+            (None, outputs, columns)
+        }
+    };
     let (access, range) = match (by_key, &named) {
         (None, Some(named)) => {
             let (access, range) = range::of_query(named, query, &parts, &columns, &mut binder)?;
@@ -90,14 +99,19 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
         (by_key, _) => (by_key, None),
     };
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
-    let read = outputs.iter().chain(access.as_ref().and_then(|access| access.condition.as_ref())).flat_map(RowExpr::columns);
-    let reads = read.collect::<BTreeSet<_>>().into_iter().collect();
+    let mut reads: BTreeSet<usize> = match &aggregates {
+        Some(aggregates) => aggregates.columns().collect(),
+        None => outputs.iter().flat_map(RowExpr::columns).collect(),
+    };
+    reads.extend(access.iter().flat_map(|access| &access.condition).flat_map(RowExpr::columns));
+    let reads = reads.into_iter().collect();
     Some(Program {
         params,
         columns,
         verb: Verb::Select,
         access,
         range,
+        aggregates,
         outputs,
         reads,
         assignments: vec![],
@@ -163,7 +177,7 @@ fn output(
 }
 
 /// PostgreSQL's name for a column that is an expression (`FigureColname`).
-fn name_of(expr: &Expr) -> Option<String> {
+pub(crate) fn name_of(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Nested(inner) => name_of(inner),
         Expr::Value(value) => match &value.value {
@@ -173,7 +187,7 @@ fn name_of(expr: &Expr) -> Option<String> {
         Expr::BinaryOp { .. } | Expr::UnaryOp { .. } | Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Between { .. } => {
             Some("?column?".into())
         }
-        Expr::Function(_) => Some("coalesce".into()),
+        Expr::Function(function) => Some(function.name.0.last()?.as_ident()?.value.to_lowercase()),
         // Named after the column or the type: the general way knows how.
         _ => None,
     }
@@ -205,6 +219,7 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
         verb: Verb::Update,
         access: Some(access),
         range,
+        aggregates: None,
         outputs,
         reads,
         assignments,
@@ -235,6 +250,7 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
         verb: Verb::Delete,
         access: Some(access),
         range,
+        aggregates: None,
         outputs,
         reads,
         assignments: vec![],

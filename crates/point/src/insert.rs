@@ -86,6 +86,7 @@ pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlTy
         verb: Verb::Insert,
         access,
         range: None,
+        aggregates: None,
         outputs,
         reads: vec![],
         assignments: vec![],

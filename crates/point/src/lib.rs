@@ -3,6 +3,7 @@
 //! ```text
 //! SELECT a, b + 1 FROM t WHERE id = $1        key from the parameters -> one lookup -> outputs of one row
 //! SELECT a FROM t WHERE b = $1 ORDER BY id    between two keys of an index -> a few rows, in its order (`range`)
+//! SELECT sum(a) FROM t WHERE b = $1           those rows added up: one row (`aggregate`)
 //! UPDATE t SET a = a + $2 WHERE id = $1       key -> row locked -> condition looked at again -> new row
 //! DELETE FROM t WHERE id = $1 AND a > 0
 //! DELETE FROM t WHERE b BETWEEN $1 AND $2     the keys of the rows first, then each as above (`modify`)
@@ -19,12 +20,14 @@
 //!    the statement takes the general way, which also tells what is wrong with it.
 //! 3. Running never blocks but for a row lock, and never leaves the thread.
 //!
-//! Not here: joins and groups, values that only `analytic` can compute (`sql` assigns those to columns).
+//! Not here: joins, groups, values that only `analytic` can compute (`sql` assigns those to columns).
 //! Source: VoltDB's and HyPer's compiled single-row plans.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod aggregate;
 mod compile;
+mod explain;
 mod insert;
 mod key;
 mod modify;
@@ -47,6 +50,7 @@ use catalog::Table;
 use expr::row::RowExpr;
 use types::{RowLayout, SqlType};
 
+use crate::aggregate::Aggregates;
 use crate::insert::Cell;
 use crate::key::KeyExpr;
 use crate::range::Range;
@@ -65,6 +69,8 @@ pub struct Program {
     access: Option<Access>,
     /// Its rows are between two keys.
     range: Option<Range>,
+    /// Of a SELECT: what the outputs are made of, instead of a row's columns.
+    aggregates: Option<Aggregates>,
     outputs: Vec<RowExpr>,
     /// The stored columns that are read of a row to select it, in order: by condition and outputs of a SELECT, by the condition of a
     /// range that is written.
@@ -120,24 +126,14 @@ impl Program {
         self.access.as_ref().map(|access| &access.table)
     }
 
-    /// The key or unique index that it finds its row by.
-    pub fn found_by(&self) -> Option<&str> {
-        let access = self.access.as_ref()?;
-        if let Some(range) = &self.range {
-            return Some(&range.name);
-        }
-        let key = access.table.primary_key.as_ref().map(|key| key.name.as_str());
-        access.unique.as_ref().map(|unique| unique.name.as_str()).or(key)
-    }
-
     /// Whether it is of the rows between two keys.
     pub fn is_range(&self) -> bool {
         self.range.is_some()
     }
 
-    /// What an INSERT does where a key exists, as EXPLAIN says it; `None`: it fails.
-    pub fn conflict_action(&self) -> Option<&'static str> {
-        self.conflict.as_ref().map(|conflict| if conflict.updates() { "UPDATE" } else { "NOTHING" })
+    /// Whether it gives one row of all it finds.
+    pub fn is_aggregate(&self) -> bool {
+        self.aggregates.is_some()
     }
 
     /// How many rows an INSERT adds.

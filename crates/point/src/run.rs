@@ -9,7 +9,7 @@ use crate::{Access, Program, Verb};
 /// What a program gave.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The row of a SELECT, if there is one.
+    /// The row of a SELECT, if there is one; that of its aggregates.
     Row(Option<Vec<Datum>>),
     /// The rows of a SELECT between two keys.
     Rows(Vec<Vec<Datum>>),
@@ -35,6 +35,9 @@ impl Program {
         let Some(access) = &self.access else {
             return Ok(Outcome::Row(Some(self.outputs.iter().map(|e| e.evaluate(None, params)).collect::<Result<_, _>>()?)));
         };
+        if let Some(aggregates) = &self.aggregates {
+            return self.aggregate(aggregates, access, transaction, params);
+        }
         if self.verb == Verb::Select {
             if let Some(range) = &self.range {
                 return self.select_range(access, range, transaction, params);

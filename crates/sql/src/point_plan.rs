@@ -64,6 +64,7 @@ impl Session {
                 table_oid: table.id.0,
                 attnum: i16::try_from(table.columns[at].id.0).unwrap_or(0),
             },
+            None if program.is_aggregate() => OutputColumn::plain(c.name.clone(), c.data_type),
             None => OutputColumn { type_modifier: c.data_type.typmod(), ..OutputColumn::plain(c.name.clone(), c.data_type) },
         };
         let has_rows = program.verb == Verb::Select || !program.columns.is_empty();
@@ -92,15 +93,12 @@ impl Session {
         let much = self.is_large || plan.program.rows() >= BLOCKING_STEPS_MIN;
         let transaction = self.open_transaction()?;
         let done = blocking_if(much, || plan.program.run(transaction, params, writer));
-        Ok(Some(match done? {
+        let answer = match done? {
             Outcome::TooMany => {
                 plan.too_many.fetch_add(1, Ordering::Relaxed);
                 return Ok(None);
             }
-            Outcome::Rows(rows) => {
-                plan.too_many.store(0, Ordering::Relaxed);
-                Answer::Rows(Rows::ready(planned.columns.clone().unwrap_or_default(), "SELECT", rows))
-            }
+            Outcome::Rows(rows) => Answer::Rows(Rows::ready(planned.columns.clone().unwrap_or_default(), "SELECT", rows)),
             Outcome::Row(row) => {
                 let columns = planned.columns.clone().unwrap_or_default();
                 Answer::Rows(Rows::ready(columns, "SELECT", row.into_iter().collect()))
@@ -109,7 +107,11 @@ impl Session {
             Outcome::Returned(rows) => {
                 Answer::Rows(Rows::ready(planned.columns.clone().unwrap_or_default(), plan.command(), rows))
             }
-        }))
+        };
+        if plan.is_range() {
+            plan.too_many.store(0, Ordering::Relaxed);
+        }
+        Ok(Some(answer))
     }
 
     /// The plan of a statement whose range has too many rows for a program. Errors: as planning.
@@ -148,23 +150,7 @@ impl Session {
         params: &[Datum],
     ) -> Result<Option<Vec<String>>, SqlError> {
         let mut lines = vec!["Executor: point".to_owned()];
-        match plan.program.table() {
-            None => lines.push("Result".to_owned()),
-            Some(table) => {
-                let key = plan.program.found_by().unwrap_or_default();
-                let line = match plan.program.verb {
-                    Verb::Select if plan.program.is_range() => format!("Range on {} using {key}", table.name),
-                    Verb::Select => format!("Lookup on {} using {key}", table.name),
-                    Verb::Update if plan.program.is_range() => format!("Update on {0}\n  Range on {0} using {key}", table.name),
-                    Verb::Delete if plan.program.is_range() => format!("Delete on {0}\n  Range on {0} using {key}", table.name),
-                    Verb::Update => format!("Update on {} using {key}", table.name),
-                    Verb::Delete => format!("Delete on {} using {key}", table.name),
-                    Verb::Insert => format!("Insert on {}\n  Values: {} rows", table.name, plan.program.rows()),
-                };
-                lines.extend(line.lines().map(str::to_owned));
-                lines.extend(plan.program.conflict_action().map(|action| format!("  Conflict Resolution: {action}")));
-            }
-        }
+        lines.extend(plan.program.explain());
         if explain.analyze {
             let inserts = plan.program.verb == Verb::Insert;
             let place = if inserts { Place::Nowhere } else { plan.program.locate(self.open_transaction()?, params)? };
