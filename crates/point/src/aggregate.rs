@@ -18,7 +18,7 @@ use sqlparser::ast::{
 use types::{Datum, RowLayout, SqlError, SqlType};
 
 use crate::compile::name_of;
-use crate::{Access, Column, Outcome, Program};
+use crate::{Column, Outcome, Program};
 
 /// The aggregates of a SELECT.
 #[derive(Debug)]
@@ -120,12 +120,11 @@ impl Program {
     pub(crate) fn aggregate(
         &self,
         aggregates: &Aggregates,
-        access: &Access,
         transaction: &Transaction,
         params: &[Datum],
     ) -> Result<Outcome, SqlError> {
         let mut found: Vec<Aggregated<'_>> = aggregates.calls.iter().map(RowAggregate::begin).collect();
-        let is_all = self.each_found(access, transaction, params, &mut |_, row| {
+        let is_all = self.each_found(transaction, params, &mut |_, row| {
             found.iter_mut().try_for_each(|call| call.add(row, params))?;
             Ok(ControlFlow::Continue(()))
         })?;

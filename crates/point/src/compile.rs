@@ -11,10 +11,11 @@ use sqlparser::ast::{
 };
 use types::{RowLayout, SqlType};
 
+use crate::aggregate::Aggregates;
 use crate::insert::ColumnDefault;
 use crate::key::KeyExpr;
 use crate::range::Range;
-use crate::{Access, Column, Program, Verb, aggregate, range, unique};
+use crate::{Access, Column, Program, Source, Verb, aggregate, join, range, unique};
 
 /// What names mean where a statement is compiled.
 pub struct Scope<'a> {
@@ -30,9 +31,27 @@ pub struct Scope<'a> {
 pub(crate) struct Named {
     pub(crate) table: Arc<Table>,
     pub(crate) name: String,
+    /// Its place in FROM, from 0.
+    pub(crate) relation: usize,
+    /// Columns of a row that is there before one of this table is looked for, see `join`.
+    pub(crate) earlier: BTreeSet<usize>,
 }
 
 impl Named {
+    pub(crate) fn new(table: Arc<Table>, name: String) -> Named {
+        Named { table, name, relation: 0, earlier: BTreeSet::new() }
+    }
+
+    /// Its SQL column at `column`.
+    pub(crate) fn source(&self, column: usize) -> Source {
+        Source { relation: self.relation, column }
+    }
+
+    /// Its SQL column that is stored at `stored`.
+    pub(crate) fn source_of(&self, stored: usize) -> Option<Source> {
+        Some(self.source(stored.checked_sub(self.table.hidden())?))
+    }
+
     /// The stored column a name of one or two parts stands for.
     pub(crate) fn column(&self, parts: &[&str]) -> Option<(usize, SqlType)> {
         let name = match parts {
@@ -61,8 +80,8 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     }
     let named = match select.from.as_slice() {
         [] => None,
-        [from] => Some(named_table(from, scope)?),
-        _ => return None,
+        [from] if from.joins.is_empty() => Some(named_table(from, scope)?),
+        from => return join::compile(query, select, from, scope, params),
     };
     let column = |parts: &[&str]| named.as_ref()?.column(parts);
     let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
@@ -81,16 +100,10 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     let mut parts = Vec::new();
     select.selection.iter().for_each(|selection| conjuncts(selection, &mut parts));
     // In the order of the text, as PostgreSQL settles parameter types; those of a range follow with its key.
-    let declared = binder.params.clone();
-    let over_rows = if bare && named.is_some() { aggregate::compile(&select.projection, &mut binder) } else { None };
-    let (aggregates, outputs, columns) = match over_rows {
-        Some((aggregates, outputs, columns)) => (Some(aggregates), outputs, columns),
-        None => {
-            binder.params = declared;
-            let (outputs, columns) = output_list(&select.projection, named.as_ref(), &mut binder)?;
-            (None, outputs, columns)
-        }
-    };
+    let source = |stored: usize| named.as_ref()?.source_of(stored);
+    // Rows that are added up cannot be locked.
+    let can_aggregate = bare && query.locks.is_empty();
+    let (aggregates, outputs, columns) = list_of(&select.projection, named.as_slice(), &source, can_aggregate, &mut binder)?;
     let (access, range) = match (by_key, &named) {
         (None, Some(named)) => {
             let (access, range) = range::of_query(named, query, &parts, &columns, &mut binder)?;
@@ -111,6 +124,7 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
         verb: Verb::Select,
         access,
         range,
+        join: None,
         aggregates,
         outputs,
         reads,
@@ -120,60 +134,79 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     })
 }
 
-/// The values and columns of a SELECT or RETURNING list.
-pub(crate) fn output_list(
+/// The outputs of a SELECT, or its aggregates and what is put out of their values. `can_aggregate`: nothing else is done with the rows.
+#[allow(clippy::type_complexity, reason = "parts of a program")]
+pub(crate) fn list_of(
     items: &[SelectItem],
-    named: Option<&Named>,
+    relations: &[Named],
+    source: &dyn Fn(usize) -> Option<Source>,
+    can_aggregate: bool,
+    binder: &mut Binder<'_>,
+) -> Option<(Option<Aggregates>, Vec<RowExpr>, Vec<Column>)> {
+    let declared = binder.params.clone();
+    if can_aggregate
+        && !relations.is_empty()
+        && let Some((aggregates, outputs, columns)) = aggregate::compile(items, binder)
+    {
+        return Some((Some(aggregates), outputs, columns));
+    }
+    binder.params = declared;
+    let (outputs, columns) = outputs_of(items, relations, source, binder)?;
+    Some((None, outputs, columns))
+}
+
+/// The values and columns of RETURNING.
+pub(crate) fn returning(
+    items: Option<&[SelectItem]>,
+    named: &Named,
+    binder: &mut Binder<'_>,
+) -> Option<(Vec<RowExpr>, Vec<Column>)> {
+    outputs_of(items.unwrap_or_default(), std::slice::from_ref(named), &|stored| named.source_of(stored), binder)
+}
+
+/// The values and columns of a list; `source`: what a column of the row that the expressions read is.
+fn outputs_of(
+    items: &[SelectItem],
+    relations: &[Named],
+    source: &dyn Fn(usize) -> Option<Source>,
     binder: &mut Binder<'_>,
 ) -> Option<(Vec<RowExpr>, Vec<Column>)> {
     let mut outputs = Vec::new();
     let mut columns = Vec::new();
     for item in items {
-        match item {
-            SelectItem::Wildcard(options) if options == &ast::WildcardAdditionalOptions::default() => {
-                let table = &named?.table;
-                for (at, column) in table.columns.iter().enumerate() {
-                    let parts = [column.name.as_str()];
-                    let (stored, data_type) = named?.column(&parts)?;
-                    outputs.push(RowExpr::column(stored, data_type));
-                    columns.push(Column { name: column.name.clone(), data_type, source: Some(at) });
+        let (expr, alias) = match item {
+            SelectItem::Wildcard(options) if options == &ast::WildcardAdditionalOptions::default() && !relations.is_empty() => {
+                for named in relations {
+                    for column in &named.table.columns {
+                        let (at, data_type) = (binder.column)(&[&named.name, &column.name])?;
+                        outputs.push(RowExpr::column(at, data_type));
+                        columns.push(Column { name: column.name.clone(), data_type, source: source(at) });
+                    }
                 }
+                continue;
             }
-            SelectItem::UnnamedExpr(expr) => output(expr, None, named, binder, &mut outputs, &mut columns)?,
-            SelectItem::ExprWithAlias { expr, alias } => {
-                output(expr, Some(&alias.value), named, binder, &mut outputs, &mut columns)?;
-            }
+            SelectItem::UnnamedExpr(expr) => (expr, None),
+            SelectItem::ExprWithAlias { expr, alias } => (expr, Some(&alias.value)),
             _ => return None,
-        }
+        };
+        let bound = binder.bind(expr)?;
+        // A string constant or parameter that stands alone is text.
+        let value = binder.settle(bound, SqlType::Text)?;
+        let source = value.as_column().and_then(source);
+        let name = match (alias, source) {
+            (Some(alias), _) => alias.clone(),
+            (None, Some(source)) => relations.get(source.relation)?.table.columns.get(source.column)?.name.clone(),
+            (None, None) => name_of(expr)?,
+        };
+        // Arithmetic has no precision of its own.
+        let data_type = match (value.data_type, source) {
+            (SqlType::Numeric { .. }, None) if !value.has_precision() => return None,
+            (data_type, _) => data_type,
+        };
+        columns.push(Column { name, data_type, source });
+        outputs.push(value);
     }
     Some((outputs, columns))
-}
-
-fn output(
-    expr: &Expr,
-    alias: Option<&str>,
-    named: Option<&Named>,
-    binder: &mut Binder<'_>,
-    outputs: &mut Vec<RowExpr>,
-    columns: &mut Vec<Column>,
-) -> Option<()> {
-    let bound = binder.bind(expr)?;
-    // A string constant or parameter that stands alone is text.
-    let value = binder.settle(bound, SqlType::Text)?;
-    let source = value.as_column().zip(named).map(|(stored, named)| stored - named.table.hidden());
-    let name = match (alias, named.zip(source)) {
-        (Some(alias), _) => alias.to_owned(),
-        (None, Some((named, column))) => named.table.columns[column].name.clone(),
-        (None, None) => name_of(expr)?,
-    };
-    // Arithmetic has no precision of its own.
-    let data_type = match (value.data_type, source) {
-        (SqlType::Numeric { .. }, None) if !value.has_precision() => return None,
-        (data_type, _) => data_type,
-    };
-    columns.push(Column { name, data_type, source });
-    outputs.push(value);
-    Some(())
 }
 
 /// PostgreSQL's name for a column that is an expression (`FigureColname`).
@@ -211,7 +244,7 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
     let assignments = assignments(&update.assignments, &named.table, &mut binder)?;
     let (access, range) = one_or_range(&named, update.selection.as_ref()?, &mut binder)?;
     let reads = range.iter().flat_map(|_| access.condition.iter()).flat_map(RowExpr::columns).collect();
-    let (outputs, columns) = output_list(update.returning.as_deref().unwrap_or_default(), Some(&named), &mut binder)?;
+    let (outputs, columns) = returning(update.returning.as_deref(), &named, &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Program {
         params,
@@ -219,6 +252,7 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
         verb: Verb::Update,
         access: Some(access),
         range,
+        join: None,
         aggregates: None,
         outputs,
         reads,
@@ -242,7 +276,7 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
     let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
     let (access, range) = one_or_range(&named, delete.selection.as_ref()?, &mut binder)?;
     let reads = range.iter().flat_map(|_| access.condition.iter()).flat_map(RowExpr::columns).collect();
-    let (outputs, columns) = output_list(delete.returning.as_deref().unwrap_or_default(), Some(&named), &mut binder)?;
+    let (outputs, columns) = returning(delete.returning.as_deref(), &named, &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Program {
         params,
@@ -250,6 +284,7 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
         verb: Verb::Delete,
         access: Some(access),
         range,
+        join: None,
         aggregates: None,
         outputs,
         reads,
@@ -280,25 +315,26 @@ fn is_plain_select(select: &Select) -> bool {
 }
 
 fn named_table(from: &TableWithJoins, scope: &Scope<'_>) -> Option<Named> {
-    let TableWithJoins {
-        relation:
-            TableFactor::Table {
-                name,
-                alias,
-                args: None,
-                with_hints,
-                version: None,
-                with_ordinality: false,
-                partitions,
-                sample: None,
-                ..
-            },
-        joins,
-    } = from
+    if from.joins.is_empty() { named_relation(&from.relation, scope) } else { None }
+}
+
+/// A table of FROM, without what is joined to it.
+pub(crate) fn named_relation(relation: &TableFactor, scope: &Scope<'_>) -> Option<Named> {
+    let TableFactor::Table {
+        name,
+        alias,
+        args: None,
+        with_hints,
+        version: None,
+        with_ordinality: false,
+        partitions,
+        sample: None,
+        ..
+    } = relation
     else {
         return None;
     };
-    if !joins.is_empty() || !with_hints.is_empty() || !partitions.is_empty() {
+    if !with_hints.is_empty() || !partitions.is_empty() {
         return None;
     }
     let table = (scope.table)(name)?;
@@ -309,7 +345,7 @@ fn named_table(from: &TableWithJoins, scope: &Scope<'_>) -> Option<Named> {
         Some(_) => return None,
         None => table.name.clone(),
     };
-    Some(Named { table, name })
+    Some(Named::new(table, name))
 }
 
 pub(crate) fn assignments(list: &[Assignment], table: &Table, binder: &mut Binder<'_>) -> Option<Vec<(usize, RowExpr)>> {
@@ -360,10 +396,15 @@ fn one_or_range(named: &Named, condition: &Expr, binder: &mut Binder<'_>) -> Opt
 fn access(named: &Named, condition: &Expr, binder: &mut Binder<'_>) -> Option<Access> {
     let mut parts = Vec::new();
     conjuncts(condition, &mut parts);
+    one_row(named, &parts, binder)
+}
+
+/// By the primary key, or a unique index.
+pub(crate) fn one_row(named: &Named, parts: &[&Expr], binder: &mut Binder<'_>) -> Option<Access> {
     let before = binder.params.clone();
-    by_primary_key(named, &parts, binder).or_else(|| {
+    by_primary_key(named, parts, binder).or_else(|| {
         binder.params = before;
-        unique::access(named, &parts, binder)
+        unique::access(named, parts, binder)
     })
 }
 
@@ -390,7 +431,7 @@ fn by_primary_key(named: &Named, parts: &[&Expr], binder: &mut Binder<'_>) -> Op
     Some(Access { table: Arc::clone(&named.table), layout, key, unique: None, condition: rest })
 }
 
-fn conjuncts<'a>(expr: &'a Expr, out: &mut Vec<&'a Expr>) {
+pub(crate) fn conjuncts<'a>(expr: &'a Expr, out: &mut Vec<&'a Expr>) {
     match expr {
         Expr::Nested(inner) => conjuncts(inner, out),
         Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
@@ -401,7 +442,7 @@ fn conjuncts<'a>(expr: &'a Expr, out: &mut Vec<&'a Expr>) {
     }
 }
 
-/// `column = value` or `value = column`, for a column of the key and a value that reads no column.
+/// `column = value` or `value = column`, for a column of the key and a value that is known before.
 pub(crate) fn key_equality(
     named: &Named,
     expr: &Expr,
@@ -418,7 +459,7 @@ pub(crate) fn key_equality(
         (None, Some(column)) => (column, left),
         _ => return None,
     };
-    Some((at, key_value(value, data_type, binder)?))
+    Some((at, key_value(named, value, data_type, binder)?))
 }
 
 /// The stored column that an expression is.
@@ -432,8 +473,8 @@ pub(crate) fn column_of(named: &Named, expr: &Expr) -> Option<(usize, SqlType)> 
     named.column(&parts)
 }
 
-/// `column < value` and its kin, either way round, and BETWEEN, for a stored column and values that read no column; the operators with
-/// the column on their left.
+/// `column < value` and its kin, either way round, and BETWEEN, for a stored column and values that are known before; the operators
+/// with the column on their left.
 pub(crate) fn key_comparisons(
     named: &Named,
     expr: &Expr,
@@ -463,10 +504,10 @@ pub(crate) fn key_comparisons(
         _ => None,
     };
     let found = found.into_iter().flatten();
-    found.filter_map(|(op, value, data_type)| Some((op, key_value(value, data_type, binder)?))).collect()
+    found.filter_map(|(op, value, data_type)| Some((op, key_value(named, value, data_type, binder)?))).collect()
 }
 
-fn key_value(value: &Expr, data_type: SqlType, binder: &mut Binder<'_>) -> Option<KeyExpr> {
+fn key_value(named: &Named, value: &Expr, data_type: SqlType, binder: &mut Binder<'_>) -> Option<KeyExpr> {
     let bound = binder.bind(value)?;
     let wanted = match data_type {
         SqlType::Varchar(_) => SqlType::Text,
@@ -474,7 +515,7 @@ fn key_value(value: &Expr, data_type: SqlType, binder: &mut Binder<'_>) -> Optio
         other => other,
     };
     let value = binder.settle(bound, wanted)?;
-    if !value.is_constant() {
+    if !value.columns().is_subset(&named.earlier) {
         return None;
     }
     KeyExpr::new(value, data_type)

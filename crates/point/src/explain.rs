@@ -6,6 +6,10 @@ use crate::{Access, Program, Verb};
 impl Program {
     /// The lines, without what executes it.
     pub fn explain(&self) -> Vec<String> {
+        if let Some(join) = &self.join {
+            let joined = above("Join", join.steps().map(|(access, range)| access.explain(range)).collect());
+            return if self.aggregates.is_some() { above("Aggregate", joined) } else { joined };
+        }
         let Some(access) = &self.access else { return vec!["Result".to_owned()] };
         let table = &access.table.name;
         let found = access.explain(self.range.as_ref());

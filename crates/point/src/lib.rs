@@ -4,6 +4,7 @@
 //! SELECT a, b + 1 FROM t WHERE id = $1        key from the parameters -> one lookup -> outputs of one row
 //! SELECT a FROM t WHERE b = $1 ORDER BY id    between two keys of an index -> a few rows, in its order (`range`)
 //! SELECT sum(a) FROM t WHERE b = $1           those rows added up: one row (`aggregate`)
+//! SELECT b, d FROM t, u WHERE id = $1 AND c = b   a row, then a row of the next table by its values (`join`)
 //! UPDATE t SET a = a + $2 WHERE id = $1       key -> row locked -> condition looked at again -> new row
 //! DELETE FROM t WHERE id = $1 AND a > 0
 //! DELETE FROM t WHERE b BETWEEN $1 AND $2     the keys of the rows first, then each as above (`modify`)
@@ -20,7 +21,7 @@
 //!    the statement takes the general way, which also tells what is wrong with it.
 //! 3. Running never blocks but for a row lock, and never leaves the thread.
 //!
-//! Not here: joins, groups, values that only `analytic` can compute (`sql` assigns those to columns).
+//! Not here: groups, values that only `analytic` can compute (`sql` assigns those to columns).
 //! Source: VoltDB's and HyPer's compiled single-row plans.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -29,6 +30,7 @@ mod aggregate;
 mod compile;
 mod explain;
 mod insert;
+mod join;
 mod key;
 mod modify;
 mod range;
@@ -52,6 +54,7 @@ use types::{RowLayout, SqlType};
 
 use crate::aggregate::Aggregates;
 use crate::insert::Cell;
+use crate::join::Join;
 use crate::key::KeyExpr;
 use crate::range::Range;
 use crate::unique::UniqueKey;
@@ -69,6 +72,8 @@ pub struct Program {
     access: Option<Access>,
     /// Its rows are between two keys.
     range: Option<Range>,
+    /// Of a SELECT of several tables, which has no access.
+    join: Option<Join>,
     /// Of a SELECT: what the outputs are made of, instead of a row's columns.
     aggregates: Option<Aggregates>,
     outputs: Vec<RowExpr>,
@@ -103,8 +108,17 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub data_type: SqlType,
-    /// The SQL column (from 0) of the program's table that it is, unchanged.
-    pub source: Option<usize>,
+    /// The column of a table that it is, unchanged.
+    pub source: Option<Source>,
+}
+
+/// A column of a program's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Which table: see [`Program::relation`].
+    pub relation: usize,
+    /// Its SQL column, from 0.
+    pub column: usize,
 }
 
 /// How a program finds its row.
@@ -121,14 +135,22 @@ struct Access {
 }
 
 impl Program {
-    /// The table the program reads or writes.
+    /// The table the program reads or writes, if it is one.
     pub fn table(&self) -> Option<&Arc<Table>> {
         self.access.as_ref().map(|access| &access.table)
     }
 
-    /// Whether it is of the rows between two keys.
-    pub fn is_range(&self) -> bool {
-        self.range.is_some()
+    /// The table at a place of FROM, from 0; a program without FROM may have one.
+    pub fn relation(&self, at: usize) -> Option<&Arc<Table>> {
+        match &self.join {
+            Some(join) => join.table(at),
+            None => self.table().filter(|_| at == 0),
+        }
+    }
+
+    /// Whether there may be more rows to look at than it does, see [`Outcome::TooMany`].
+    pub fn is_of_many(&self) -> bool {
+        self.range.is_some() || self.join.is_some()
     }
 
     /// Whether it gives one row of all it finds.

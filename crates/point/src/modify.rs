@@ -30,7 +30,7 @@ impl Program {
         writer: &TableWriter,
     ) -> Result<Outcome, SqlError> {
         let mut keys = ByteList::default();
-        let is_all = self.each_found(access, transaction, params, &mut |key, _| {
+        let is_all = self.each_found(transaction, params, &mut |key, _| {
             keys.push(key);
             Ok(ControlFlow::Continue(()))
         })?;

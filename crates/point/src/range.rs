@@ -99,7 +99,7 @@ pub(crate) fn access(
     for candidate in candidates(&named.table) {
         binder.params.clone_from(&before);
         let Some((access, range)) = by(named, &candidate, order_by, parts, outputs, &limit, binder) else { continue };
-        let settled = 2 * range.prefix.len() + usize::from(range.least.is_some() || range.most.is_some());
+        let settled = range.settled();
         if best.as_ref().is_none_or(|(most, ..)| settled > *most) {
             best = Some((settled, access, range, binder.params.clone()));
         }
@@ -221,7 +221,7 @@ fn direction(
         let column = stored.checked_sub(table.hidden())?;
         // A name alone is an output column's first.
         if let Expr::Identifier(name) = &item.expr
-            && outputs.iter().any(|output| output.name == name.value && output.source != Some(column))
+            && outputs.iter().any(|output| output.name == name.value && output.source != Some(named.source(column)))
         {
             return None;
         }
@@ -275,7 +275,7 @@ impl Program {
             Some(_) => return Ok(Outcome::TooMany),
         };
         let mut found = Found { program: self, access, params, rows: Vec::new(), bytes: 0, looked_at: 0 };
-        let Some((from, to)) = range.bounds(&access.table, params)? else { return Ok(Outcome::Rows(vec![])) };
+        let Some((from, to)) = range.bounds(&access.table, None, params)? else { return Ok(Outcome::Rows(vec![])) };
         if limit == 0 {
             return Ok(Outcome::Rows(vec![]));
         }
@@ -355,12 +355,22 @@ fn as_bytes(bound: &Bound<Key>) -> Bound<&[u8]> {
 }
 
 impl Range {
+    /// How much of the key is known.
+    pub(crate) fn settled(&self) -> usize {
+        2 * self.prefix.len() + usize::from(self.least.is_some() || self.most.is_some())
+    }
+
     /// Between which keys the rows are; `None`: nowhere.
-    pub(crate) fn bounds(&self, table: &Table, params: &[Datum]) -> Result<Option<(Bound<Key>, Bound<Key>)>, SqlError> {
+    pub(crate) fn bounds(
+        &self,
+        table: &Table,
+        earlier: Option<RowRef<'_>>,
+        params: &[Datum],
+    ) -> Result<Option<(Bound<Key>, Bound<Key>)>, SqlError> {
         let of = self.index.as_ref().map_or(table, |entries| &entries.storage);
         let mut values = Vec::with_capacity(self.prefix.len() + 1);
         for part in &self.prefix {
-            match part.evaluate(params)? {
+            match part.evaluate(earlier, params)? {
                 Some(value) => values.push(value),
                 None => return Ok(None),
             }
@@ -369,7 +379,7 @@ impl Range {
         let mut with = |bound: &Option<(KeyExpr, bool)>| -> Result<Option<(Key, bool)>, SqlError> {
             let Some((value, or_equal)) = bound else { return Ok(None) };
             // What no value is equal to bounds nothing here; the condition does.
-            let Some(value) = value.evaluate(params)? else { return Ok(None) };
+            let Some(value) = value.evaluate(earlier, params)? else { return Ok(None) };
             values.push(value);
             let key = of.key_from(&values);
             values.pop();

@@ -12,15 +12,19 @@ use crate::{Access, Program};
 pub(crate) type Visit<'a> = dyn FnMut(&[u8], RowRef<'_>) -> Result<ControlFlow<()>, SqlError> + 'a;
 
 impl Program {
-    /// Shows `visit` the rows that satisfy the condition at the statement's snapshot, until it has enough. False: there are more to
+    /// Shows `visit` the rows that satisfy the condition at the statement's snapshot, until it has enough: of a join those of all
+    /// tables together, which have no key. False: there are more to
     /// look at than a program does. Errors: those of the expressions, of `visit`, and 57014.
     pub(crate) fn each_found(
         &self,
-        access: &Access,
         transaction: &Transaction,
         params: &[Datum],
         visit: &mut Visit<'_>,
     ) -> Result<bool, SqlError> {
+        if let Some(join) = &self.join {
+            return join.each(transaction, params, visit);
+        }
+        let Some(access) = &self.access else { return Ok(true) };
         let mut looked_at = 0;
         let mut look = |key: &[u8], row: RowRef<'_>| {
             looked_at += 1;
@@ -33,8 +37,8 @@ impl Program {
             }
         };
         if let Some(range) = &self.range {
-            range.each(access, &self.reads, transaction, params, &mut look)?;
-        } else if let Some(key) = access.find(transaction, params)?
+            let _ = range.each(access, &self.reads, transaction, None, params, &mut look)?;
+        } else if let Some(key) = access.find(transaction, None, params)?
             && let Some(row) = transaction.get_columns(access.table.id, &key, &self.reads)?
         {
             let _ = look(&key, access.layout.read(&row))?;
@@ -44,16 +48,18 @@ impl Program {
 }
 
 impl Range {
-    /// Shows `visit` each row with the stored columns `reads`, in the order of the range, until it has enough.
-    fn each(
+    /// Shows `visit` each row with the stored columns `reads`, in the order of the range, until it has enough. `earlier`: what keys are
+    /// computed from, of a join.
+    pub(crate) fn each(
         &self,
         access: &Access,
         reads: &[usize],
         transaction: &Transaction,
+        earlier: Option<RowRef<'_>>,
         params: &[Datum],
         visit: &mut Visit<'_>,
-    ) -> Result<(), SqlError> {
-        let Some((from, to)) = self.bounds(&access.table, params)? else { return Ok(()) };
+    ) -> Result<ControlFlow<()>, SqlError> {
+        let Some((from, to)) = self.bounds(&access.table, earlier, params)? else { return Ok(ControlFlow::Continue(())) };
         let (of, wanted) = match &self.index {
             None => (access.table.id, reads),
             Some(entries) => (entries.id, entries.wanted.as_slice()),
@@ -75,11 +81,11 @@ impl Range {
                     }
                 };
                 if flow.is_break() {
-                    return Ok(());
+                    return Ok(flow);
                 }
             }
             if block.is_empty() {
-                return Ok(());
+                return Ok(ControlFlow::Continue(()));
             }
         }
     }

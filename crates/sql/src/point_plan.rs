@@ -55,18 +55,19 @@ impl Session {
         let written = program.table().filter(|_| program.verb != Verb::Select);
         // An error about it comes from the general way.
         let target = written.map(|table| self.target(table)).transpose().ok()?;
-        let column = |c: &point::Column| match c.source.zip(program.table()) {
-            Some((at, table)) => OutputColumn {
-                name: c.name.clone(),
-                data_type: c.data_type,
-                type_oid: c.data_type.oid(),
-                type_modifier: c.data_type.typmod(),
-                table_oid: table.id.0,
-                attnum: i16::try_from(table.columns[at].id.0).unwrap_or(0),
-            },
-            None if program.is_aggregate() => OutputColumn::plain(c.name.clone(), c.data_type),
-            None => OutputColumn { type_modifier: c.data_type.typmod(), ..OutputColumn::plain(c.name.clone(), c.data_type) },
-        };
+        let column =
+            |c: &point::Column| match c.source.and_then(|source| Some((source.column, program.relation(source.relation)?))) {
+                Some((at, table)) => OutputColumn {
+                    name: c.name.clone(),
+                    data_type: c.data_type,
+                    type_oid: c.data_type.oid(),
+                    type_modifier: c.data_type.typmod(),
+                    table_oid: table.id.0,
+                    attnum: i16::try_from(table.columns[at].id.0).unwrap_or(0),
+                },
+                None if program.is_aggregate() => OutputColumn::plain(c.name.clone(), c.data_type),
+                None => OutputColumn { type_modifier: c.data_type.typmod(), ..OutputColumn::plain(c.name.clone(), c.data_type) },
+            };
         let has_rows = program.verb == Verb::Select || !program.columns.is_empty();
         let columns = has_rows.then(|| program.columns.iter().map(column).collect::<Arc<[_]>>());
         Some(Planned {
@@ -108,7 +109,7 @@ impl Session {
                 Answer::Rows(Rows::ready(planned.columns.clone().unwrap_or_default(), plan.command(), rows))
             }
         };
-        if plan.is_range() {
+        if plan.is_of_many() {
             plan.too_many.store(0, Ordering::Relaxed);
         }
         Ok(Some(answer))
@@ -157,7 +158,7 @@ impl Session {
             if self.run_point(planned, plan, params)?.is_none() {
                 return Ok(None);
             }
-            if plan.program.table().is_some() && !inserts && !plan.program.is_range() {
+            if plan.program.table().is_some() && !inserts && !plan.is_of_many() {
                 lines.push(format!("Rows from delta: {}", u8::from(place == Place::Delta)));
                 lines.push(format!("Rows from segments: {}", u8::from(place == Place::Segment)));
             }
@@ -172,9 +173,9 @@ impl PointPlan {
         self.target.as_ref()
     }
 
-    /// Whether it is of the rows between two keys.
-    pub(crate) fn is_range(&self) -> bool {
-        self.program.is_range()
+    /// Whether it may have more rows to look at than it does.
+    pub(crate) fn is_of_many(&self) -> bool {
+        self.program.is_of_many()
     }
 
     fn command(&self) -> &'static str {
