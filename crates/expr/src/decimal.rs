@@ -81,6 +81,18 @@ pub(crate) fn divide(a: Decimal, b: Decimal, scale: u8) -> Result<Decimal, SqlEr
     Ok(Decimal { unscaled: narrow(divide_rounded(grown, i256::from_i128(b.unscaled)))?, scale })
 }
 
+/// `sum / count` at `scale`, which is at least that of the sum; the count is not zero. Errors: 22003.
+pub(crate) fn average(sum: Decimal, count: u64, scale: u8) -> Result<Decimal, SqlError> {
+    // In 128 bits where that is enough.
+    if let Some(grown) = sum.unscaled.checked_mul(10i128.pow((scale - sum.scale).into())) {
+        let count = i128::from(count);
+        let (quotient, remainder) = (grown / count, grown % count);
+        let up = if remainder.abs() * 2 >= count { grown.signum() } else { 0 };
+        return Ok(Decimal { unscaled: bounded(quotient + up)?, scale });
+    }
+    divide(sum, Decimal { unscaled: count.into(), scale: 0 }, scale)
+}
+
 /// What is left of `a` when `b` has been taken from it as often as it fits, with the sign of `a`.
 pub(crate) fn remainder(a: Decimal, b: Decimal, scale: u8) -> Result<Decimal, SqlError> {
     if b.unscaled == 0 {

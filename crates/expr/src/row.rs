@@ -8,11 +8,13 @@
 //! 1. `bind` knows few forms and answers `None` for any other: then the statement goes to DataFusion.
 //! 2. An undeclared parameter, like a string constant, takes the type of what it meets; one that meets nothing is not bound.
 //!
-//! Not here: calls of functions, subqueries, aggregates; the types of a statement's other clauses.
+//! Not here: calls of functions, subqueries; the types of a statement's other clauses.
 
+mod aggregate;
 mod bind;
 mod evaluate;
 
+pub use aggregate::{Aggregated, RowAggregate};
 pub use bind::{Binder, Bound};
 
 use std::collections::BTreeSet;

@@ -100,6 +100,22 @@ pub(crate) fn remainder_of(a: (u8, u8), b: (u8, u8)) -> SqlType {
     SqlType::Numeric { precision: (whole + scale).min(DIGITS_MAX), scale }
 }
 
+/// What `sum` gives of this type, if it is not of floats.
+pub(crate) fn sum(of: SqlType) -> Option<SqlType> {
+    Some(match of {
+        SqlType::Int2 | SqlType::Int4 => SqlType::Int8,
+        SqlType::Int8 => SqlType::Numeric { precision: DIGITS_MAX, scale: 0 },
+        SqlType::Numeric { scale, .. } => SqlType::Numeric { precision: DIGITS_MAX, scale },
+        _ => return None,
+    })
+}
+
+/// What `avg` gives of this type, if it is not of floats.
+pub(crate) fn average(of: SqlType) -> Option<SqlType> {
+    let (_, scale) = as_numeric(of)?;
+    Some(SqlType::Numeric { precision: DIGITS_MAX, scale: scale.max(QUOTIENT_SCALE) })
+}
+
 /// The type that values of all these can be: of the branches of CASE, the arguments of COALESCE, the rows of VALUES.
 ///
 /// `None` if they have none in common. All open: text.

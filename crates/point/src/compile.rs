@@ -11,10 +11,12 @@ use sqlparser::ast::{
 };
 use types::{RowLayout, SqlType};
 
+use crate::aggregate::Aggregates;
 use crate::insert::ColumnDefault;
 use crate::key::KeyExpr;
 use crate::locking::LockClause;
-use crate::{Access, Column, Program, Verb, range, unique};
+use crate::range::Range;
+use crate::{Access, Column, Program, Source, Verb, aggregate, join, range, unique};
 
 /// What names mean where a statement is compiled.
 pub struct Scope<'a> {
@@ -30,9 +32,27 @@ pub struct Scope<'a> {
 pub(crate) struct Named {
     pub(crate) table: Arc<Table>,
     pub(crate) name: String,
+    /// Its place in FROM, from 0.
+    pub(crate) relation: usize,
+    /// Columns of a row that is there before one of this table is looked for, see `join`.
+    pub(crate) earlier: BTreeSet<usize>,
 }
 
 impl Named {
+    pub(crate) fn new(table: Arc<Table>, name: String) -> Named {
+        Named { table, name, relation: 0, earlier: BTreeSet::new() }
+    }
+
+    /// Its SQL column at `column`.
+    pub(crate) fn source(&self, column: usize) -> Source {
+        Source { relation: self.relation, column }
+    }
+
+    /// Its SQL column that is stored at `stored`.
+    pub(crate) fn source_of(&self, stored: usize) -> Option<Source> {
+        Some(self.source(stored.checked_sub(self.table.hidden())?))
+    }
+
     /// The stored column a name of one or two parts stands for.
     pub(crate) fn column(&self, parts: &[&str]) -> Option<(usize, SqlType)> {
         let name = match parts {
@@ -60,8 +80,8 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     }
     let named = match select.from.as_slice() {
         [] => None,
-        [from] => Some(named_table(from, scope)?),
-        _ => return None,
+        [from] if from.joins.is_empty() => Some(named_table(from, scope)?),
+        from => return join::compile(query, select, from, scope, params),
     };
     let column = |parts: &[&str]| named.as_ref()?.column(parts);
     let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
@@ -86,23 +106,32 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     let mut parts = Vec::new();
     select.selection.iter().for_each(|selection| conjuncts(selection, &mut parts));
     // In the order of the text, as PostgreSQL settles parameter types; those of a range follow with its key.
-    let (outputs, columns) = output_list(&select.projection, named.as_ref(), &mut binder)?;
+    let source = |stored: usize| named.as_ref()?.source_of(stored);
+    // Rows that are added up cannot be locked.
+    let can_aggregate = bare && query.locks.is_empty();
+    let (aggregates, outputs, columns) = list_of(&select.projection, named.as_slice(), &source, can_aggregate, &mut binder)?;
     let (access, range) = match (by_key, &named) {
         (None, Some(named)) => {
-            let (access, range) = range::access(named, query, &parts, &columns, &mut binder)?;
+            let (access, range) = range::of_query(named, query, &parts, &columns, &mut binder)?;
             (Some(access), Some(range))
         }
         (by_key, _) => (by_key, None),
     };
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
-    let read = outputs.iter().chain(access.as_ref().and_then(|access| access.condition.as_ref())).flat_map(RowExpr::columns);
-    let reads = read.collect::<BTreeSet<_>>().into_iter().collect();
+    let mut reads: BTreeSet<usize> = match &aggregates {
+        Some(aggregates) => aggregates.columns().collect(),
+        None => outputs.iter().flat_map(RowExpr::columns).collect(),
+    };
+    reads.extend(access.iter().flat_map(|access| &access.condition).flat_map(RowExpr::columns));
+    let reads = reads.into_iter().collect();
     Some(Program {
         params,
         columns,
         verb: Verb::Select,
         access,
         range,
+        join: None,
+        aggregates,
         outputs,
         reads,
         assignments: vec![],
@@ -112,64 +141,83 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     })
 }
 
-/// The values and columns of a SELECT or RETURNING list.
-pub(crate) fn output_list(
+/// The outputs of a SELECT, or its aggregates and what is put out of their values. `can_aggregate`: nothing else is done with the rows.
+#[allow(clippy::type_complexity, reason = "parts of a program")]
+pub(crate) fn list_of(
     items: &[SelectItem],
-    named: Option<&Named>,
+    relations: &[Named],
+    source: &dyn Fn(usize) -> Option<Source>,
+    can_aggregate: bool,
+    binder: &mut Binder<'_>,
+) -> Option<(Option<Aggregates>, Vec<RowExpr>, Vec<Column>)> {
+    let declared = binder.params.clone();
+    if can_aggregate
+        && !relations.is_empty()
+        && let Some((aggregates, outputs, columns)) = aggregate::compile(items, binder)
+    {
+        return Some((Some(aggregates), outputs, columns));
+    }
+    binder.params = declared;
+    let (outputs, columns) = outputs_of(items, relations, source, binder)?;
+    Some((None, outputs, columns))
+}
+
+/// The values and columns of RETURNING.
+pub(crate) fn returning(
+    items: Option<&[SelectItem]>,
+    named: &Named,
+    binder: &mut Binder<'_>,
+) -> Option<(Vec<RowExpr>, Vec<Column>)> {
+    outputs_of(items.unwrap_or_default(), std::slice::from_ref(named), &|stored| named.source_of(stored), binder)
+}
+
+/// The values and columns of a list; `source`: what a column of the row that the expressions read is.
+fn outputs_of(
+    items: &[SelectItem],
+    relations: &[Named],
+    source: &dyn Fn(usize) -> Option<Source>,
     binder: &mut Binder<'_>,
 ) -> Option<(Vec<RowExpr>, Vec<Column>)> {
     let mut outputs = Vec::new();
     let mut columns = Vec::new();
     for item in items {
-        match item {
-            SelectItem::Wildcard(options) if options == &ast::WildcardAdditionalOptions::default() => {
-                let table = &named?.table;
-                for (at, column) in table.columns.iter().enumerate() {
-                    let parts = [column.name.as_str()];
-                    let (stored, data_type) = named?.column(&parts)?;
-                    outputs.push(RowExpr::column(stored, data_type));
-                    columns.push(Column { name: column.name.clone(), data_type, source: Some(at) });
+        let (expr, alias) = match item {
+            SelectItem::Wildcard(options) if options == &ast::WildcardAdditionalOptions::default() && !relations.is_empty() => {
+                for named in relations {
+                    for column in &named.table.columns {
+                        let (at, data_type) = (binder.column)(&[&named.name, &column.name])?;
+                        outputs.push(RowExpr::column(at, data_type));
+                        columns.push(Column { name: column.name.clone(), data_type, source: source(at) });
+                    }
                 }
+                continue;
             }
-            SelectItem::UnnamedExpr(expr) => output(expr, None, named, binder, &mut outputs, &mut columns)?,
-            SelectItem::ExprWithAlias { expr, alias } => {
-                output(expr, Some(&alias.value), named, binder, &mut outputs, &mut columns)?;
-            }
+            SelectItem::UnnamedExpr(expr) => (expr, None),
+            SelectItem::ExprWithAlias { expr, alias } => (expr, Some(&alias.value)),
             _ => return None,
-        }
+        };
+        let bound = binder.bind(expr)?;
+        // A string constant or parameter that stands alone is text.
+        let value = binder.settle(bound, SqlType::Text)?;
+        let source = value.as_column().and_then(source);
+        let name = match (alias, source) {
+            (Some(alias), _) => alias.clone(),
+            (None, Some(source)) => relations.get(source.relation)?.table.columns.get(source.column)?.name.clone(),
+            (None, None) => name_of(expr)?,
+        };
+        // Arithmetic has no precision of its own.
+        let data_type = match (value.data_type, source) {
+            (SqlType::Numeric { .. }, None) if !value.has_precision() => return None,
+            (data_type, _) => data_type,
+        };
+        columns.push(Column { name, data_type, source });
+        outputs.push(value);
     }
     Some((outputs, columns))
 }
 
-fn output(
-    expr: &Expr,
-    alias: Option<&str>,
-    named: Option<&Named>,
-    binder: &mut Binder<'_>,
-    outputs: &mut Vec<RowExpr>,
-    columns: &mut Vec<Column>,
-) -> Option<()> {
-    let bound = binder.bind(expr)?;
-    // A string constant or parameter that stands alone is text.
-    let value = binder.settle(bound, SqlType::Text)?;
-    let source = value.as_column().zip(named).map(|(stored, named)| stored - named.table.hidden());
-    let name = match (alias, named.zip(source)) {
-        (Some(alias), _) => alias.to_owned(),
-        (None, Some((named, column))) => named.table.columns[column].name.clone(),
-        (None, None) => name_of(expr)?,
-    };
-    // Arithmetic has no precision of its own.
-    let data_type = match (value.data_type, source) {
-        (SqlType::Numeric { .. }, None) if !value.has_precision() => return None,
-        (data_type, _) => data_type,
-    };
-    columns.push(Column { name, data_type, source });
-    outputs.push(value);
-    Some(())
-}
-
 /// PostgreSQL's name for a column that is an expression (`FigureColname`).
-fn name_of(expr: &Expr) -> Option<String> {
+pub(crate) fn name_of(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Nested(inner) => name_of(inner),
         Expr::Value(value) => match &value.value {
@@ -179,13 +227,14 @@ fn name_of(expr: &Expr) -> Option<String> {
         Expr::BinaryOp { .. } | Expr::UnaryOp { .. } | Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Between { .. } => {
             Some("?column?".into())
         }
-        Expr::Function(_) => Some("coalesce".into()),
+        Expr::Function(function) => Some(function.name.0.last()?.as_ident()?.value.to_lowercase()),
         // Named after the column or the type: the general way knows how.
         _ => None,
     }
 }
 
-/// Compiles `UPDATE table SET column = value, ... WHERE key = value AND ... RETURNING outputs`.
+/// Compiles `UPDATE table SET column = value, ... WHERE key = value AND ... RETURNING outputs`, of one row or of those between two
+/// keys.
 pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
     let plain = update.from.is_none()
         && update.output.is_none()
@@ -200,17 +249,20 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
     let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
     // In the order of the text, as PostgreSQL settles parameter types: SET before WHERE.
     let assignments = assignments(&update.assignments, &named.table, &mut binder)?;
-    let access = access(&named, update.selection.as_ref()?, &mut binder)?;
-    let (outputs, columns) = output_list(update.returning.as_deref().unwrap_or_default(), Some(&named), &mut binder)?;
+    let (access, range) = one_or_range(&named, update.selection.as_ref()?, &mut binder)?;
+    let reads = range.iter().flat_map(|_| access.condition.iter()).flat_map(RowExpr::columns).collect();
+    let (outputs, columns) = returning(update.returning.as_deref(), &named, &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Program {
         params,
         columns,
         verb: Verb::Update,
         access: Some(access),
-        range: None,
+        range,
+        join: None,
+        aggregates: None,
         outputs,
-        reads: vec![],
+        reads,
         assignments,
         rows: vec![],
         conflict: None,
@@ -218,7 +270,7 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
     })
 }
 
-/// Compiles `DELETE FROM table WHERE key = value AND ... RETURNING outputs`.
+/// Compiles `DELETE FROM table WHERE key = value AND ... RETURNING outputs`, of one row or of those between two keys.
 pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<SqlType>]) -> Option<Program> {
     let plain = delete.tables.is_empty()
         && delete.using.is_none()
@@ -230,17 +282,20 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
     let named = named_table(from, scope)?;
     let column = |parts: &[&str]| named.column(parts);
     let mut binder = Binder { column: &column, data_type: scope.data_type, params: params.to_vec() };
-    let access = access(&named, delete.selection.as_ref()?, &mut binder)?;
-    let (outputs, columns) = output_list(delete.returning.as_deref().unwrap_or_default(), Some(&named), &mut binder)?;
+    let (access, range) = one_or_range(&named, delete.selection.as_ref()?, &mut binder)?;
+    let reads = range.iter().flat_map(|_| access.condition.iter()).flat_map(RowExpr::columns).collect();
+    let (outputs, columns) = returning(delete.returning.as_deref(), &named, &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Program {
         params,
         columns,
         verb: Verb::Delete,
         access: Some(access),
-        range: None,
+        range,
+        join: None,
+        aggregates: None,
         outputs,
-        reads: vec![],
+        reads,
         assignments: vec![],
         rows: vec![],
         conflict: None,
@@ -269,25 +324,26 @@ fn is_plain_select(select: &Select) -> bool {
 }
 
 fn named_table(from: &TableWithJoins, scope: &Scope<'_>) -> Option<Named> {
-    let TableWithJoins {
-        relation:
-            TableFactor::Table {
-                name,
-                alias,
-                args: None,
-                with_hints,
-                version: None,
-                with_ordinality: false,
-                partitions,
-                sample: None,
-                ..
-            },
-        joins,
-    } = from
+    if from.joins.is_empty() { named_relation(&from.relation, scope) } else { None }
+}
+
+/// A table of FROM, without what is joined to it.
+pub(crate) fn named_relation(relation: &TableFactor, scope: &Scope<'_>) -> Option<Named> {
+    let TableFactor::Table {
+        name,
+        alias,
+        args: None,
+        with_hints,
+        version: None,
+        with_ordinality: false,
+        partitions,
+        sample: None,
+        ..
+    } = relation
     else {
         return None;
     };
-    if !joins.is_empty() || !with_hints.is_empty() || !partitions.is_empty() {
+    if !with_hints.is_empty() || !partitions.is_empty() {
         return None;
     }
     let table = (scope.table)(name)?;
@@ -298,7 +354,7 @@ fn named_table(from: &TableWithJoins, scope: &Scope<'_>) -> Option<Named> {
         Some(_) => return None,
         None => table.name.clone(),
     };
-    Some(Named { table, name })
+    Some(Named::new(table, name))
 }
 
 pub(crate) fn assignments(list: &[Assignment], table: &Table, binder: &mut Binder<'_>) -> Option<Vec<(usize, RowExpr)>> {
@@ -333,13 +389,31 @@ pub(crate) fn assignable(expr: &Expr, to: SqlType, binder: &mut Binder<'_>) -> O
     fits.then_some(value)
 }
 
+/// How an UPDATE or DELETE finds its row, or its rows.
+fn one_or_range(named: &Named, condition: &Expr, binder: &mut Binder<'_>) -> Option<(Access, Option<Range>)> {
+    let before = binder.params.clone();
+    if let Some(access) = access(named, condition, binder) {
+        return Some((access, None));
+    }
+    binder.params = before;
+    let mut parts = Vec::new();
+    conjuncts(condition, &mut parts);
+    let (access, range) = range::access(named, None, None, &parts, &[], binder)?;
+    Some((access, Some(range)))
+}
+
 fn access(named: &Named, condition: &Expr, binder: &mut Binder<'_>) -> Option<Access> {
     let mut parts = Vec::new();
     conjuncts(condition, &mut parts);
+    one_row(named, &parts, binder)
+}
+
+/// By the primary key, or a unique index.
+pub(crate) fn one_row(named: &Named, parts: &[&Expr], binder: &mut Binder<'_>) -> Option<Access> {
     let before = binder.params.clone();
-    by_primary_key(named, &parts, binder).or_else(|| {
+    by_primary_key(named, parts, binder).or_else(|| {
         binder.params = before;
-        unique::access(named, &parts, binder)
+        unique::access(named, parts, binder)
     })
 }
 
@@ -366,7 +440,7 @@ fn by_primary_key(named: &Named, parts: &[&Expr], binder: &mut Binder<'_>) -> Op
     Some(Access { table: Arc::clone(&named.table), layout, key, unique: None, condition: rest })
 }
 
-fn conjuncts<'a>(expr: &'a Expr, out: &mut Vec<&'a Expr>) {
+pub(crate) fn conjuncts<'a>(expr: &'a Expr, out: &mut Vec<&'a Expr>) {
     match expr {
         Expr::Nested(inner) => conjuncts(inner, out),
         Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
@@ -377,7 +451,7 @@ fn conjuncts<'a>(expr: &'a Expr, out: &mut Vec<&'a Expr>) {
     }
 }
 
-/// `column = value` or `value = column`, for a column of the key and a value that reads no column.
+/// `column = value` or `value = column`, for a column of the key and a value that is known before.
 pub(crate) fn key_equality(
     named: &Named,
     expr: &Expr,
@@ -394,7 +468,7 @@ pub(crate) fn key_equality(
         (None, Some(column)) => (column, left),
         _ => return None,
     };
-    Some((at, key_value(value, data_type, binder)?))
+    Some((at, key_value(named, value, data_type, binder)?))
 }
 
 /// The stored column that an expression is.
@@ -408,8 +482,8 @@ pub(crate) fn column_of(named: &Named, expr: &Expr) -> Option<(usize, SqlType)> 
     named.column(&parts)
 }
 
-/// `column < value` and its kin, either way round, and BETWEEN, for a stored column and values that read no column; the operators with
-/// the column on their left.
+/// `column < value` and its kin, either way round, and BETWEEN, for a stored column and values that are known before; the operators
+/// with the column on their left.
 pub(crate) fn key_comparisons(
     named: &Named,
     expr: &Expr,
@@ -439,10 +513,10 @@ pub(crate) fn key_comparisons(
         _ => None,
     };
     let found = found.into_iter().flatten();
-    found.filter_map(|(op, value, data_type)| Some((op, key_value(value, data_type, binder)?))).collect()
+    found.filter_map(|(op, value, data_type)| Some((op, key_value(named, value, data_type, binder)?))).collect()
 }
 
-fn key_value(value: &Expr, data_type: SqlType, binder: &mut Binder<'_>) -> Option<KeyExpr> {
+fn key_value(named: &Named, value: &Expr, data_type: SqlType, binder: &mut Binder<'_>) -> Option<KeyExpr> {
     let bound = binder.bind(value)?;
     let wanted = match data_type {
         SqlType::Varchar(_) => SqlType::Text,
@@ -450,7 +524,7 @@ fn key_value(value: &Expr, data_type: SqlType, binder: &mut Binder<'_>) -> Optio
         other => other,
     };
     let value = binder.settle(bound, wanted)?;
-    if !value.is_constant() {
+    if !value.columns().is_subset(&named.earlier) {
         return None;
     }
     KeyExpr::new(value, data_type)

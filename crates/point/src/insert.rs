@@ -9,7 +9,7 @@ use expr::syntax::OURS;
 use sqlparser::ast::{Expr, Insert, OnInsert, SetExpr, TableObject};
 use types::{Datum, RowLayout, SqlError, SqlType, coerce};
 
-use crate::compile::{Named, Scope, assignable, is_default, output_list};
+use crate::compile::{Named, Scope, assignable, is_default, returning};
 use crate::upsert::OnConflict;
 use crate::write::{Inserted, TableWriter};
 use crate::{Access, Outcome, Program, Verb};
@@ -67,7 +67,7 @@ pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlTy
         rows.push(row_values(&table, &columns, &row.content, scope, &mut binder)?);
     }
     let name = insert.table_alias.as_ref().map_or_else(|| table.name.clone(), |alias| alias.alias.value.clone());
-    let named = Named { table: Arc::clone(&table), name };
+    let named = Named::new(Arc::clone(&table), name);
     let mut params = binder.params;
     let conflict = match &insert.on {
         None => None,
@@ -76,7 +76,7 @@ pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlTy
     };
     let column = |parts: &[&str]| named.column(parts);
     let mut binder = Binder { column: &column, data_type: scope.data_type, params };
-    let (outputs, columns) = output_list(insert.returning.as_deref().unwrap_or_default(), Some(&named), &mut binder)?;
+    let (outputs, columns) = returning(insert.returning.as_deref(), &named, &mut binder)?;
     let params = binder.params.into_iter().collect::<Option<Vec<_>>>()?;
     let layout = RowLayout::new(&table.stored_types());
     let access = Some(Access { table, layout, key: vec![], unique: None, condition: None });
@@ -86,6 +86,8 @@ pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlTy
         verb: Verb::Insert,
         access,
         range: None,
+        join: None,
+        aggregates: None,
         outputs,
         reads: vec![],
         assignments: vec![],

@@ -1,9 +1,10 @@
 //! The value a key column is compared with, as the column's type.
 
 use expr::row::RowExpr;
-use types::{Datum, Decimal, SqlError, SqlType, coerce};
+use types::{Datum, Decimal, RowRef, SqlError, SqlType, coerce};
 
-/// An expression that reads no column, and the key column it is equal to.
+/// An expression that has a value before the key's row is found, and the key column it is compared with. It reads the row of a join's
+/// earlier tables, or none.
 #[derive(Debug)]
 pub(crate) struct KeyExpr {
     pub(crate) value: RowExpr,
@@ -25,8 +26,8 @@ impl KeyExpr {
     }
 
     /// The key's value; `None` if no value of the column's type is equal to it. Errors: those of the expression.
-    pub(crate) fn evaluate(&self, params: &[Datum]) -> Result<Option<Datum>, SqlError> {
-        let value = self.value.evaluate(None, params)?;
+    pub(crate) fn evaluate(&self, earlier: Option<RowRef<'_>>, params: &[Datum]) -> Result<Option<Datum>, SqlError> {
+        let value = self.value.evaluate(earlier, params)?;
         Ok(match (value, self.column) {
             (Datum::Null, _) => None,
             (Datum::Numeric(v), SqlType::Numeric { precision, scale }) => exactly(v, precision, scale).map(Datum::Numeric),

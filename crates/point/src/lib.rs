@@ -3,8 +3,11 @@
 //! ```text
 //! SELECT a, b + 1 FROM t WHERE id = $1        key from the parameters -> one lookup -> outputs of one row
 //! SELECT a FROM t WHERE b = $1 ORDER BY id    between two keys of an index -> a few rows, in its order (`range`)
+//! SELECT sum(a) FROM t WHERE b = $1           those rows added up: one row (`aggregate`)
+//! SELECT b, d FROM t, u WHERE id = $1 AND c = b   a row, then a row of the next table by its values (`join`)
 //! UPDATE t SET a = a + $2 WHERE id = $1       key -> row locked -> condition looked at again -> new row
 //! DELETE FROM t WHERE id = $1 AND a > 0
+//! DELETE FROM t WHERE b BETWEEN $1 AND $2     the keys of the rows first, then each as above (`modify`)
 //! INSERT INTO t VALUES ($1, $2), ...          values -> checked -> new row
 //!   ON CONFLICT (id) DO UPDATE SET a = ..     key exists -> row locked -> condition -> new row
 //!   RETURNING a, b + 1                        of all three that write: outputs of the row
@@ -19,17 +22,22 @@
 //!    the statement takes the general way, which also tells what is wrong with it.
 //! 3. Running never blocks but for a row lock, and never leaves the thread.
 //!
-//! Not here: joins and groups, ranges that write, values that only `analytic` can compute (`sql` assigns those to columns).
+//! Not here: groups, values that only `analytic` can compute (`sql` assigns those to columns).
 //! Source: VoltDB's and HyPer's compiled single-row plans.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod aggregate;
 mod compile;
+mod explain;
 mod insert;
+mod join;
 mod key;
 mod locking;
+mod modify;
 mod range;
 mod run;
+mod scan;
 mod unique;
 mod upsert;
 pub mod write;
@@ -47,7 +55,9 @@ use catalog::Table;
 use expr::row::RowExpr;
 use types::{RowLayout, SqlType};
 
+use crate::aggregate::Aggregates;
 use crate::insert::Cell;
+use crate::join::Join;
 use crate::key::KeyExpr;
 use crate::range::Range;
 use crate::unique::UniqueKey;
@@ -63,10 +73,15 @@ pub struct Program {
     /// What kind of statement.
     pub verb: Verb,
     access: Option<Access>,
-    /// Of a SELECT: its rows are between two keys.
+    /// Its rows are between two keys.
     range: Option<Range>,
+    /// Of a SELECT of several tables, which has no access.
+    join: Option<Join>,
+    /// Of a SELECT: what the outputs are made of, instead of a row's columns.
+    aggregates: Option<Aggregates>,
     outputs: Vec<RowExpr>,
-    /// Of a SELECT: the stored columns that outputs and condition read, in order.
+    /// The stored columns that are read of a row to select it, in order: by condition and outputs of a SELECT, by the condition of a
+    /// range that is written.
     reads: Vec<usize>,
     /// SQL column, value.
     assignments: Vec<(usize, RowExpr)>,
@@ -98,8 +113,17 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub data_type: SqlType,
-    /// The SQL column (from 0) of the program's table that it is, unchanged.
-    pub source: Option<usize>,
+    /// The column of a table that it is, unchanged.
+    pub source: Option<Source>,
+}
+
+/// A column of a program's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Which table: see [`Program::relation`].
+    pub relation: usize,
+    /// Its SQL column, from 0.
+    pub column: usize,
 }
 
 /// How a program finds its row.
@@ -116,29 +140,27 @@ struct Access {
 }
 
 impl Program {
-    /// The table the program reads or writes.
+    /// The table the program reads or writes, if it is one.
     pub fn table(&self) -> Option<&Arc<Table>> {
         self.access.as_ref().map(|access| &access.table)
     }
 
-    /// The key or unique index that it finds its row by.
-    pub fn found_by(&self) -> Option<&str> {
-        let access = self.access.as_ref()?;
-        if let Some(range) = &self.range {
-            return Some(&range.name);
+    /// The table at a place of FROM, from 0; a program without FROM may have one.
+    pub fn relation(&self, at: usize) -> Option<&Arc<Table>> {
+        match &self.join {
+            Some(join) => join.table(at),
+            None => self.table().filter(|_| at == 0),
         }
-        let key = access.table.primary_key.as_ref().map(|key| key.name.as_str());
-        access.unique.as_ref().map(|unique| unique.name.as_str()).or(key)
     }
 
-    /// Whether it gives the rows between two keys.
-    pub fn is_range(&self) -> bool {
-        self.range.is_some()
+    /// Whether there may be more rows to look at than it does, see [`Outcome::TooMany`].
+    pub fn is_of_many(&self) -> bool {
+        self.range.is_some() || self.join.is_some()
     }
 
-    /// What an INSERT does where a key exists, as EXPLAIN says it; `None`: it fails.
-    pub fn conflict_action(&self) -> Option<&'static str> {
-        self.conflict.as_ref().map(|conflict| if conflict.updates() { "UPDATE" } else { "NOTHING" })
+    /// Whether it gives one row of all it finds.
+    pub fn is_aggregate(&self) -> bool {
+        self.aggregates.is_some()
     }
 
     /// How many rows an INSERT adds.

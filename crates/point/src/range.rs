@@ -10,7 +10,7 @@
 //!    given nothing.
 //! 3. Rows come in the order of the keys. ORDER BY is done only if that is its order.
 //!
-//! Not here: joins, groups, changes of more than one row.
+//! Not here: joins, groups; what is done with the rows of an UPDATE or DELETE (`modify`).
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -26,35 +26,43 @@ use crate::key::KeyExpr;
 use crate::{Access, Column, Outcome, Program};
 
 /// Rows that a program looks at.
-const ROWS_MAX: usize = 1000;
+pub(crate) const ROWS_MAX: usize = 1000;
 /// Bytes of the rows it gives.
-const BYTES_MAX: usize = 4 << 20;
+pub(crate) const BYTES_MAX: usize = 4 << 20;
 /// Rows read at once.
-const ROWS_PER_BLOCK: usize = 64;
+pub(crate) const ROWS_PER_BLOCK: usize = 64;
 
 /// See the module's head.
 #[derive(Debug)]
 pub(crate) struct Range {
     /// None: the table's own keys.
-    index: Option<Entries>,
+    pub(crate) index: Option<Entries>,
     pub(crate) name: String,
     /// What the first columns of the key are equal to.
     prefix: Vec<KeyExpr>,
     /// What the column behind them is at least and at most, in the order of keys; the flag: or equal.
     least: Option<(KeyExpr, bool)>,
     most: Option<(KeyExpr, bool)>,
-    direction: Direction,
+    pub(crate) direction: Direction,
     limit: Option<RowExpr>,
 }
 
 /// The hidden table of an index.
 #[derive(Debug)]
-struct Entries {
-    id: TableId,
+pub(crate) struct Entries {
+    pub(crate) id: TableId,
     storage: Table,
     /// Where in an entry the row's key is, in key order; and in order of the columns, as they are read.
     row_key: Vec<usize>,
-    wanted: Vec<usize>,
+    pub(crate) wanted: Vec<usize>,
+}
+
+impl Entries {
+    /// The key of the row that an entry names.
+    pub(crate) fn named_by(&self, table: &Table, entry: RowRef<'_>) -> Key {
+        let of_row: Vec<Datum> = self.row_key.iter().map(|column| entry.get(*column).to_owned()).collect();
+        table.key_from(&of_row)
+    }
 }
 
 /// A key that rows can be found by.
@@ -65,8 +73,8 @@ struct Candidate<'a> {
     columns: Vec<usize>,
 }
 
-/// The range that a SELECT of one table asks for: by the key that settles most columns. `None`: by none, or the order is another.
-pub(crate) fn access(
+/// The range that a SELECT of one table asks for. `None`: none.
+pub(crate) fn of_query(
     named: &Named,
     query: &Query,
     parts: &[&Expr],
@@ -74,14 +82,24 @@ pub(crate) fn access(
     binder: &mut Binder<'_>,
 ) -> Option<(Access, Range)> {
     let limit = limit(query, binder)?;
+    access(named, query.order_by.as_ref(), limit, parts, outputs, binder)
+}
+
+/// The range by the key that settles most columns. `None`: by none, or the order is another.
+pub(crate) fn access(
+    named: &Named,
+    order_by: Option<&OrderBy>,
+    limit: Option<RowExpr>,
+    parts: &[&Expr],
+    outputs: &[Column],
+    binder: &mut Binder<'_>,
+) -> Option<(Access, Range)> {
     let before = binder.params.clone();
     let mut best: Option<(usize, Access, Range, Vec<Option<SqlType>>)> = None;
     for candidate in candidates(&named.table) {
         binder.params.clone_from(&before);
-        let Some((access, range)) = by(named, &candidate, query.order_by.as_ref(), parts, outputs, &limit, binder) else {
-            continue;
-        };
-        let settled = 2 * range.prefix.len() + usize::from(range.least.is_some() || range.most.is_some());
+        let Some((access, range)) = by(named, &candidate, order_by, parts, outputs, &limit, binder) else { continue };
+        let settled = range.settled();
         if best.as_ref().is_none_or(|(most, ..)| settled > *most) {
             best = Some((settled, access, range, binder.params.clone()));
         }
@@ -203,7 +221,7 @@ fn direction(
         let column = stored.checked_sub(table.hidden())?;
         // A name alone is an output column's first.
         if let Expr::Identifier(name) = &item.expr
-            && outputs.iter().any(|output| output.name == name.value && output.source != Some(column))
+            && outputs.iter().any(|output| output.name == name.value && output.source != Some(named.source(column)))
         {
             return None;
         }
@@ -257,7 +275,7 @@ impl Program {
             Some(_) => return Ok(Outcome::TooMany),
         };
         let mut found = Found { program: self, access, params, rows: Vec::new(), bytes: 0, looked_at: 0 };
-        let Some((from, to)) = range.bounds(&access.table, params)? else { return Ok(Outcome::Rows(vec![])) };
+        let Some((from, to)) = range.bounds(&access.table, None, params)? else { return Ok(Outcome::Rows(vec![])) };
         if limit == 0 {
             return Ok(Outcome::Rows(vec![]));
         }
@@ -274,9 +292,7 @@ impl Program {
                 let enough = match &range.index {
                     None => found.add(transaction, block.key(at), block.row(at))?,
                     Some(entries) => {
-                        let entry = block.row(at);
-                        let of_row: Vec<Datum> = entries.row_key.iter().map(|column| entry.get(*column).to_owned()).collect();
-                        let key = access.table.key_from(&of_row);
+                        let key = entries.named_by(&access.table, block.row(at));
                         match transaction.get_columns(access.table.id, &key, &self.reads)? {
                             Some(row) => found.add(transaction, &key, access.layout.read(&row))?,
                             None => return Err(SqlError::bug(format!("index {} names a row that is not there", range.name))),
@@ -332,7 +348,7 @@ impl Found<'_> {
     }
 }
 
-fn bytes_of(value: &Datum) -> usize {
+pub(crate) fn bytes_of(value: &Datum) -> usize {
     match value {
         Datum::Text(text) => text.len(),
         Datum::Bytea(bytes) => bytes.len(),
@@ -345,12 +361,22 @@ fn as_bytes(bound: &Bound<Key>) -> Bound<&[u8]> {
 }
 
 impl Range {
+    /// How much of the key is known.
+    pub(crate) fn settled(&self) -> usize {
+        2 * self.prefix.len() + usize::from(self.least.is_some() || self.most.is_some())
+    }
+
     /// Between which keys the rows are; `None`: nowhere.
-    fn bounds(&self, table: &Table, params: &[Datum]) -> Result<Option<(Bound<Key>, Bound<Key>)>, SqlError> {
+    pub(crate) fn bounds(
+        &self,
+        table: &Table,
+        earlier: Option<RowRef<'_>>,
+        params: &[Datum],
+    ) -> Result<Option<(Bound<Key>, Bound<Key>)>, SqlError> {
         let of = self.index.as_ref().map_or(table, |entries| &entries.storage);
         let mut values = Vec::with_capacity(self.prefix.len() + 1);
         for part in &self.prefix {
-            match part.evaluate(params)? {
+            match part.evaluate(earlier, params)? {
                 Some(value) => values.push(value),
                 None => return Ok(None),
             }
@@ -359,7 +385,7 @@ impl Range {
         let mut with = |bound: &Option<(KeyExpr, bool)>| -> Result<Option<(Key, bool)>, SqlError> {
             let Some((value, or_equal)) = bound else { return Ok(None) };
             // What no value is equal to bounds nothing here; the condition does.
-            let Some(value) = value.evaluate(params)? else { return Ok(None) };
+            let Some(value) = value.evaluate(earlier, params)? else { return Ok(None) };
             values.push(value);
             let key = of.key_from(&values);
             values.pop();

@@ -9,11 +9,11 @@ use crate::{Access, Program, Verb};
 /// What a program gave.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// The row of a SELECT, if there is one.
+    /// The row of a SELECT, if there is one; that of its aggregates.
     Row(Option<Vec<Datum>>),
     /// The rows of a SELECT between two keys.
     Rows(Vec<Vec<Datum>>),
-    /// Those are more than a program is for: nothing was given.
+    /// There are more rows than a program is for: nothing was given, and nothing written.
     TooMany,
     /// How many rows were changed, removed or added.
     Changed(u64),
@@ -32,14 +32,20 @@ impl Program {
         params: &[Datum],
         writer: Option<&TableWriter>,
     ) -> Result<Outcome, SqlError> {
+        if let Some(aggregates) = &self.aggregates {
+            return self.aggregate(aggregates, transaction, params);
+        }
         let Some(access) = &self.access else {
+            if self.join.is_some() {
+                return self.select_joined(transaction, params);
+            }
             return Ok(Outcome::Row(Some(self.outputs.iter().map(|e| e.evaluate(None, params)).collect::<Result<_, _>>()?)));
         };
-        if let Some(range) = &self.range {
-            return self.select_range(access, range, transaction, params);
-        }
         if self.verb == Verb::Select {
-            return match access.find(transaction, params)? {
+            if let Some(range) = &self.range {
+                return self.select_range(access, range, transaction, params);
+            }
+            return match access.find(transaction, None, params)? {
                 None => Ok(Outcome::Row(None)),
                 Some(key) => self.select(access, transaction, &key, params),
             };
@@ -48,7 +54,10 @@ impl Program {
         if self.verb == Verb::Insert {
             return self.insert(transaction, params, writer);
         }
-        match access.find(transaction, params)? {
+        if self.range.is_some() {
+            return self.modify_range(access, transaction, params, writer);
+        }
+        match access.find(transaction, None, params)? {
             None => Ok(self.written(0, None)),
             Some(key) => self.modify(access, transaction, &key, params, writer),
         }
@@ -57,7 +66,7 @@ impl Program {
     /// Where the row is that the parameters ask for. Errors: as [`Program::run`].
     pub fn locate(&self, transaction: &Transaction, params: &[Datum]) -> Result<Place, SqlError> {
         let Some(access) = self.access.as_ref().filter(|_| self.range.is_none()) else { return Ok(Place::Nowhere) };
-        match access.find(transaction, params)? {
+        match access.find(transaction, None, params)? {
             Some(key) => Ok(transaction.locate(access.table.id, &key)?),
             None => Ok(Place::Nowhere),
         }
@@ -78,7 +87,7 @@ impl Program {
         Ok(Outcome::Row(Some(values)))
     }
 
-    fn modify(
+    pub(crate) fn modify(
         &self,
         access: &Access,
         transaction: &mut Transaction,
@@ -127,19 +136,24 @@ impl Program {
 }
 
 impl Access {
-    /// The key of the row the parameters ask for; `None` if there is none, or cannot be one.
-    fn find(&self, transaction: &Transaction, params: &[Datum]) -> Result<Option<Key>, SqlError> {
+    /// The key of the row the parameters, and the row of earlier tables, ask for; `None` if there is none, or cannot be one.
+    pub(crate) fn find(
+        &self,
+        transaction: &Transaction,
+        earlier: Option<RowRef<'_>>,
+        params: &[Datum],
+    ) -> Result<Option<Key>, SqlError> {
         match &self.unique {
-            None => self.key(params),
-            Some(unique) => unique.find(&self.table, transaction, params),
+            None => self.key(earlier, params),
+            Some(unique) => unique.find(&self.table, transaction, earlier, params),
         }
     }
 
     /// The key the parameters ask for; `None` if no row can have it.
-    fn key(&self, params: &[Datum]) -> Result<Option<Key>, SqlError> {
+    fn key(&self, earlier: Option<RowRef<'_>>, params: &[Datum]) -> Result<Option<Key>, SqlError> {
         let mut out = Vec::with_capacity(16);
         for part in &self.key {
-            match part.evaluate(params)? {
+            match part.evaluate(earlier, params)? {
                 Some(value) => types::key::encode(value.as_ref(), part.column, &mut out),
                 None => return Ok(None),
             }

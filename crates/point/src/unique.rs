@@ -12,7 +12,7 @@ use catalog::{Index, IndexSource, Table};
 use engine::Transaction;
 use expr::row::{Binder, RowExpr};
 use sqlparser::ast::Expr;
-use types::{Datum, Key, RowLayout, SqlError, SqlType, TableId};
+use types::{Datum, Key, RowLayout, RowRef, SqlError, SqlType, TableId};
 
 use crate::Access;
 use crate::compile::{Named, key_equality};
@@ -77,10 +77,16 @@ fn by_index(named: &Named, index: &Index, parts: &[&Expr], binder: &mut Binder<'
 
 impl UniqueKey {
     /// The key of the row that has the values asked for at the statement's snapshot.
-    pub(crate) fn find(&self, table: &Table, transaction: &Transaction, params: &[Datum]) -> Result<Option<Key>, SqlError> {
+    pub(crate) fn find(
+        &self,
+        table: &Table,
+        transaction: &Transaction,
+        earlier: Option<RowRef<'_>>,
+        params: &[Datum],
+    ) -> Result<Option<Key>, SqlError> {
         let mut values = Vec::with_capacity(self.key.len() + self.nulls);
         for part in &self.key {
-            match part.evaluate(params)? {
+            match part.evaluate(earlier, params)? {
                 Some(value) => values.push(value),
                 None => return Ok(None),
             }

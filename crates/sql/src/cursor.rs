@@ -173,7 +173,9 @@ impl Session {
             Kind::Locking(plan) => self.run_locking(&planned, plan, params).await?,
             Kind::System(plan) => self.run_system(&planned, plan, params)?,
             // Rows that are not fetched are not computed.
-            Kind::Point(plan) if plan.is_range() => self.run_general(&query.statement, &planned, plan, params, &mut None).await?,
+            Kind::Point(plan) if plan.is_of_many() => {
+                self.run_general(&query.statement, &planned, plan, params, &mut None).await?
+            }
             Kind::Point(plan) => {
                 let answer = self.run_point(&planned, plan, params)?;
                 answer.ok_or_else(|| SqlError::bug("a lookup of too many rows"))?

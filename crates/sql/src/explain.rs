@@ -1,6 +1,7 @@
 //! EXPLAIN and EXPLAIN ANALYZE.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use analytic::ExplainOptions;
 use types::{Datum, SqlError, SqlType};
@@ -38,11 +39,17 @@ impl Session {
     }
 
     async fn plan_lines(&mut self, inner: &Arc<Prepared>, explain: &Explain, params: &[Datum]) -> Result<Vec<String>, SqlError> {
-        let planned = if explain.analyze { self.plan_to_run(inner)? } else { self.current_plan(inner)? };
+        let mut planned = if explain.analyze { self.plan_to_run(inner)? } else { self.current_plan(inner)? };
         let options =
             ExplainOptions { analyze: explain.analyze, verbose: explain.verbose, no_timing: !explain.timing, clock: None };
         let started = self.instance.env().monotonic();
-        let mut lines = match &planned.kind {
+        if let Kind::Point(plan) = &planned.kind {
+            match self.explain_point(&planned, plan, explain, params)? {
+                Some(lines) => return Ok(self.timed(lines, explain, started)),
+                None => planned = self.general_plan(&inner.statement, &planned, plan)?,
+            }
+        }
+        let lines = match &planned.kind {
             Kind::Query(QueryPlan::Analytic(plan)) => plan.explain(self.execution(params, Arc::default())?, options).await?,
             Kind::System(plan) => {
                 let mut lines = vec!["Executor: catalog".to_owned(), "Query of System Relations".to_owned()];
@@ -75,14 +82,19 @@ impl Session {
                 }
                 lines
             }
-            Kind::Point(plan) => self.explain_point(&planned, plan, explain, params)?,
-            Kind::Explain(_) | Kind::Declare(_) | Kind::Command => return Err(SqlError::bug("this statement has no plan")),
+            Kind::Point(_) | Kind::Explain(_) | Kind::Declare(_) | Kind::Command => {
+                return Err(SqlError::bug("this statement has no plan"));
+            }
         };
+        Ok(self.timed(lines, explain, started))
+    }
+
+    fn timed(&self, mut lines: Vec<String>, explain: &Explain, started: Duration) -> Vec<String> {
         if explain.analyze && explain.timing {
             let took = self.instance.env().monotonic().saturating_sub(started);
             lines.push(format!("Total Time: {:.3} ms", took.as_secs_f64() * 1e3));
         }
-        Ok(lines)
+        lines
     }
 
     /// The lines of a statement that writes, which is not run.

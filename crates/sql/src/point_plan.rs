@@ -55,17 +55,19 @@ impl Session {
         let written = program.table().filter(|_| program.verb != Verb::Select);
         // An error about it comes from the general way.
         let target = written.map(|table| self.target(table)).transpose().ok()?;
-        let column = |c: &point::Column| match c.source.zip(program.table()) {
-            Some((at, table)) => OutputColumn {
-                name: c.name.clone(),
-                data_type: c.data_type,
-                type_oid: c.data_type.oid(),
-                type_modifier: c.data_type.typmod(),
-                table_oid: table.id.0,
-                attnum: i16::try_from(table.columns[at].id.0).unwrap_or(0),
-            },
-            None => OutputColumn { type_modifier: c.data_type.typmod(), ..OutputColumn::plain(c.name.clone(), c.data_type) },
-        };
+        let column =
+            |c: &point::Column| match c.source.and_then(|source| Some((source.column, program.relation(source.relation)?))) {
+                Some((at, table)) => OutputColumn {
+                    name: c.name.clone(),
+                    data_type: c.data_type,
+                    type_oid: c.data_type.oid(),
+                    type_modifier: c.data_type.typmod(),
+                    table_oid: table.id.0,
+                    attnum: i16::try_from(table.columns[at].id.0).unwrap_or(0),
+                },
+                None if program.is_aggregate() => OutputColumn::plain(c.name.clone(), c.data_type),
+                None => OutputColumn { type_modifier: c.data_type.typmod(), ..OutputColumn::plain(c.name.clone(), c.data_type) },
+            };
         let has_rows = program.verb == Verb::Select || !program.columns.is_empty();
         let columns = has_rows.then(|| program.columns.iter().map(column).collect::<Arc<[_]>>());
         Some(Planned {
@@ -92,15 +94,12 @@ impl Session {
         let much = self.is_large || plan.program.rows() >= BLOCKING_STEPS_MIN;
         let transaction = self.open_transaction()?;
         let done = blocking_if(much, || plan.program.run(transaction, params, writer));
-        Ok(Some(match done? {
+        let answer = match done? {
             Outcome::TooMany => {
                 plan.too_many.fetch_add(1, Ordering::Relaxed);
                 return Ok(None);
             }
-            Outcome::Rows(rows) => {
-                plan.too_many.store(0, Ordering::Relaxed);
-                Answer::Rows(Rows::ready(planned.columns.clone().unwrap_or_default(), "SELECT", rows))
-            }
+            Outcome::Rows(rows) => Answer::Rows(Rows::ready(planned.columns.clone().unwrap_or_default(), "SELECT", rows)),
             Outcome::Row(row) => {
                 let columns = planned.columns.clone().unwrap_or_default();
                 Answer::Rows(Rows::ready(columns, "SELECT", row.into_iter().collect()))
@@ -109,10 +108,14 @@ impl Session {
             Outcome::Returned(rows) => {
                 Answer::Rows(Rows::ready(planned.columns.clone().unwrap_or_default(), plan.command(), rows))
             }
-        }))
+        };
+        if plan.is_of_many() {
+            plan.too_many.store(0, Ordering::Relaxed);
+        }
+        Ok(Some(answer))
     }
 
-    /// The plan of a SELECT whose range has too many rows for a program. Errors: as planning; 0A000 if its columns were others.
+    /// The plan of a statement whose range has too many rows for a program. Errors: as planning.
     pub(crate) fn general_plan(
         &mut self,
         statement: &Statement,
@@ -122,13 +125,13 @@ impl Session {
         if let Some(general) = plan.general.get() {
             return Ok(Arc::clone(general));
         }
-        let Command::Query(query) = statement.command() else {
-            return Err(SqlError::bug("a program of many rows that is no query"));
-        };
         let params: Vec<Option<SqlType>> = planned.params.iter().copied().map(Some).collect();
-        let general = Arc::new(match query.locks.as_slice() {
-            [] => self.plan_query(statement, query, &params)?,
-            _ => self.plan_locking(statement, query, &params)?,
+        let general = Arc::new(match statement.command() {
+            Command::Query(query) if query.locks.is_empty() => self.plan_query(statement, query, &params)?,
+            Command::Query(query) => self.plan_locking(statement, query, &params)?,
+            Command::Update(update) => self.plan_update(statement, update, &params)?,
+            Command::Delete(delete) => self.plan_delete(statement, delete, &params)?,
+            _ => return Err(SqlError::bug("a program of many rows that has no other plan")),
         });
         let types = |planned: &Planned| {
             let columns = planned.columns.iter().flat_map(|columns| columns.iter());
@@ -140,41 +143,28 @@ impl Session {
         Ok(Arc::clone(plan.general.get_or_init(|| general)))
     }
 
-    /// EXPLAIN's lines.
+    /// EXPLAIN's lines; `None`: it was to be run, and is for [`Session::general_plan`].
     pub(crate) fn explain_point(
         &mut self,
         planned: &Planned,
         plan: &PointPlan,
         explain: &Explain,
         params: &[Datum],
-    ) -> Result<Vec<String>, SqlError> {
+    ) -> Result<Option<Vec<String>>, SqlError> {
         let mut lines = vec!["Executor: point".to_owned()];
-        match plan.program.table() {
-            None => lines.push("Result".to_owned()),
-            Some(table) => {
-                let key = plan.program.found_by().unwrap_or_default();
-                let line = match plan.program.verb {
-                    Verb::Select if plan.program.is_range() => format!("Range on {} using {key}", table.name),
-                    Verb::Select => format!("Lookup on {} using {key}", table.name),
-                    Verb::Update => format!("Update on {} using {key}", table.name),
-                    Verb::Delete => format!("Delete on {} using {key}", table.name),
-                    Verb::Insert => format!("Insert on {}\n  Values: {} rows", table.name, plan.program.rows()),
-                };
-                lines.extend(line.lines().map(str::to_owned));
-                lines.extend(plan.program.lock().map(|lock| format!("  Locks: {}", lock.words())));
-                lines.extend(plan.program.conflict_action().map(|action| format!("  Conflict Resolution: {action}")));
-            }
-        }
+        lines.extend(plan.program.explain());
         if explain.analyze {
             let inserts = plan.program.verb == Verb::Insert;
             let place = if inserts { Place::Nowhere } else { plan.program.locate(self.open_transaction()?, params)? };
-            self.run_point(planned, plan, params)?;
-            if plan.program.table().is_some() && !inserts && !plan.program.is_range() {
+            if self.run_point(planned, plan, params)?.is_none() {
+                return Ok(None);
+            }
+            if plan.program.table().is_some() && !inserts && !plan.is_of_many() {
                 lines.push(format!("Rows from delta: {}", u8::from(place == Place::Delta)));
                 lines.push(format!("Rows from segments: {}", u8::from(place == Place::Segment)));
             }
         }
-        Ok(lines)
+        Ok(Some(lines))
     }
 }
 
@@ -185,9 +175,9 @@ impl PointPlan {
         self.target.as_ref().map(|target| &target.table).or(locks).map(|table| table.id)
     }
 
-    /// Whether it gives the rows between two keys.
-    pub(crate) fn is_range(&self) -> bool {
-        self.program.is_range()
+    /// Whether it may have more rows to look at than it does.
+    pub(crate) fn is_of_many(&self) -> bool {
+        self.program.is_of_many()
     }
 
     fn command(&self) -> &'static str {

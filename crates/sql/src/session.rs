@@ -270,7 +270,7 @@ impl Session {
         }
     }
 
-    /// A SELECT whose range has too many rows for a program.
+    /// A statement whose range has too many rows for a program.
     pub(crate) async fn run_general(
         &mut self,
         statement: &Statement,
@@ -283,7 +283,8 @@ impl Session {
         match &general.kind {
             Kind::Query(plan) => self.run_query(&general, plan, params, watch).await,
             Kind::Locking(plan) => self.run_locking(&general, plan, params).await,
-            _ => Err(SqlError::bug("a query is planned as something else")),
+            Kind::Modify(plan) => self.run_modify(plan, params).await.map(Outcome::answer),
+            _ => Err(SqlError::bug("a statement is planned as something else")),
         }
     }
 

@@ -162,6 +162,7 @@ files!(
     hermitage_read_committed,
     hermitage_repeatable_read,
     hermitage_serializable,
+    ranges,
     row_locks,
     serializable,
     unique_keys

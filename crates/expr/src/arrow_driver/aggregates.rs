@@ -23,11 +23,11 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
 };
 use types::float::one_nan_f64;
-use types::{SqlError, SqlState, SqlType, arrow_form};
+use types::{Decimal, SqlError, SqlState, SqlType, arrow_form};
 
 use self::charged::Charged;
 use super::raise;
-use crate::rules::{DIGITS_MAX, QUOTIENT_SCALE, as_numeric};
+use crate::rules::{self, DIGITS_MAX};
 
 mod charged;
 mod distinct;
@@ -227,18 +227,12 @@ fn sum_type(of: &DataType) -> DataType {
 
 /// What `sum` or `avg` of a type gives.
 fn result(kind: Kind, of: SqlType) -> Option<SqlType> {
-    Some(match (kind, of) {
-        (Kind::Sum, SqlType::Int2 | SqlType::Int4) => SqlType::Int8,
-        (Kind::Sum, SqlType::Int8) => SqlType::Numeric { precision: DIGITS_MAX, scale: 0 },
-        (Kind::Sum, SqlType::Numeric { scale, .. }) => SqlType::Numeric { precision: DIGITS_MAX, scale },
-        (Kind::Sum, SqlType::Float4 | SqlType::Float8) => of,
-        (Kind::Avg, SqlType::Float4 | SqlType::Float8) => SqlType::Float8,
-        (Kind::Avg, of) => {
-            let (_, scale) = as_numeric(of)?;
-            SqlType::Numeric { precision: DIGITS_MAX, scale: scale.max(QUOTIENT_SCALE) }
-        }
-        _ => return None,
-    })
+    match (kind, of) {
+        (Kind::Sum, SqlType::Float4 | SqlType::Float8) => Some(of),
+        (Kind::Avg, SqlType::Float4 | SqlType::Float8) => Some(SqlType::Float8),
+        (Kind::Sum, of) => rules::sum(of),
+        (Kind::Avg, of) => rules::average(of),
+    }
 }
 
 /// How a sum of `count` values becomes the result.
@@ -261,22 +255,12 @@ impl Finish {
 
     /// The value for a sum kept as an integer or the digits of a decimal.
     fn whole(&self, sum: i128, count: u64) -> Result<i128> {
-        use types::Decimal;
         match (self.kind, &self.result) {
             (Kind::Sum, DataType::Decimal128(..)) => crate::decimal::bounded(sum).map_err(raise),
             (Kind::Sum, _) => Ok(sum),
             (Kind::Avg, DataType::Decimal128(_, scale)) => {
-                let scale = scale.unsigned_abs();
-                // In 128 bits where that is enough.
-                if let Some(grown) = sum.checked_mul(10i128.pow((scale - self.sum_scale).into())) {
-                    let count = i128::from(count);
-                    let (quotient, remainder) = (grown / count, grown % count);
-                    let up = if remainder.abs() * 2 >= count { grown.signum() } else { 0 };
-                    return crate::decimal::bounded(quotient + up).map_err(raise);
-                }
                 let sum = Decimal { unscaled: sum, scale: self.sum_scale };
-                let count = Decimal { unscaled: count.into(), scale: 0 };
-                crate::decimal::divide(sum, count, scale).map(|v| v.unscaled).map_err(raise)
+                crate::decimal::average(sum, count, scale.unsigned_abs()).map(|v| v.unscaled).map_err(raise)
             }
             (Kind::Avg, _) => Err(raise(SqlError::bug("an average of integers that is no numeric"))),
         }
