@@ -59,12 +59,15 @@ pub struct Column {
     /// Its values come from a sequence unless a statement gives them; then there is no DEFAULT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// Its values are computed of the row's other columns, by this expression as SQL text; then there is neither DEFAULT nor identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<String>,
 }
 
 impl Column {
-    /// Whether a statement gives it a value only by OVERRIDING SYSTEM VALUE.
+    /// GENERATED ALWAYS: a statement cannot simply give it a value.
     pub fn is_generated_always(&self) -> bool {
-        self.identity.is_some_and(|identity| identity.kind == IdentityKind::Always)
+        self.generated.is_some() || self.identity.is_some_and(|identity| identity.kind == IdentityKind::Always)
     }
 }
 

@@ -102,7 +102,7 @@ impl Index {
         let mut columns: Vec<Column> = Vec::new();
         let mut add = |name: String, data_type, not_null| {
             let id = ColumnId(u16::try_from(columns.len() + 1).unwrap_or(u16::MAX));
-            columns.push(Column { id, name, data_type, not_null, default: None, identity: None });
+            columns.push(Column { id, name, data_type, not_null, default: None, identity: None, generated: None });
         };
         for (at, column) in self.columns.iter().enumerate() {
             add(format!("i{}", at + 1), column.data_type, !column.nullable);
@@ -185,6 +185,7 @@ mod tests {
             not_null: id == 1,
             default: None,
             identity: None,
+            generated: None,
         };
         Table {
             id: TableId(20000),

@@ -150,6 +150,7 @@ impl Upsert<'_> {
                     let value = value.evaluate(Some(both), params)?;
                     changed[table.hidden() + *column] = coerce::assign_column(value, definition.data_type, &definition.name)?;
                 }
+                writer.generate(&mut changed[table.hidden()..])?;
                 let image = writer.layout().encode(&changed);
                 new = Some(changed.split_off(table.hidden()));
                 Ok(Change::Put(image))

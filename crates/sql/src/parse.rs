@@ -255,7 +255,6 @@ mod tests {
             "create temp table t (a int)",
             "create unlogged table t (a int)",
             "create table t (a int unique deferrable)",
-            "create table t (a int generated always as (b + 1) stored)",
             "create table t (a int[])",
             "create table t (a jsonb)",
             "create table t (like u)",

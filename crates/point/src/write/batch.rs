@@ -38,6 +38,15 @@ impl<'a> StoredBatch<'a> {
         Ok(StoredBatch { layout, stored: batch.columns().to_vec(), sql })
     }
 
+    pub(super) fn layout(&self) -> &RowLayout {
+        self.layout
+    }
+
+    /// The SQL columns.
+    pub(super) fn sql(&self) -> &RecordBatch {
+        &self.sql
+    }
+
     /// How many rows.
     pub fn len(&self) -> usize {
         self.sql.num_rows()
@@ -122,6 +131,6 @@ impl IndexRule {
     }
 }
 
-fn arrow_bug(error: ArrowError) -> SqlError {
-    SqlError::bug(format!("entries of an index: {error}"))
+pub(super) fn arrow_bug(error: ArrowError) -> SqlError {
+    SqlError::bug(format!("rows as columns: {error}"))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use catalog::{Catalog, Edit, ForeignKey, Relation, Table};
+use catalog::{Action, Catalog, Edit, ForeignKey, Relation, Table};
 use types::{ColumnId, Oid, SqlError, SqlState, SqlType, TableId};
 
 use crate::ddl::index::check_width;
@@ -83,6 +83,7 @@ impl Session {
             }
             delete_sets.push(id);
         }
+        check_generated(table, &columns, reference)?;
         let catalog = self.open_transaction()?.catalog();
         let name = match &reference.name {
             Some(name) if table.has_constraint(name) => return Err(duplicate(name, &table.name)),
@@ -203,6 +204,20 @@ fn columns_of(table: &Table, names: &[String]) -> Result<Vec<ColumnId>, SqlError
         })
     };
     names.iter().map(column).collect()
+}
+
+/// Errors with 42601 for an action that would write a generated column.
+fn check_generated(table: &Table, columns: &[ColumnId], reference: &Reference) -> Result<(), SqlError> {
+    let is_generated = |id: &ColumnId| table.column_by_id(*id).is_some_and(|column| column.generated.is_some());
+    let sets = |action| matches!(action, Action::SetNull | Action::SetDefault);
+    let clause = match reference {
+        _ if !columns.iter().any(is_generated) => return Ok(()),
+        Reference { on_update, .. } if sets(*on_update) || *on_update == Action::Cascade => "UPDATE",
+        Reference { on_delete, .. } if sets(*on_delete) => "DELETE",
+        _ => return Ok(()),
+    };
+    let message = format!("invalid ON {clause} action for foreign key constraint containing generated column");
+    Err(SqlError::new(SqlState::SYNTAX_ERROR, message))
 }
 
 /// 42804 where values of the two tables cannot be equal.

@@ -320,7 +320,7 @@ impl Session {
 }
 
 /// Errors for constants that are no values of their types, which otherwise the first row would tell.
-fn refuse_bad_constants(functions: &RowFunctions, table: &Table) -> Result<(), SqlError> {
+pub(super) fn refuse_bad_constants(functions: &RowFunctions, table: &Table) -> Result<(), SqlError> {
     let layout = RowLayout::new(&table.stored_types());
     let nulls = layout.encode(&vec![Datum::Null; layout.types().len()]);
     match functions.evaluate_row(layout.read(&nulls), table.hidden()) {

@@ -7,6 +7,7 @@ use sqlparser::ast::{Expr, Visit, Visitor};
 use types::{ColumnId, Oid, SchemaId, SqlError, SqlState, TableId};
 
 use crate::answer::Answer;
+use crate::ddl::generated::of_default;
 use crate::ddl::moments::settle_default;
 use crate::ddl::names::{check_columns, exists, key_name};
 use crate::dml::check_assignable;
@@ -34,6 +35,7 @@ impl Session {
         for (at, definition) in create.columns.iter().enumerate() {
             self.add_sequence(&mut table, at, definition)?;
         }
+        self.add_generated(&mut table, &create.columns.iter().collect::<Vec<_>>())?;
         if let Some(key) = &create.primary_key {
             self.add_key(&mut table, key)?;
         }
@@ -43,7 +45,7 @@ impl Session {
         Ok(Answer::Done("CREATE TABLE".into()))
     }
 
-    /// A column as it is defined, but for its sequence. Errors: everything wrong with its DEFAULT.
+    /// A column as it is defined, but for its sequence and what it is computed by. Errors: everything wrong with its DEFAULT.
     pub(crate) fn column(&mut self, catalog: &Catalog, definition: &ColumnDefinition, id: ColumnId) -> Result<Column, SqlError> {
         let mut column = Column {
             id,
@@ -52,6 +54,7 @@ impl Session {
             not_null: definition.not_null,
             default: None,
             identity: None,
+            generated: definition.generated.as_ref().map(Expr::to_string),
         };
         self.check_default(definition, &column)?;
         if let Some(mut default) = definition.default.clone() {
@@ -117,10 +120,7 @@ impl Session {
             return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter in a DEFAULT expression"));
         }
         match plan.columns() {
-            [one] => check_assignable(one.data_type, column).map_err(|mut error| {
-                error.message = error.message.replace("but expression is", "but default expression is");
-                error
-            }),
+            [one] => check_assignable(one.data_type, column).map_err(of_default),
             _ => Err(SqlError::bug("an expression gave several columns")),
         }
     }
@@ -155,6 +155,7 @@ pub(crate) fn table_like(
         not_null: false,
         default: None,
         identity: None,
+        generated: None,
     });
     Table { id: TableId(id), schema, name: name.to_owned(), columns: columns.collect(), ..Table::default() }
 }

@@ -124,6 +124,8 @@ pub(crate) struct ColumnDefinition {
     pub(crate) not_null: bool,
     pub(crate) default: Option<Expr>,
     pub(crate) sequence: Option<ColumnSequence>,
+    /// It is computed of other columns.
+    pub(crate) generated: Option<Expr>,
 }
 
 /// PRIMARY KEY, of a column or of a table.

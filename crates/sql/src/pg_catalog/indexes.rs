@@ -146,11 +146,12 @@ impl Part<'_> {
     }
 }
 
-/// What `pg_get_expr` makes of an expression that `pg_index` or `pg_constraint` has for a table.
+/// What `pg_get_expr` makes of an expression that `pg_index`, `pg_constraint` or `pg_attrdef` has for a table.
 pub(crate) fn written_back(table: &Table, text: &str, style: Style) -> Option<String> {
     let checks = table.checks.iter().map(|check| check.expression.as_str());
+    let generated = table.columns.iter().filter_map(|column| column.generated.as_deref());
     let predicates = table.indexes.iter().filter_map(|index| index.predicate.as_deref());
-    if checks.chain(predicates).any(|known| known == text) {
+    if checks.chain(generated).chain(predicates).any(|known| known == text) {
         return Some(deparse::expression(text, table, style).text);
     }
     of(table).find_map(|index| {
