@@ -444,7 +444,7 @@ mod tests {
         let source = IndexSource::Column(ColumnId(2));
         let data_type = SqlType::Varchar(10);
         let column = IndexColumn { source, data_type, nullable, descending: true, nulls_first: true };
-        let constraint = Some(UniqueConstraint { id: Oid(id + 1), deferral: Deferral::Immediate });
+        let constraint = Some(UniqueConstraint { id: Oid(id + 1), deferral: Deferral::Immediate, primary: true });
         Index {
             id: TableId(id),
             name: name.into(),

@@ -230,6 +230,9 @@ impl TableWriter {
                     let conflict = Conflict { index: Some(index.id()), key };
                     return Err(self.conflict_error(&conflict, new.as_ref()));
                 }
+                if new != old {
+                    new.iter().filter_map(|new| index.owed(new)).for_each(|owed| transaction.owe(owed));
+                }
             }
         }
         Ok(outcome)

@@ -254,7 +254,6 @@ mod tests {
         for text in [
             "create temp table t (a int)",
             "create unlogged table t (a int)",
-            "create table t (a int unique deferrable)",
             "create table t (a int[])",
             "create table t (a jsonb)",
             "create table t (like u)",

@@ -353,3 +353,43 @@ async fn generated_columns_are_computed_on_every_path_and_survive() {
         recovered.close().unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deferrable_keys_survive_and_are_looked_at_late() {
+    let (instance, dir) = instance();
+    let mut c = Client::new(&instance);
+    c.ok("CREATE TABLE t (k int PRIMARY KEY DEFERRABLE, u int UNIQUE DEFERRABLE INITIALLY DEFERRED, s text);
+          INSERT INTO t SELECT i, i, 's' || i FROM generate_series(1, 70000) AS g(i)")
+        .await;
+    let turn = "UPDATE t SET k = k + 1, u = 139001 - u WHERE k > 69000";
+    let twice = "BEGIN; INSERT INTO t VALUES (0, 5, 'twice'); COMMIT";
+    c.ok(turn).await;
+    is_whole(&instance);
+    let id = table(&instance, "t").id;
+    tokio::task::block_in_place(|| instance.engine().merge(Some(id))).unwrap();
+    c.ok("UPDATE t SET k = k + 1 WHERE k > 69990").await;
+    is_whole(&instance);
+    // A transaction that owes something is not committed by a kill.
+    c.ok("BEGIN; INSERT INTO t VALUES (-1, 7, 'owes')").await;
+    let killed = copy_of(dir.path());
+    assert_eq!(c.error("COMMIT").await.state, SqlState::UNIQUE_VIOLATION);
+    drop(c);
+    instance.engine().checkpoint().unwrap();
+    instance.close().unwrap();
+    drop(instance);
+    for recovered in [open(killed.path()), open(dir.path())] {
+        is_whole(&recovered);
+        let mut r = Client::new(&recovered);
+        assert_eq!(
+            r.value("SELECT count(*) || ' ' || count(DISTINCT k) || ' ' || count(DISTINCT u) FROM t").await,
+            "70000 70000 70000"
+        );
+        assert_eq!(r.error(twice).await.fields.detail.as_deref(), Some("Key (u)=(5) already exists."));
+        r.ok("ROLLBACK").await;
+        assert_eq!(r.error("INSERT INTO t VALUES (7, -7)").await.state, SqlState::UNIQUE_VIOLATION);
+        r.ok("REINDEX TABLE t").await;
+        is_whole(&recovered);
+        drop(r);
+        recovered.close().unwrap();
+    }
+}

@@ -155,4 +155,4 @@ macro_rules! files {
     };
 }
 
-files!(changed_rows, foreign_keys, hermitage_read_committed, hermitage_repeatable_read, unique_keys);
+files!(changed_rows, deferrable_keys, foreign_keys, hermitage_read_committed, hermitage_repeatable_read, unique_keys);

@@ -7,6 +7,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use catalog::Table;
+use engine::Owed;
 use types::arrow_form::{self, ColumnBuilder};
 use types::{Datum, Row, RowLayout, SqlError, SqlType, coerce};
 
@@ -121,6 +122,14 @@ impl IndexRule {
             holds.push(arrow_form::datum_at(&found, row, SqlType::Bool) == Datum::Bool(true));
         }
         filter_record_batch(&entries, &BooleanArray::from(holds)).map_err(arrow_bug)
+    }
+
+    /// What such rows owe, see [`engine::Owed::Unique`].
+    pub fn owed_by(&self, entries: &RecordBatch) -> Vec<Owed> {
+        if self.definition().refuses_duplicates() || self.definition().constraint.is_none() {
+            return Vec::new();
+        }
+        (0..entries.num_rows()).filter_map(|at| self.owed(&self.entry_at(entries, at))).collect()
     }
 
     /// The row of the hidden table at `at` of a batch of them.

@@ -213,7 +213,7 @@ impl Session {
                 }
                 if !not_null {
                     work.check_no_identity(at)?;
-                    if work.new.primary_key.as_ref().is_some_and(|key| key.columns.contains(&at)) {
+                    if work.new.is_in_primary_key(at) {
                         let message = format!("column \"{column}\" is in a primary key");
                         return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message));
                     }
@@ -389,8 +389,11 @@ impl Session {
             let filled = self.fill(&batch?, &types, &given, &defaults, &target, &dates).await?;
             loader.add(self.open_transaction()?, filled, &[]).map_err(|e| explain(e, &new))?;
         }
-        loader.finish(self.open_transaction()?).map_err(|e| explain(e, &new))?;
-        Ok(())
+        let transaction = self.open_transaction()?;
+        loader.finish(transaction).map_err(|e| explain(e, &new))?;
+        // The rows refer to what they did; whether they are unique is told at once.
+        transaction.take_owed();
+        self.check_unique(&target, None).map_err(|e| explain(e, &new))
     }
 
     /// As [`Session::rebuild`], of columns that stay as they are.

@@ -28,7 +28,11 @@ impl Session {
                 Constraint::Unique { key, nulls_not_distinct } => {
                     let index = self.unique_index(table, key, *nulls_not_distinct)?;
                     // The same key twice is one.
-                    let same = |other: &Index| other.columns == index.columns && other.nulls_not_distinct == *nulls_not_distinct;
+                    let same = |other: &Index| {
+                        other.columns == index.columns
+                            && other.nulls_not_distinct == *nulls_not_distinct
+                            && other.deferral() == key.deferral
+                    };
                     let is_primary = key.name.is_none()
                         && table.primary_key.as_ref().is_some_and(|primary| {
                             let names = primary.columns.iter().map(|at| &table.columns[*at].name);
@@ -102,7 +106,7 @@ impl Session {
                 choose_name(&table.name, &name_addition(key.columns.iter().map(String::as_str)), "key", &taken)
             }
         };
-        let constraint = Some(UniqueConstraint { id: Oid(self.new_oid()?), deferral: catalog::Deferral::NotDeferrable });
+        let constraint = Some(UniqueConstraint { id: Oid(self.new_oid()?), deferral: key.deferral, primary: false });
         let id = TableId(self.new_oid()?);
         Ok(Index { id, name, columns, unique: true, nulls_not_distinct, predicate: None, constraint })
     }

@@ -9,7 +9,7 @@ use crate::ddl::index::check_width;
 use crate::ddl::names::choose_name;
 use crate::notice::Notice;
 use crate::parse::Reference;
-use crate::references::{target_of, unique_target};
+use crate::references::{has_deferrable, target_of, unique_target};
 use crate::session::Session;
 
 use super::constraint::{duplicate, is_constraint};
@@ -55,6 +55,9 @@ impl Session {
         let columns = columns_of(table, &reference.columns)?;
         check_width(columns.len())?;
         let target_columns = if reference.target_columns.is_empty() {
+            if target.primary_index().is_some() {
+                return Err(deferrable_target("primary key", &target));
+            }
             let key = target.primary_key.as_ref().ok_or_else(|| {
                 let message = format!("there is no primary key for referenced table \"{}\"", target.name);
                 SqlError::new(SqlState::UNDEFINED_OBJECT, message)
@@ -71,6 +74,9 @@ impl Session {
             return Err(invalid("foreign key referenced-columns list must not contain duplicates".into()));
         }
         if unique_target(&target, &target_columns).is_none() {
+            if has_deferrable(&target, &target_columns) {
+                return Err(deferrable_target("unique constraint", &target));
+            }
             let message = format!("there is no unique constraint matching given keys for referenced table \"{}\"", target.name);
             return Err(invalid(message));
         }
@@ -194,6 +200,11 @@ impl Session {
 
 fn invalid(message: String) -> SqlError {
     SqlError::new(SqlState(*b"42830"), message)
+}
+
+fn deferrable_target(what: &str, target: &Table) -> SqlError {
+    let message = format!("cannot use a deferrable {what} for referenced table \"{}\"", target.name);
+    SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
 }
 
 fn columns_of(table: &Table, names: &[String]) -> Result<Vec<ColumnId>, SqlError> {

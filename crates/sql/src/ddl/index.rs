@@ -107,6 +107,10 @@ impl Session {
         for id in new {
             super::build::build_index(transaction, &target, *id)?;
         }
+        self.check_unique(&target, Some(new)).map_err(|error| {
+            let name = error.fields.constraint.clone().unwrap_or_default();
+            super::build::not_unique(error, &name)
+        })?;
         Ok(altered)
     }
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use catalog::{Catalog, Column, Edit, PrimaryKey, Table};
+use catalog::{Catalog, Column, Deferral, Edit, Index, IndexColumn, IndexSource, PrimaryKey, Table, UniqueConstraint};
 use sqlparser::ast::{Expr, Visit, Visitor};
 use types::{ColumnId, Oid, SchemaId, SqlError, SqlState, TableId};
 
@@ -87,7 +87,21 @@ impl Session {
             Some(name) => name.clone(),
             None => key_name(&catalog, table.schema, &table.name),
         };
-        table.primary_key = Some(PrimaryKey { id: Oid(self.new_oid()?), name, columns: positions });
+        if key.deferral == Deferral::NotDeferrable {
+            table.primary_key = Some(PrimaryKey { id: Oid(self.new_oid()?), name, columns: positions });
+            return Ok(());
+        }
+        // Rows with equal keys are to be kept for a while: it is an index beside them.
+        let column = |at: usize| {
+            let Column { id, data_type, .. } = table.columns[at];
+            let source = IndexSource::Column(id);
+            IndexColumn { source, data_type, nullable: false, descending: false, nulls_first: false }
+        };
+        let columns = positions.into_iter().map(column).collect();
+        let id = Oid(self.new_oid()?);
+        let constraint = Some(UniqueConstraint { id, deferral: key.deferral, primary: true });
+        let id = TableId(self.new_oid()?);
+        table.indexes.push(Index { id, name, columns, unique: true, nulls_not_distinct: false, predicate: None, constraint });
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use catalog::Deferral;
 use engine::Isolation;
 use sqlparser::ast::{Delete, Expr, Insert, Query, Update};
 use types::SqlType;
@@ -133,6 +134,7 @@ pub(crate) struct ColumnDefinition {
 pub(crate) struct KeyConstraint {
     pub(crate) name: Option<String>,
     pub(crate) columns: Vec<String>,
+    pub(crate) deferral: Deferral,
 }
 
 #[derive(Clone, Debug)]

@@ -295,12 +295,12 @@ pub(crate) fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result
                 Generated::Stored(expr) => column.generated = Some(expr),
             }
         } else if cursor.take(&["primary", "key"]) {
-            constraint::primary_key_options(cursor)?;
-            add_key(table, KeyConstraint { name: constraint_name, columns: vec![column.name.clone()] })?;
-        } else if cursor.take(&["not", "deferrable"]) || cursor.take(&["initially", "immediate"]) {
-            // The only kind of constraint there is.
+            let deferral = constraint::primary_key_options(cursor)?;
+            add_key(table, KeyConstraint { name: constraint_name, columns: vec![column.name.clone()], deferral })?;
         } else if let Some(found) = constraint::of_column(cursor, constraint_name.clone(), &column.name)? {
             table.constraints.push(found);
+        } else if let Some(error) = misplaced(cursor) {
+            return Err(error);
         } else if let Some(word) = cursor.peek() {
             return Err(refused_constraint(word).unwrap_or_else(|| cursor.unexpected()));
         } else if constraint_name.is_some() {
@@ -313,10 +313,17 @@ pub(crate) fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result
     Ok(())
 }
 
+/// The error for when a constraint is checked that is not said of one that can be deferred.
+fn misplaced(cursor: &mut Cursor<'_>) -> Option<SqlError> {
+    const CLAUSES: &[&[&str]] =
+        &[&["deferrable"], &["not", "deferrable"], &["initially", "deferred"], &["initially", "immediate"]];
+    let clause = CLAUSES.iter().find(|clause| cursor.take(clause))?.join(" ").to_ascii_uppercase();
+    Some(SqlError::new(SqlState::SYNTAX_ERROR, format!("misplaced {clause} clause")))
+}
+
 fn refused_constraint(word: &str) -> Option<SqlError> {
     let what = match word {
         "collate" => "COLLATE on a column is",
-        "deferrable" | "initially" => "deferrable constraints are",
         "storage" | "compression" => "storage options of a column are",
         _ => return None,
     };
