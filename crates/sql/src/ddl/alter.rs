@@ -335,6 +335,7 @@ impl Session {
                 }
             }
         }
+        self.retype_indexes(&old, &mut new)?;
         let new = self.renewed(&new)?;
         self.rebuild(&current, new.clone(), &from).await?;
         match views {
@@ -583,13 +584,6 @@ impl Rework {
             let message = "cannot alter type of a column used by a generated column";
             let detail = format!("Column \"{}\" is used by generated column \"{}\".", column.name, other.name);
             return Err(SqlError::unsupported(message).detail(detail));
-        }
-        let in_expression = |text: &str| deparse::columns(text, &self.new).contains(&id);
-        let is_computed = self.new.indexes.iter().any(|index| {
-            index.columns.iter().any(|c| matches!(&c.source, IndexSource::Expression { text, .. } if in_expression(text)))
-        });
-        if is_computed {
-            return Err(SqlError::unsupported("changing the type of a column that an index expression reads is not supported"));
         }
         let refers = |key: &ForeignKey| key.target == self.old.id && key.target_columns.contains(&id);
         let is_referred = catalog.references_to(self.old.id).any(|child| child.foreign_keys.iter().any(refers));
