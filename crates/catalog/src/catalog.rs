@@ -424,6 +424,7 @@ mod tests {
             not_null: id == 1,
             default: None,
             identity: None,
+            generated: None,
         };
         Table {
             id: TableId(id),
@@ -443,7 +444,7 @@ mod tests {
         let source = IndexSource::Column(ColumnId(2));
         let data_type = SqlType::Varchar(10);
         let column = IndexColumn { source, data_type, nullable, descending: true, nulls_first: true };
-        let constraint = Some(UniqueConstraint { id: Oid(id + 1), deferral: Deferral::Immediate });
+        let constraint = Some(UniqueConstraint { id: Oid(id + 1), deferral: Deferral::Immediate, primary: true });
         Index {
             id: TableId(id),
             name: name.into(),
@@ -515,6 +516,16 @@ mod tests {
         assert!(read.indexes.is_empty() && read.checks.is_empty() && read.foreign_keys.is_empty());
         let written: serde_json::Value = serde_json::to_value(&edit).unwrap();
         assert_eq!(written, serde_json::from_str::<serde_json::Value>(old).unwrap(), "and written as it was");
+    }
+
+    #[test]
+    fn a_generated_column_is_stored() {
+        let mut with = table(20000, "t", None);
+        with.columns[1].generated = Some("a * 2".into());
+        let catalog = Catalog::new().apply(&Edit::CreateTable(with)).unwrap();
+        let read = Catalog::decode(&catalog.encode()).unwrap();
+        assert_eq!(read, catalog);
+        assert!(read.table_by_id(TableId(20000)).unwrap().columns[1].is_generated_always());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use types::key::{self, KeyOrder};
 use types::{ColumnId, DatabaseId, Key, Oid, RowRef, SchemaId, SqlType, TableId};
 
 use crate::constraint::{Check, ForeignKey};
-use crate::index::Index;
+use crate::index::{Index, IndexColumn, IndexSource};
 use crate::sequence::{Identity, IdentityKind};
 
 /// The name of the hidden row id among the stored columns.
@@ -59,12 +59,15 @@ pub struct Column {
     /// Its values come from a sequence unless a statement gives them; then there is no DEFAULT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// Its values are computed of the row's other columns, by this expression as SQL text; then there is neither DEFAULT nor identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<String>,
 }
 
 impl Column {
-    /// Whether a statement gives it a value only by OVERRIDING SYSTEM VALUE.
+    /// GENERATED ALWAYS: a statement cannot simply give it a value.
     pub fn is_generated_always(&self) -> bool {
-        self.identity.is_some_and(|identity| identity.kind == IdentityKind::Always)
+        self.generated.is_some() || self.identity.is_some_and(|identity| identity.kind == IdentityKind::Always)
     }
 }
 
@@ -93,7 +96,7 @@ pub struct Table {
     pub name: String,
     /// SQL columns in order.
     pub columns: Vec<Column>,
-    /// None: rows are kept under a hidden row id.
+    /// None: rows are kept under a hidden row id. A deferrable PRIMARY KEY is among `indexes`.
     pub primary_key: Option<PrimaryKey>,
     /// Secondary indexes, UNIQUE constraints among them, in the order of their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -206,6 +209,25 @@ impl Table {
     /// The position (from 0) of the SQL column with this id.
     pub fn position_of(&self, id: ColumnId) -> Option<usize> {
         self.columns.iter().position(|c| c.id == id)
+    }
+
+    /// The PRIMARY KEY, if it is deferrable.
+    pub fn primary_index(&self) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.is_primary())
+    }
+
+    /// The name of the PRIMARY KEY, of either kind.
+    pub fn primary_key_name(&self) -> Option<&str> {
+        let key = self.primary_key.as_ref().map(|key| key.name.as_str());
+        key.or_else(|| self.primary_index().map(|index| index.name.as_str()))
+    }
+
+    /// Whether a column (from 0) is of the PRIMARY KEY, of either kind.
+    pub fn is_in_primary_key(&self, at: usize) -> bool {
+        let id = self.columns.get(at).map(|column| column.id);
+        let is_it = |column: &IndexColumn| matches!(&column.source, IndexSource::Column(of) if Some(*of) == id);
+        self.primary_key.as_ref().is_some_and(|key| key.columns.contains(&at))
+            || self.primary_index().is_some_and(|index| index.columns.iter().any(is_it))
     }
 
     /// Whether a constraint of the table has this name.

@@ -6,6 +6,7 @@
 //! INDEX (k, a)                         i1 k, i2 a                 key: i1 i2            the row's key is among them
 //! UNIQUE (a)                           i1 a, d1 k or NULL, k1 k   key: i1 d1            d1 is NULL unless a is
 //! UNIQUE NULLS NOT DISTINCT (a)        i1 a, k1 k                 key: i1
+//! UNIQUE (a) DEFERRABLE                i1 a, k1 k                 key: i1 k1            equal ones are looked for later
 //! ```
 //!
 //! 1. The hidden table is an ordinary one to the engine: delta, segments, log, checkpoint and recovery are those of any table.
@@ -55,6 +56,9 @@ pub struct UniqueConstraint {
     /// When it is checked.
     #[serde(default)]
     pub deferral: Deferral,
+    /// It is the table's PRIMARY KEY, which is deferrable: rows are kept under a hidden row id.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub primary: bool,
 }
 
 /// One of the things an index is sorted by.
@@ -102,7 +106,7 @@ impl Index {
         let mut columns: Vec<Column> = Vec::new();
         let mut add = |name: String, data_type, not_null| {
             let id = ColumnId(u16::try_from(columns.len() + 1).unwrap_or(u16::MAX));
-            columns.push(Column { id, name, data_type, not_null, default: None, identity: None });
+            columns.push(Column { id, name, data_type, not_null, default: None, identity: None, generated: None });
         };
         for (at, column) in self.columns.iter().enumerate() {
             add(format!("i{}", at + 1), column.data_type, !column.nullable);
@@ -118,7 +122,7 @@ impl Index {
         for (at, stored) in missing.iter().enumerate() {
             add(format!("k{}", at + 1), table.stored_type(*stored), true);
         }
-        if !self.unique {
+        if !self.refuses_duplicates() {
             key += missing.len();
         }
         let order = |c: &IndexColumn| KeyOrder { descending: c.descending, nulls_first: c.nulls_first };
@@ -133,9 +137,24 @@ impl Index {
         }
     }
 
+    /// When its constraint, if it is one's, is checked.
+    pub fn deferral(&self) -> Deferral {
+        self.constraint.as_ref().map_or(Deferral::NotDeferrable, |constraint| constraint.deferral)
+    }
+
+    /// Whether it is the table's PRIMARY KEY, see [`UniqueConstraint::primary`].
+    pub fn is_primary(&self) -> bool {
+        self.constraint.as_ref().is_some_and(|constraint| constraint.primary)
+    }
+
+    /// Whether no two rows have the same values at any time: unique, and not deferrable. The values are the hidden table's key then.
+    pub fn refuses_duplicates(&self) -> bool {
+        self.unique && self.deferral() == Deferral::NotDeferrable
+    }
+
     /// Whether rows with a NULL are told apart by their key: unique, but not among NULLs.
     pub fn has_tiebreak(&self) -> bool {
-        self.unique && !self.nulls_not_distinct && self.columns.iter().any(|c| c.nullable)
+        self.refuses_duplicates() && !self.nulls_not_distinct && self.columns.iter().any(|c| c.nullable)
     }
 
     /// The stored columns of `table` that its key needs and the index itself does not have.
@@ -185,6 +204,7 @@ mod tests {
             not_null: id == 1,
             default: None,
             identity: None,
+            generated: None,
         };
         Table {
             id: TableId(20000),
@@ -232,6 +252,15 @@ mod tests {
             assert_eq!((found.join(" ").as_str(), storage.key_columns()), (names, key));
             assert_eq!(index.row_key_columns(&table), row_key);
         }
+    }
+
+    #[test]
+    fn a_deferrable_index_keeps_equal_values_apart_by_their_rows() {
+        let mut index = index(&[2], true);
+        let deferral = Deferral::Immediate;
+        index.constraint = Some(UniqueConstraint { id: Oid(20003), deferral, primary: false });
+        let storage = index.storage(&table(Some(vec![0])));
+        assert_eq!((storage.columns.len(), storage.key_columns()), (2, vec![0, 1]));
     }
 
     #[test]

@@ -182,7 +182,7 @@ async fn import(
     Ok(rejected)
 }
 
-/// The table's columns. Errors: there is no such table.
+/// The table's columns that a file can have: not the generated ones. Errors: there is no such table.
 async fn table_columns(client: &mut Client, table: &TableName) -> Result<Vec<Column>, Failure> {
     if let Client::Embedded(embedded) = client {
         let definition = embedded.session.table(table.schema.as_deref(), &table.table)?;
@@ -191,18 +191,21 @@ async fn table_columns(client: &mut Client, table: &TableName) -> Result<Vec<Col
             data_type: column.data_type,
             not_null: column.not_null,
         };
-        return Ok(definition.columns.iter().map(column).collect());
+        return Ok(definition.columns.iter().filter(|column| column.generated.is_none()).map(column).collect());
     }
     let columns = client.columns(&format!("select * from {} limit 0", table.sql())).await?;
     let regclass = literal(&table.sql());
-    let not_null = client
-        .rows(&format!(
+    let mut named = async |condition: &str| {
+        let text = format!(
             "select attname from pg_catalog.pg_attribute
-            where attrelid = {regclass}::pg_catalog.regclass and attnum > 0 and attnotnull and not attisdropped"
-        ))
-        .await?;
-    let not_null: Vec<String> = not_null.into_iter().flatten().flatten().collect();
-    Ok(columns.into_iter().map(|(name, data_type)| Column { not_null: not_null.contains(&name), name, data_type }).collect())
+            where attrelid = {regclass}::pg_catalog.regclass and attnum > 0 and {condition} and not attisdropped"
+        );
+        Ok::<Vec<String>, Failure>(client.rows(&text).await?.into_iter().flatten().flatten().collect())
+    };
+    let not_null = named("attnotnull").await?;
+    let generated = named("attgenerated <> ''").await?;
+    let given = columns.into_iter().filter(|(name, _)| !generated.contains(name));
+    Ok(given.map(|(name, data_type)| Column { not_null: not_null.contains(&name), name, data_type }).collect())
 }
 
 fn create_table(table: &TableName, columns: &[Column], primary_key: &[String]) -> Result<String, Failure> {

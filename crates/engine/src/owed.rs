@@ -1,8 +1,10 @@
-//! What foreign keys need of a transaction: a list of what is still to be looked at, locks of keys, and whether a row is there now.
+//! What constraints that are looked at late need of a transaction: a list of what is still to be looked at, locks of keys, and whether a
+//! row is there now.
 //!
 //! ```text
 //! child:   row in --> lock of the key, shared    --> is the parent there, now?       the lock is kept to the end
 //! parent:  row out --> lock of the key, exclusive --> which children are there, now?
+//! unique:  row in --> lock of the values, exclusive --> is there another such row, now?
 //! ```
 //!
 //! 1. Of one who refers to a key and one who takes it away, the second to ask for the lock sees what the first has done: there is never
@@ -10,7 +12,7 @@
 //! 2. Those who refer to the same key share its lock, and changes of other columns of the parent do not concern it.
 //! 3. Past some number of keys a transaction locks the whole parent table against writers instead.
 //!
-//! Not here: what is to be done about foreign keys (`sql`). Source: PostgreSQL 15 `ri_triggers.c`; its locks are KEY SHARE of the row.
+//! Not here: what is to be done about them (`sql`). Source: PostgreSQL 15 `ri_triggers.c`; its locks are KEY SHARE of the row.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use crate::transaction::Transaction;
 /// Keys of which a transaction keeps locks, at most: about 1 MB.
 const KEY_LOCKS_MAX: usize = 10_000;
 
-/// Something about a foreign key to be looked at when the statement, or the transaction, ends.
+/// Something about a constraint to be looked at when the statement, or the transaction, ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owed {
     /// A row refers to another table, by this constraint.
@@ -45,6 +47,13 @@ pub enum Owed {
         old: Row,
         /// The row as it is.
         new: Option<Row>,
+    },
+    /// An entry of a deferrable unique index is new: no other may have its values.
+    Unique {
+        /// The constraint.
+        constraint: Oid,
+        /// What the keys of such entries begin with.
+        values: Key,
     },
 }
 

@@ -359,12 +359,16 @@ pub(crate) fn named_relation(relation: &TableFactor, scope: &Scope<'_>) -> Optio
 
 pub(crate) fn assignments(list: &[Assignment], table: &Table, binder: &mut Binder<'_>) -> Option<Vec<(usize, RowExpr)>> {
     let mut found: Vec<(usize, RowExpr)> = Vec::new();
+    let key: &[usize] = table.primary_key.as_ref().map_or(&[], |key| &key.columns);
+    // Any change may give the row another key.
+    if key.iter().any(|column| table.columns[*column].generated.is_some()) {
+        return None;
+    }
     for assignment in list {
         let AssignmentTarget::ColumnName(ObjectName(parts)) = &assignment.target else { return None };
         let [part] = parts.as_slice() else { return None };
         let column = table.column(&part.as_ident()?.value)?;
-        let is_key = table.primary_key.as_ref().is_some_and(|key| key.columns.contains(&column));
-        if is_key || found.iter().any(|(other, _)| *other == column) {
+        if key.contains(&column) || found.iter().any(|(other, _)| *other == column) {
             return None;
         }
         if is_default(&assignment.value) || table.columns[column].is_generated_always() {

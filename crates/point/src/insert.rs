@@ -157,6 +157,7 @@ impl Program {
                 };
                 values.push(coerce::assign_column(value, column.data_type, &column.name)?);
             }
+            writer.generate(&mut values)?;
             let written = match &mut upsert {
                 Some(upsert) => upsert.row(transaction, writer, values, params)?,
                 None => match writer.insert(transaction, &values)? {

@@ -138,7 +138,7 @@ fn candidates(table: &Table) -> Vec<Candidate<'_>> {
             IndexSource::Expression { .. } => None,
         };
         let Some(mut columns) = index.columns.iter().map(|c| stored(&c.source)).collect::<Option<Vec<usize>>>() else { continue };
-        if !index.unique {
+        if !index.refuses_duplicates() {
             columns.extend(index.row_key_missing(table));
         }
         all.push(Candidate { index: Some(index), name: &index.name, columns });
@@ -253,7 +253,7 @@ fn direction(
     }
     // Behind the columns of a unique index there may be several rows of NULLs.
     let is_all_of_it = at >= candidate.columns.len();
-    let is_vague = is_all_of_it && candidate.index.is_some_and(|index| index.unique) && items.len() > at - settled;
+    let is_vague = is_all_of_it && candidate.index.is_some_and(Index::refuses_duplicates) && items.len() > at - settled;
     if is_vague { None } else { Some(found.unwrap_or_default()) }
 }
 

@@ -113,6 +113,7 @@ impl Program {
                 let new = value.evaluate(Some(row), params)?;
                 values[hidden + column] = coerce::assign_column(new, definition.data_type, &definition.name)?;
             }
+            writer.generate(&mut values[hidden..])?;
             let image = access.layout.encode(&values);
             returned = self.outputs_of(access.layout.read(&image), params)?;
             Ok(Change::Put(image))

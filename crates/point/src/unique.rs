@@ -36,7 +36,7 @@ pub(crate) struct UniqueKey {
 /// By the first unique index whose columns all have a value. `None`: by none of them.
 pub(crate) fn access(named: &Named, parts: &[&Expr], binder: &mut Binder<'_>) -> Option<Access> {
     let before = binder.params.clone();
-    named.table.indexes.iter().filter(|index| index.unique && index.predicate.is_none()).find_map(|index| {
+    named.table.indexes.iter().filter(|index| index.refuses_duplicates() && index.predicate.is_none()).find_map(|index| {
         binder.params.clone_from(&before);
         by_index(named, index, parts, binder)
     })

@@ -50,6 +50,10 @@ impl OnConflict {
         params: &mut Vec<Option<SqlType>>,
     ) -> Option<OnConflict> {
         let table = &named.table;
+        // What cannot be an arbiter is told by the general way.
+        if table.indexes.iter().any(|index| index.unique && !index.refuses_duplicates()) {
+            return None;
+        }
         let arbiters = match &on.conflict_target {
             Some(ConflictTarget::Columns(names)) => {
                 let columns: BTreeSet<usize> = names.iter().map(|name| table.column(&name.value)).collect::<Option<_>>()?;
@@ -150,6 +154,7 @@ impl Upsert<'_> {
                     let value = value.evaluate(Some(both), params)?;
                     changed[table.hidden() + *column] = coerce::assign_column(value, definition.data_type, &definition.name)?;
                 }
+                writer.generate(&mut changed[table.hidden()..])?;
                 let image = writer.layout().encode(&changed);
                 new = Some(changed.split_off(table.hidden()));
                 Ok(Change::Put(image))

@@ -10,7 +10,7 @@
 //! 3. A change that leaves an index's columns alone does not touch the index.
 //! 4. A writer is made for one definition of the table; [`engine::Transaction::hold_definition`] keeps that definition in force.
 //!
-//! Not here: where new values come from, defaults, and what foreign keys need after a statement (`sql`).
+//! Not here: where new values come from (those of generated columns are in `generated`), defaults, and what foreign keys need after a statement (`sql`).
 //! Source: PostgreSQL 15 `execIndexing.c` and `ExecConstraints`, for order and messages.
 
 mod arbiters;
@@ -18,6 +18,7 @@ mod batch;
 mod entries;
 mod errors;
 mod expression;
+mod generated;
 mod owed;
 
 use std::sync::Arc;
@@ -32,12 +33,15 @@ pub use entries::IndexRule;
 pub use expression::{Compile, Expression, RowFunction};
 pub use owed::Links;
 
+use generated::GeneratedRule;
+
 /// Writes rows of one table, see the module's head.
 #[derive(Debug)]
 pub struct TableWriter {
     table: Arc<Table>,
     layout: Arc<RowLayout>,
     schema_name: String,
+    generated: Vec<GeneratedRule>,
     checks: Vec<CheckRule>,
     indexes: Vec<IndexRule>,
     links: Links,
@@ -82,6 +86,7 @@ pub struct Conflict {
 impl TableWriter {
     /// A writer of `table`, which is in a schema of this name and has these foreign keys.
     pub fn new(table: &Arc<Table>, schema_name: &str, links: Links, compile: &mut dyn Compile) -> Result<TableWriter, SqlError> {
+        let generated = GeneratedRule::all(table, compile)?;
         let mut rule =
             |check: &Check| Ok(CheckRule { name: check.name.clone(), condition: compile.expression(&check.expression)? });
         let checks = table.checks.iter().map(&mut rule).collect::<Result<_, SqlError>>()?;
@@ -90,6 +95,7 @@ impl TableWriter {
             table: Arc::clone(table),
             layout: Arc::new(RowLayout::new(&table.stored_types())),
             schema_name: schema_name.to_owned(),
+            generated,
             checks,
             indexes: indexes.collect::<Result<_, SqlError>>()?,
             links,
@@ -223,6 +229,9 @@ impl TableWriter {
                 if let Some(key) = index.replace(transaction, old.as_ref(), new.as_ref())? {
                     let conflict = Conflict { index: Some(index.id()), key };
                     return Err(self.conflict_error(&conflict, new.as_ref()));
+                }
+                if new != old {
+                    new.iter().filter_map(|new| index.owed(new)).for_each(|owed| transaction.owe(owed));
                 }
             }
         }

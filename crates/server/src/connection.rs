@@ -192,12 +192,15 @@ impl Connection {
     /// Why an idle connection ends by itself: it is told to, or waits longer for its client than the settings allow.
     fn idle_end<'a>(&self, control: &'a Control, in_transaction: bool) -> impl Future<Output = Failure> + use<'a> {
         let (idle, idle_in_transaction) = self.session.idle_timeouts();
-        let limit = if in_transaction { idle_in_transaction } else { idle };
+        let idle = if in_transaction { idle_in_transaction } else { idle };
+        let idle = idle.map(|limit| (limit, idle_too_long(in_transaction)));
+        let transaction = self.session.transaction_time_left().map(|left| (left, sql::transaction_too_long()));
+        let limit = transaction.into_iter().chain(idle).min_by_key(|(left, _)| *left);
         async move {
-            let Some(limit) = limit else { return control.ended(in_transaction).await };
+            let Some((limit, error)) = limit else { return control.ended(in_transaction).await };
             tokio::select! {
                 failure = control.ended(in_transaction) => failure,
-                () = tokio::time::sleep(limit) => Failure::Fatal(idle_too_long(in_transaction)),
+                () = tokio::time::sleep(limit) => Failure::Fatal(error),
             }
         }
     }
@@ -228,6 +231,9 @@ impl Connection {
         // A statement that stopped because the connection ends has nothing to say of its own.
         if let Some(failure @ (Failure::Gone(_) | Failure::Fatal(_))) = io.control.interruption() {
             return Err(failure);
+        }
+        if error.state == SqlState::TRANSACTION_TIMEOUT {
+            return Err(Failure::Fatal(error));
         }
         self.failed(io, &error);
         if extended {

@@ -91,6 +91,45 @@ async fn a_timeout_stops_whatever_runs() {
     assert_eq!(value(&client, "select count(*) from generate_series(1, 20000)").await, "20000");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_lasts_too_long_ends_its_session() {
+    let running = start().await;
+    let over = |error: tokio_postgres::Error| {
+        let error = error.as_db_error().cloned().map(|error| (error.code().code().to_owned(), error.message().to_owned()));
+        assert_eq!(error.unwrap(), ("25P04".to_owned(), "terminating connection due to transaction timeout".to_owned()));
+    };
+    // One statement is a transaction, too.
+    let client = running.client().await;
+    client.batch_execute("set transaction_timeout = '400ms'").await.unwrap();
+    over(client.simple_query("select pg_sleep(60)").await.unwrap_err());
+    assert!(client.simple_query("select 1").await.is_err_and(|error| error.is_closed()));
+    // Of equal ones, and of a longer one, that of the transaction counts.
+    let client = running.client().await;
+    client.batch_execute("set statement_timeout = '1s'; set transaction_timeout = '1s'; begin").await.unwrap();
+    client.simple_query("select pg_sleep(0.2)").await.unwrap();
+    over(client.simple_query("select pg_sleep(60)").await.unwrap_err());
+    // Nobody asks for anything.
+    let client = running.client().await;
+    client
+        .batch_execute("begin; set transaction_timeout = '300ms'; set idle_in_transaction_session_timeout = '60s'")
+        .await
+        .unwrap();
+    tokio::time::timeout(SOON, async {
+        while !client.is_closed() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    // What is short may go on for ever.
+    let client = running.client().await;
+    client.batch_execute("set transaction_timeout = '2s'").await.unwrap();
+    for _ in 0..5 {
+        client.simple_query("select pg_sleep(0.5)").await.unwrap();
+    }
+    assert_eq!(value(&client, "show transaction_timeout").await, "2s");
+}
+
 /// A cancelled join must leave its thread: with all of them taken, nothing else would run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_join_gives_its_thread_back() {

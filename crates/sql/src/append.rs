@@ -36,7 +36,7 @@ pub struct Append<'a> {
 impl Session {
     /// Begins to append rows to a table, in this session's transaction (an implicit one is begun if there is none; commit it with
     /// [`Session::finish_implicit`]). `schema`: where the search path does not lead. `columns`: those that the batches have, in
-    /// their order; empty for all. Errors: 42P01, 42703, 42701, 25P02.
+    /// their order; empty for all that are not generated. Errors: 42P01, 42703, 42701, 42P10, 25P02.
     pub fn append(&mut self, schema: Option<&str>, table: &str, columns: &[String]) -> Result<Append<'_>, SqlError> {
         if self.transaction.has_failed() {
             return Err(aborted());

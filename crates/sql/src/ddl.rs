@@ -10,6 +10,7 @@ mod constraint;
 mod create_as;
 mod drop;
 mod foreign_key;
+mod generated;
 mod immutable;
 mod index;
 mod moments;

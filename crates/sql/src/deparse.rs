@@ -91,6 +91,7 @@ mod tests {
             not_null: false,
             default: None,
             identity: None,
+            generated: None,
         };
         Table { columns: types.iter().enumerate().map(column).collect(), ..Table::default() }
     }

@@ -65,3 +65,4 @@ pub use parse::Statement;
 pub use pg_catalog::{SystemRows, is_array, is_type, system_parameter};
 pub use prepare::{OutputColumn, Prepared};
 pub use session::{Login, Session, TransactionStatus};
+pub use watch::transaction_too_long;

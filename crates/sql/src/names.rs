@@ -156,8 +156,11 @@ impl<'a> Scope<'a> {
             if tables().next().is_none() {
                 continue;
             }
-            let keys = tables().flat_map(|table| &table.foreign_keys).filter(|key| key.name == name.name);
-            let found: Vec<Oid> = keys.filter(|key| key.deferral != Deferral::NotDeferrable).map(|key| key.id).collect();
+            let keys = tables().flat_map(|table| &table.foreign_keys).map(|key| (&key.name, key.id, key.deferral));
+            let unique = tables().flat_map(|table| &table.indexes).filter_map(|index| Some((index, index.constraint.as_ref()?)));
+            let all = keys.chain(unique.map(|(index, constraint)| (&index.name, constraint.id, constraint.deferral)));
+            let deferrable = all.filter(|(found, _, deferral)| **found == name.name && *deferral != Deferral::NotDeferrable);
+            let found: Vec<Oid> = deferrable.map(|(_, id, _)| id).collect();
             if found.len() < tables().count() {
                 let message = format!("constraint \"{}\" is not deferrable", name.name);
                 return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));

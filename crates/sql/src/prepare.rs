@@ -172,7 +172,7 @@ impl Session {
             return Err(crate::transaction::aborted());
         }
         self.forget_cancel();
-        let watch = Watch::start(&self.cancel, self.settings.active().statement_timeout);
+        let watch = Watch::start(&self.cancel, self.time_left());
         let planned = self.plan(statement, params).map_err(|error| {
             self.fail();
             watch.explain(error)

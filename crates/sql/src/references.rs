@@ -1,10 +1,11 @@
-//! Foreign keys at work: what statements and transactions owe is settled when they end.
+//! Foreign keys and deferrable unique keys at work: what statements and transactions owe is settled when they end.
 //!
 //! ```text
 //! statement --> what it owes --> a reference: is its target there?        23503 if not
 //!                    ^      \--> a target that goes: NO ACTION, RESTRICT  23503 if rows refer to it
 //!                    |                               CASCADE, SET ..      those rows are changed
 //!                    +------------------------------------/  and owe in turn, which is settled before the next thing
+//!                     \--> after all of that: values of a deferrable key (`unique`)
 //! ```
 //!
 //! 1. Never a row without its target, whatever runs at the same time. Who refers to a key holds a lock of it, shared, to the end; who
@@ -17,18 +18,20 @@
 mod act;
 mod find;
 mod link;
+mod unique;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use catalog::{Action, Catalog, ForeignKey, Table};
+use catalog::{Action, Catalog, Deferral, ForeignKey, Table};
 use engine::{EngineError, Owed};
 use env::{BLOCKING_STEPS_MIN, blocking, blocking_if};
 use types::{Oid, SqlError, SqlState};
 
 use crate::session::Session;
 use link::Link;
-pub(crate) use link::{target_of, unique_target};
+pub(crate) use link::{has_deferrable, target_of, unique_target};
+use unique::{LateKey, Values};
 
 /// When what is owed is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,31 +60,38 @@ impl Deferrals {
         self.named.insert(constraint, deferred);
     }
 
-    fn is_deferred(&self, link: &Link) -> bool {
-        match link.key.deferral {
-            catalog::Deferral::NotDeferrable => false,
-            of_itself => {
-                let said = self.named.get(&link.key.id).copied().or(self.all);
-                said.unwrap_or(of_itself == catalog::Deferral::Deferred)
-            }
-        }
+    fn is_deferred(&self, constraint: Oid, of_itself: Deferral) -> bool {
+        let said = self.named.get(&constraint).copied().or(self.all);
+        of_itself != Deferral::NotDeferrable && said.unwrap_or(of_itself == Deferral::Deferred)
     }
 }
 
-/// The foreign keys of one catalog that have been asked for.
+/// The constraints of one catalog that have been asked for.
 #[derive(Default)]
-struct Links {
+struct Known {
     catalog: Option<Arc<Catalog>>,
-    known: BTreeMap<Oid, Option<Arc<Link>>>,
+    links: BTreeMap<Oid, Option<Arc<Link>>>,
+    deferrals: BTreeMap<Oid, Option<Deferral>>,
 }
 
-impl Links {
-    /// `None`: the catalog does not have it.
-    fn get(&mut self, catalog: &Arc<Catalog>, constraint: Oid) -> Option<Arc<Link>> {
+impl Known {
+    fn of(&mut self, catalog: &Arc<Catalog>) -> &mut Known {
         if !self.catalog.as_ref().is_some_and(|known| Arc::ptr_eq(known, catalog)) {
-            *self = Links { catalog: Some(Arc::clone(catalog)), known: BTreeMap::new() };
+            *self = Known { catalog: Some(Arc::clone(catalog)), ..Known::default() };
         }
-        self.known.entry(constraint).or_insert_with(|| Link::of(catalog, constraint).map(Arc::new)).clone()
+        self
+    }
+
+    /// A foreign key. `None`: the catalog does not have it.
+    fn link(&mut self, catalog: &Arc<Catalog>, constraint: Oid) -> Option<Arc<Link>> {
+        let links = &mut self.of(catalog).links;
+        links.entry(constraint).or_insert_with(|| Link::of(catalog, constraint).map(Arc::new)).clone()
+    }
+
+    /// When a unique key is looked at. `None`: the catalog does not have it.
+    fn deferral(&mut self, catalog: &Arc<Catalog>, constraint: Oid) -> Option<Deferral> {
+        let deferrals = &mut self.of(catalog).deferrals;
+        *deferrals.entry(constraint).or_insert_with(|| LateKey::of(catalog, constraint).map(|key| key.deferral()))
     }
 }
 
@@ -108,20 +118,28 @@ impl Session {
     /// Errors with 55006 if something about a table is left for the end of the transaction: its definition stays until then.
     pub(crate) fn check_nothing_deferred(&mut self, table: &Table, command: &str) -> Result<(), SqlError> {
         let Some(transaction) = self.transaction.inner() else { return Ok(()) };
-        let deferred: BTreeSet<(Oid, bool)> = (transaction.deferred().iter())
-            .map(|owed| match owed {
-                Owed::Reference { constraint, .. } => (*constraint, true),
-                Owed::Referenced { constraint, .. } => (*constraint, false),
-            })
-            .collect();
+        let mut deferred: BTreeSet<(Oid, bool)> = BTreeSet::new();
+        let mut values = Values::new();
+        for owed in transaction.deferred() {
+            match owed {
+                Owed::Reference { constraint, .. } => drop(deferred.insert((*constraint, true))),
+                Owed::Referenced { constraint, .. } => drop(deferred.insert((*constraint, false))),
+                Owed::Unique { constraint, values: of } => drop(values.insert((*constraint, of.clone()))),
+            }
+        }
         let catalog = transaction.catalog();
+        let is_deferred = |constraint, of_itself| self.transaction.deferrals().is_deferred(constraint, of_itself);
         let is_pending = |(constraint, of_child): &(Oid, bool)| {
             Link::of(&catalog, *constraint).is_some_and(|link| {
                 let about = if *of_child { &link.child } else { &link.parent };
-                about.id == table.id && self.transaction.deferrals().is_deferred(&link)
+                about.id == table.id && is_deferred(link.key.id, link.key.deferral)
             })
         };
-        if !deferred.iter().any(is_pending) {
+        let own = table.indexes.iter().filter_map(|index| index.constraint.as_ref());
+        let own: BTreeSet<Oid> = own.filter(|c| is_deferred(c.id, c.deferral)).map(|c| c.id).collect();
+        values.retain(|(constraint, _)| own.contains(constraint));
+        // Values that are there once owe nothing.
+        if !deferred.iter().any(is_pending) && !self.are_twice(&values)? {
             return Ok(());
         }
         let message = format!("cannot {command} \"{}\" because it has pending trigger events", table.name);
@@ -146,45 +164,63 @@ impl Session {
         // What a change owes comes before what is left of the statement that made it; rows that only moved come last.
         let (now, last) = owed.into_iter().partition::<Vec<_>, _>(|owed| !is_moved(owed));
         let mut waiting: Vec<VecDeque<Owed>> = vec![last.into(), now.into()];
-        let mut links = Links::default();
+        let mut known = Known::default();
+        let mut values = Values::new();
         while let Some(first) = waiting.last_mut() {
             let Some(owed) = first.pop_front() else {
                 waiting.pop();
                 continue;
             };
-            self.settle_one(owed, &mut links, looking)?;
+            self.settle_one(owed, &mut known, looking, &mut values)?;
             let (now, last) = self.open_transaction()?.take_owed().into_iter().partition::<Vec<_>, _>(|owed| !is_moved(owed));
             waiting[0].extend(last);
             if !now.is_empty() {
                 waiting.push(now.into());
             }
         }
-        Ok(())
+        if values.is_empty() { Ok(()) } else { self.settle_unique(&values) }
     }
 
-    fn settle_one(&mut self, owed: Owed, links: &mut Links, looking: Looking) -> Result<(), SqlError> {
+    /// Settles one thing, but for values of a unique key, which are gathered.
+    fn settle_one(&mut self, owed: Owed, known: &mut Known, looking: Looking, values: &mut Values) -> Result<(), SqlError> {
         if self.cancel.is_set() {
             return Err(EngineError::Canceled.into());
         }
-        let (Owed::Reference { constraint, .. } | Owed::Referenced { constraint, .. }) = &owed;
-        // It may have been dropped since.
-        let Some(link) = links.get(&self.catalog(), *constraint) else { return Ok(()) };
-        let waits = match &owed {
-            Owed::Reference { .. } => true,
-            Owed::Referenced { new: None, .. } => link.key.on_delete == Action::Nothing,
-            Owed::Referenced { new: Some(_), .. } => link.key.on_update == Action::Nothing,
-        };
-        if waits && looking != Looking::AtEnd && self.transaction.deferrals().is_deferred(&link) {
-            // What was deferred before still is.
-            if looking == Looking::AtStatement {
-                self.open_transaction()?.defer(owed);
-            }
-            return Ok(());
-        }
+        // What is not known has been dropped since.
         match owed {
-            Owed::Reference { row, .. } => self.settle_reference(&link, &row),
-            Owed::Referenced { old, new, .. } => self.settle_referenced(&link, &old, new.as_ref()),
+            Owed::Reference { constraint, ref row, .. } => {
+                let Some(link) = known.link(&self.catalog(), constraint) else { return Ok(()) };
+                if self.waits(constraint, link.key.deferral, &owed, looking)? {
+                    return Ok(());
+                }
+                self.settle_reference(&link, row)
+            }
+            Owed::Referenced { constraint, ref old, ref new } => {
+                let Some(link) = known.link(&self.catalog(), constraint) else { return Ok(()) };
+                let action = if new.is_some() { link.key.on_update } else { link.key.on_delete };
+                if action == Action::Nothing && self.waits(constraint, link.key.deferral, &owed, looking)? {
+                    return Ok(());
+                }
+                self.settle_referenced(&link, old, new.as_ref())
+            }
+            Owed::Unique { constraint, values: ref of } => {
+                let Some(deferral) = known.deferral(&self.catalog(), constraint) else { return Ok(()) };
+                if !self.waits(constraint, deferral, &owed, looking)? {
+                    values.insert((constraint, of.clone()));
+                }
+                Ok(())
+            }
         }
+    }
+
+    /// Whether something is left for the end of the transaction, where it is noted then.
+    fn waits(&mut self, constraint: Oid, of_itself: Deferral, owed: &Owed, looking: Looking) -> Result<bool, SqlError> {
+        let waits = looking != Looking::AtEnd && self.transaction.deferrals().is_deferred(constraint, of_itself);
+        // What was deferred before still is.
+        if waits && looking == Looking::AtStatement {
+            self.open_transaction()?.defer(owed.clone());
+        }
+        Ok(waits)
     }
 }
 

@@ -32,7 +32,7 @@ use crate::prepare::{Kind, Planned, Prepared};
 use crate::references::Looking;
 use crate::settings::Settings;
 use crate::transaction::{Ending, State, aborted};
-use crate::watch::Watch;
+use crate::watch::{Limit, Watch};
 
 /// Who connects, to what, with which settings.
 #[derive(Clone, Debug, Default)]
@@ -205,7 +205,7 @@ impl Session {
         self.is_large = row_bytes(&params) + prepared.statement.text().len() >= BLOCKING_BYTES_MIN;
         self.forget_cancel();
         self.locals.clear();
-        let mut watch = Some(Watch::start(&self.cancel, self.settings.active().statement_timeout));
+        let mut watch = Some(Watch::start(&self.cancel, self.time_left()));
         let result = self.run(prepared, &params, &mut watch).await;
         if !matches!(result, Ok(Answer::CopyIn(_))) {
             self.transaction.end_statement();
@@ -509,6 +509,22 @@ impl Session {
     pub fn idle_timeouts(&self) -> (Option<std::time::Duration>, Option<std::time::Duration>) {
         let active = self.settings.active();
         (active.idle_session_timeout, active.idle_in_transaction_session_timeout)
+    }
+
+    /// How much longer the transaction may take; then the session is to end with [`crate::transaction_too_long`]. `None`: there is
+    /// none, or it has no limit.
+    pub fn transaction_time_left(&self) -> Option<std::time::Duration> {
+        let limit = self.settings.active().transaction_timeout?;
+        let is_open = self.transaction.is_explicit() || self.transaction.is_implicit();
+        let spent = self.instance.env().now_micros().saturating_sub(self.transaction.began_micros());
+        is_open.then(|| limit.saturating_sub(std::time::Duration::from_micros(u64::try_from(spent).unwrap_or(0))))
+    }
+
+    /// How long a statement that begins now may take, and by whose limit: of equal ones the transaction's.
+    pub(crate) fn time_left(&self) -> Option<(std::time::Duration, Limit)> {
+        let statement = self.settings.active().statement_timeout.map(|left| (left, Limit::Statement));
+        let transaction = self.transaction_time_left().map(|left| (left, Limit::Transaction));
+        transaction.into_iter().chain(statement).min_by_key(|(left, _)| *left)
     }
 
     /// The engine's transaction, with a snapshot for this statement.

@@ -1,4 +1,4 @@
-//! A statement's time: its cancel flag and its timeout.
+//! A statement's time: its cancel flag and its timeout, or its transaction's if that comes first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,16 @@ pub(crate) struct Watch {
 }
 
 struct Timeout {
+    limit: Limit,
     state: Arc<Mutex<State>>,
     timer: AbortHandle,
+}
+
+/// Whose time is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Statement,
+    Transaction,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,8 +38,8 @@ enum State {
 
 impl Watch {
     /// Begins a statement. Outside of a runtime there is no timeout.
-    pub(crate) fn start(cancel: &Arc<Cancel>, timeout: Option<Duration>) -> Watch {
-        let timeout = timeout.zip(Handle::try_current().ok()).map(|(after, runtime)| {
+    pub(crate) fn start(cancel: &Arc<Cancel>, timeout: Option<(Duration, Limit)>) -> Watch {
+        let timeout = timeout.zip(Handle::try_current().ok()).map(|((after, limit), runtime)| {
             let state = Arc::new(Mutex::new(State::Running));
             let (of_timer, cancel) = (Arc::clone(&state), Arc::clone(cancel));
             let timer = runtime.spawn(async move {
@@ -42,7 +50,7 @@ impl Watch {
                     cancel.set();
                 }
             });
-            Timeout { state, timer: timer.abort_handle() }
+            Timeout { limit, state, timer: timer.abort_handle() }
         });
         Watch { cancel: Arc::clone(cancel), timeout }
     }
@@ -54,11 +62,13 @@ impl Watch {
 
     /// An error of the statement, saying what stopped it if it was stopped.
     pub(crate) fn explain(&self, error: SqlError) -> SqlError {
-        let timed_out = self.timeout.as_ref().is_some_and(|timeout| *timeout.state.lock() == State::TimedOut);
-        if timed_out && error.state == SqlState::QUERY_CANCELED {
-            return SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout");
+        let over = self.timeout.as_ref().filter(|timeout| *timeout.state.lock() == State::TimedOut);
+        match over.map(|timeout| timeout.limit) {
+            _ if error.state != SqlState::QUERY_CANCELED => error,
+            None => error,
+            Some(Limit::Statement) => SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout"),
+            Some(Limit::Transaction) => transaction_too_long(),
         }
-        error
     }
 }
 
@@ -71,6 +81,11 @@ impl Drop for Watch {
             }
         }
     }
+}
+
+/// The error that ends the session: 25P04.
+pub fn transaction_too_long() -> SqlError {
+    SqlError::new(SqlState::TRANSACTION_TIMEOUT, "terminating connection due to transaction timeout")
 }
 
 pub(crate) fn canceled() -> SqlError {

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Client, instance, open};
+use common::{Client, instance, login, open};
 use engine::{Begin, Change};
-use sql::Instance;
+use sql::{Instance, Session};
 use types::{Key, SqlState, TableId};
 
 const DEFINITION: &str = "CREATE TABLE t (k int PRIMARY KEY, a int UNIQUE, b text, c numeric(8,2), d date);
@@ -296,4 +296,100 @@ async fn rot_in_an_index_is_repaired_from_the_table() {
     let mut c = Client::new(&instance);
     assert_eq!(c.value("SELECT k FROM t WHERE a = -69999").await, "69999");
     assert_eq!(c.error("INSERT INTO t VALUES (0, -69999)").await.state, SqlState::UNIQUE_VIOLATION);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generated_columns_are_computed_on_every_path_and_survive() {
+    let (instance, dir) = instance();
+    let mut c = Client::new(&instance);
+    // One that the row driver knows, one that it does not, one that is a key.
+    c.ok("CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a * 2) STORED UNIQUE, s text,
+            u text GENERATED ALWAYS AS (upper(s) || a) STORED, k int GENERATED ALWAYS AS (a % 1000000) STORED PRIMARY KEY);
+          CREATE INDEX t_u ON t (u)")
+        .await;
+    const WRONG: &str = "SELECT count(*) FROM t WHERE b <> a * 2 OR u IS DISTINCT FROM upper(s) || a OR k <> a % 1000000";
+    for text in [
+        "INSERT INTO t (a, s) VALUES (1, 'x'), (2, NULL)",
+        "INSERT INTO t (a, s) SELECT i, 's' || i FROM generate_series(3, 70000) AS g(i)",
+        "INSERT INTO t (a, s) VALUES (1, 'y') ON CONFLICT (k) DO UPDATE SET s = excluded.s, a = 1000001",
+        "UPDATE t SET s = s || '!' WHERE k = 5",
+        "UPDATE t SET a = a + 1000000 WHERE k BETWEEN 10 AND 20",
+        "UPDATE t SET a = 80000 WHERE k = 30",
+        "MERGE INTO t USING (VALUES (40), (90000)) v (x) ON k = x WHEN MATCHED THEN UPDATE SET a = 90001
+            WHEN NOT MATCHED THEN INSERT (a, s) VALUES (x, 'new')",
+    ] {
+        c.ok(text).await;
+        assert_eq!(c.value(WRONG).await, "0", "{text}");
+    }
+    is_whole(&instance);
+    let appended = {
+        let mut session = Session::new(Arc::clone(&instance), login("postgres")).unwrap();
+        let mut append = session.append(None, "t", &[]).unwrap();
+        let a: arrow::array::ArrayRef = Arc::new(arrow::array::Int32Array::from(vec![200_000, 200_001]));
+        let s: arrow::array::ArrayRef = Arc::new(arrow::array::StringArray::from(vec![Some("q"), None]));
+        let batch = arrow::array::RecordBatch::try_from_iter_with_nullable([("a", a, true), ("s", s, true)]).unwrap();
+        append.add(&batch).await.unwrap();
+        let appended = append.finish().await.unwrap();
+        session.finish_implicit().await.unwrap();
+        appended
+    };
+    assert_eq!((appended, c.value(WRONG).await.as_str()), (2, "0"));
+
+    let killed = copy_of(dir.path());
+    drop(c);
+    instance.engine().checkpoint().unwrap();
+    instance.close().unwrap();
+    drop(instance);
+    for (recovered, name) in [(open(killed.path()), "killed"), (open(dir.path()), "closed")] {
+        is_whole(&recovered);
+        let mut r = Client::new(&recovered);
+        assert_eq!(r.value("SELECT u FROM t WHERE k = 200000").await, "Q200000", "{name}");
+        r.ok("INSERT INTO t (a, s) VALUES (300000, 'after')").await;
+        assert_eq!(r.value(WRONG).await, "0", "{name}");
+        assert_eq!(r.error("INSERT INTO t (a, b) VALUES (1, 2)").await.state, SqlState::GENERATED_ALWAYS);
+        r.error("INSERT INTO t (a) VALUES (300000)").await;
+        is_whole(&recovered);
+        drop(r);
+        recovered.close().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deferrable_keys_survive_and_are_looked_at_late() {
+    let (instance, dir) = instance();
+    let mut c = Client::new(&instance);
+    c.ok("CREATE TABLE t (k int PRIMARY KEY DEFERRABLE, u int UNIQUE DEFERRABLE INITIALLY DEFERRED, s text);
+          INSERT INTO t SELECT i, i, 's' || i FROM generate_series(1, 70000) AS g(i)")
+        .await;
+    let turn = "UPDATE t SET k = k + 1, u = 139001 - u WHERE k > 69000";
+    let twice = "BEGIN; INSERT INTO t VALUES (0, 5, 'twice'); COMMIT";
+    c.ok(turn).await;
+    is_whole(&instance);
+    let id = table(&instance, "t").id;
+    tokio::task::block_in_place(|| instance.engine().merge(Some(id))).unwrap();
+    c.ok("UPDATE t SET k = k + 1 WHERE k > 69990").await;
+    is_whole(&instance);
+    // A transaction that owes something is not committed by a kill.
+    c.ok("BEGIN; INSERT INTO t VALUES (-1, 7, 'owes')").await;
+    let killed = copy_of(dir.path());
+    assert_eq!(c.error("COMMIT").await.state, SqlState::UNIQUE_VIOLATION);
+    drop(c);
+    instance.engine().checkpoint().unwrap();
+    instance.close().unwrap();
+    drop(instance);
+    for recovered in [open(killed.path()), open(dir.path())] {
+        is_whole(&recovered);
+        let mut r = Client::new(&recovered);
+        assert_eq!(
+            r.value("SELECT count(*) || ' ' || count(DISTINCT k) || ' ' || count(DISTINCT u) FROM t").await,
+            "70000 70000 70000"
+        );
+        assert_eq!(r.error(twice).await.fields.detail.as_deref(), Some("Key (u)=(5) already exists."));
+        r.ok("ROLLBACK").await;
+        assert_eq!(r.error("INSERT INTO t VALUES (7, -7)").await.state, SqlState::UNIQUE_VIOLATION);
+        r.ok("REINDEX TABLE t").await;
+        is_whole(&recovered);
+        drop(r);
+        recovered.close().unwrap();
+    }
 }

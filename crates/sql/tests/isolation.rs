@@ -157,6 +157,7 @@ macro_rules! files {
 
 files!(
     changed_rows,
+    deferrable_keys,
     definitions,
     foreign_keys,
     hermitage_read_committed,

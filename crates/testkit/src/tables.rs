@@ -42,6 +42,7 @@ pub(crate) fn definition(number: usize, id: u32) -> Table {
         not_null: key.as_ref().is_some_and(|key| key.contains(&at)),
         default: None,
         identity: None,
+        generated: None,
     });
     Table {
         id: TableId(id),

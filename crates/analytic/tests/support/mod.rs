@@ -347,6 +347,7 @@ fn table_of(create: &datafusion::sql::sqlparser::ast::CreateTable, id: u32) -> T
                 not_null: c.options.iter().any(|o| matches!(o.option, ColumnOption::NotNull)),
                 default: None,
                 identity: None,
+                generated: None,
             }
         })
         .collect();

@@ -21,8 +21,15 @@ fn create_texts(machine: &Machine) -> Arc<Table> {
     let id = transaction.new_oid();
     transaction.new_oid();
     let mut table = definition(id);
-    table.columns[1] =
-        Column { id: ColumnId(2), name: "v".into(), data_type: SqlType::Text, not_null: false, default: None, identity: None };
+    table.columns[1] = Column {
+        id: ColumnId(2),
+        name: "v".into(),
+        data_type: SqlType::Text,
+        not_null: false,
+        default: None,
+        identity: None,
+        generated: None,
+    };
     transaction.edit_catalog(Edit::CreateTable(table.clone())).unwrap();
     transaction.commit().unwrap().wait().unwrap();
     Arc::new(table)

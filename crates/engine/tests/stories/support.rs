@@ -92,6 +92,7 @@ pub(crate) fn definition(id: u32) -> Table {
         not_null: id == 1,
         default: None,
         identity: None,
+        generated: None,
     };
     Table {
         id: TableId(id),

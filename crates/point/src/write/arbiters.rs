@@ -48,7 +48,7 @@ impl Arbiters {
         };
         let primary_key =
             table.primary_key.as_ref().is_some_and(|key| key.columns.iter().copied().collect::<BTreeSet<_>>() == *columns);
-        let indexes = table.indexes.iter().filter(|index| index.unique && index.predicate.is_none());
+        let indexes = table.indexes.iter().filter(|index| index.refuses_duplicates() && index.predicate.is_none());
         let indexes = indexes.filter(|index| of_index(index).as_ref() == Some(columns)).map(|index| index.id);
         Arbiters::Keys { primary_key, indexes: indexes.collect() }.if_any()
     }
@@ -110,7 +110,10 @@ impl TableWriter {
                 Some(index) => {
                     let Some(entry) = index.entry(read)? else { continue };
                     match index.add(transaction, &entry)? {
-                        None => continue,
+                        None => {
+                            index.owed(&entry).into_iter().for_each(|owed| transaction.owe(owed));
+                            continue;
+                        }
                         Some(key) => Conflict { index: Some(index.id()), key },
                     }
                 }

@@ -7,6 +7,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use catalog::Table;
+use engine::Owed;
 use types::arrow_form::{self, ColumnBuilder};
 use types::{Datum, Row, RowLayout, SqlError, SqlType, coerce};
 
@@ -36,6 +37,15 @@ impl<'a> StoredBatch<'a> {
         let sql: Vec<usize> = (table.hidden()..batch.num_columns()).collect();
         let sql = batch.project(&sql).map_err(arrow_bug)?;
         Ok(StoredBatch { layout, stored: batch.columns().to_vec(), sql })
+    }
+
+    pub(super) fn layout(&self) -> &RowLayout {
+        self.layout
+    }
+
+    /// The SQL columns.
+    pub(super) fn sql(&self) -> &RecordBatch {
+        &self.sql
     }
 
     /// How many rows.
@@ -114,6 +124,14 @@ impl IndexRule {
         filter_record_batch(&entries, &BooleanArray::from(holds)).map_err(arrow_bug)
     }
 
+    /// What such rows owe, see [`engine::Owed::Unique`].
+    pub fn owed_by(&self, entries: &RecordBatch) -> Vec<Owed> {
+        if self.definition().refuses_duplicates() || self.definition().constraint.is_none() {
+            return Vec::new();
+        }
+        (0..entries.num_rows()).filter_map(|at| self.owed(&self.entry_at(entries, at))).collect()
+    }
+
     /// The row of the hidden table at `at` of a batch of them.
     pub fn entry_at(&self, entries: &RecordBatch, at: usize) -> Row {
         let types = self.layout().types().iter();
@@ -122,6 +140,6 @@ impl IndexRule {
     }
 }
 
-fn arrow_bug(error: ArrowError) -> SqlError {
-    SqlError::bug(format!("entries of an index: {error}"))
+pub(super) fn arrow_bug(error: ArrowError) -> SqlError {
+    SqlError::bug(format!("rows as columns: {error}"))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use catalog::{Index, IndexSource, Table};
-use engine::{Change, EngineError, Modified, Transaction};
+use engine::{Change, EngineError, Modified, Owed, Transaction};
 use types::{Datum, Key, Row, RowLayout, RowRef, SqlError, SqlType, TableId, coerce};
 
 use super::errors::index_corrupted;
@@ -144,11 +144,19 @@ impl IndexRule {
         (0..self.values.len()).map(|column| read.get(column).to_owned()).collect()
     }
 
+    /// What an entry that is new owes: of a deferrable key, that no other has its values.
+    pub(super) fn owed(&self, entry: &Row) -> Option<Owed> {
+        let constraint = self.index.constraint.as_ref().filter(|_| !self.index.refuses_duplicates())?;
+        let values = self.values_of(entry);
+        let is_distinct = !self.index.nulls_not_distinct && values.iter().any(Datum::is_null);
+        (!is_distinct).then(|| Owed::Unique { constraint: constraint.id, values: self.storage.key_from(&values) })
+    }
+
     /// Adds an entry. Waits for a transaction in flight that holds its key. Returns the key if it is there already.
     pub fn add(&self, transaction: &mut Transaction, entry: &Row) -> Result<Option<Key>, SqlError> {
         match transaction.insert(self.id(), entry)? {
             engine::Inserted::Done => Ok(None),
-            engine::Inserted::Duplicate if self.index.unique => Ok(Some(self.entry_key(entry))),
+            engine::Inserted::Duplicate if self.index.refuses_duplicates() => Ok(Some(self.entry_key(entry))),
             engine::Inserted::Duplicate => Err(index_corrupted(&self.index.name, "has an entry of a row that is new")),
         }
     }

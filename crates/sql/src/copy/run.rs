@@ -181,10 +181,10 @@ fn copy_of_view(name: &Name) -> SqlError {
         .hint("Try the COPY (SELECT ...) TO variant.")
 }
 
-/// The columns that are copied, by position. Errors: 42703, 42701.
+/// The columns that are copied, by position: without names all that are not generated. Errors: 42703, 42701, 42P10.
 pub(crate) fn copied_columns(names: &[String], table: &catalog::Table) -> Result<Vec<usize>, SqlError> {
     if names.is_empty() {
-        return Ok((0..table.columns.len()).collect());
+        return Ok((0..table.columns.len()).filter(|at| table.columns[*at].generated.is_none()).collect());
     }
     let mut columns = Vec::with_capacity(names.len());
     for name in names {
@@ -192,6 +192,11 @@ pub(crate) fn copied_columns(names: &[String], table: &catalog::Table) -> Result
             let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name);
             SqlError::new(SqlState::UNDEFINED_COLUMN, message)
         })?;
+        if table.columns[column].generated.is_some() {
+            let message = format!("column \"{name}\" is a generated column");
+            let error = SqlError::new(SqlState(*b"42P10"), message);
+            return Err(error.detail("Generated columns cannot be used in COPY."));
+        }
         if columns.contains(&column) {
             return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once")));
         }

@@ -19,12 +19,13 @@ use sqlparser::ast::{Expr, Ident, ObjectName, SelectItem, SetExpr, TableFactor, 
 use types::{ColumnId, SqlError, SqlState};
 
 use super::foreign_key::relying_on;
+use super::generated::computed_of;
 use super::moments::settle_default;
 use super::names::{check_columns, exists, shown};
 use super::primary_key::explain;
 use crate::answer::Answer;
 use crate::deparse;
-use crate::dml::{Default, Loader, check_assignable, default_of};
+use crate::dml::{Default, Loader, check_assignable, default_of, defined_always};
 use crate::names::{always_quoted, quote_ident};
 use crate::notice::Notice;
 use crate::parse::{AddColumn, AlterTable, ColumnDefinition, TableAction, parse_expr, parse_query};
@@ -76,6 +77,7 @@ impl Session {
                     | TableAction::SetType { .. }
                     | TableAction::SetDefault { .. }
                     | TableAction::DropDefault { .. }
+                    | TableAction::DropExpression { .. }
                     | TableAction::SetNotNull { .. }
                     | TableAction::DropNotNull { .. }
             );
@@ -136,12 +138,18 @@ impl Session {
                 work.check_type_may_change(&catalog, at)?;
                 let before = work.new.columns[at].data_type;
                 let altered = Column { data_type: *data_type, ..work.new.columns[at].clone() };
+                let is_generated = altered.generated.is_some();
                 match using {
                     None => check_assignable(before, &altered).map_err(|_| {
                         let message = format!("column \"{column}\" cannot be cast automatically to type {data_type}");
-                        SqlError::new(SqlState::DATATYPE_MISMATCH, message)
-                            .hint(format!("You might need to specify \"USING {}::{data_type}\".", quote_ident(column)))
+                        let error = SqlError::new(SqlState::DATATYPE_MISMATCH, message);
+                        let hint = format!("You might need to specify \"USING {}::{data_type}\".", quote_ident(column));
+                        if is_generated { error } else { error.hint(hint) }
                     })?,
+                    Some(_) if is_generated => {
+                        let message = "cannot specify USING when altering type of generated column";
+                        return Err(SqlError::new(SqlState(*b"42611"), message).detail(defined_always(&altered)));
+                    }
                     Some(using) => work.from[at] = From::Old(using.as_ref().clone()),
                 }
                 if let Some(default) = &altered.default {
@@ -151,6 +159,16 @@ impl Session {
                         SqlError::new(SqlState::DATATYPE_MISMATCH, message)
                     })?;
                 }
+                if let Some(generated) = &altered.generated {
+                    self.generation(&work.new, &altered, &parse_expr(generated)?).map_err(|error| match error.state {
+                        SqlState::DATATYPE_MISMATCH => {
+                            let message = "generation expression for column";
+                            let message = format!("{message} \"{column}\" cannot be cast automatically to type {data_type}");
+                            SqlError::new(SqlState::DATATYPE_MISMATCH, message)
+                        }
+                        _ => error,
+                    })?;
+                }
                 work.new.columns[at] = altered;
                 work.rebuild(ViewError::Type(column.clone()));
                 Ok(())
@@ -158,6 +176,7 @@ impl Session {
             TableAction::SetDefault { column, default } => {
                 let at = work.position(column)?;
                 work.check_no_identity(at)?;
+                work.check_not_generated(at)?;
                 let catalog = self.catalog();
                 let mut default = default.as_ref().clone();
                 self.check_default(&definition_with(&work.new.columns[at], default.clone()), &work.new.columns[at])?;
@@ -169,7 +188,21 @@ impl Session {
             TableAction::DropDefault { column } => {
                 let at = work.position(column)?;
                 work.check_no_identity(at)?;
+                work.check_not_generated(at)
+                    .map_err(|error| error.hint("Use ALTER TABLE ... ALTER COLUMN ... DROP EXPRESSION instead."))?;
                 work.new.columns[at].default = None;
+                Ok(())
+            }
+            TableAction::DropExpression { column, missing_ok } => {
+                let at = work.position(column)?;
+                if work.new.columns[at].generated.take().is_some() {
+                    return Ok(());
+                }
+                let message = format!("column \"{column}\" of relation \"{}\" is not a stored generated column", work.new.name);
+                if !missing_ok {
+                    return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+                }
+                self.notice(Notice::plain(format!("{message}, skipping")));
                 Ok(())
             }
             TableAction::SetNotNull { column } | TableAction::DropNotNull { column } => {
@@ -180,7 +213,7 @@ impl Session {
                 }
                 if !not_null {
                     work.check_no_identity(at)?;
-                    if work.new.primary_key.as_ref().is_some_and(|key| key.columns.contains(&at)) {
+                    if work.new.is_in_primary_key(at) {
                         let message = format!("column \"{column}\" is in a primary key");
                         return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message));
                     }
@@ -210,6 +243,7 @@ impl Session {
         let column = self.column(&catalog, definition, ColumnId(last.saturating_add(1)))?;
         work.new.columns.push(column);
         work.from.push(From::Default);
+        self.add_generated(&mut work.new, &[definition])?;
         let at = work.new.columns.len() - 1;
         self.add_sequence(&mut work.new, at, definition)?;
         work.rebuild(ViewError::Add);
@@ -228,6 +262,23 @@ impl Session {
         if work.new.columns.len() == 1 {
             return Err(SqlError::unsupported("tables without columns are not supported"));
         }
+        let computed: Vec<String> = computed_of(&work.new, &work.new.columns[at]).map(|column| column.name.clone()).collect();
+        if !cascade && !computed.is_empty() {
+            let of = &work.new.name;
+            let lines: Vec<String> = computed
+                .iter()
+                .map(|other| format!("column {other} of table {of} depends on column {name} of table {of}"))
+                .collect();
+            let message = format!("cannot drop column {name} of table {of} because other objects depend on it");
+            return Err(SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+                .detail(lines.join("\n"))
+                .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+        }
+        for other in &computed {
+            self.notice(Notice::plain(format!("drop cascades to column {other} of table {}", work.new.name)));
+            self.drop_column(work, other, false, cascade)?;
+        }
+        let Some(at) = work.new.column(name) else { return Ok(()) };
         let catalog = self.open_transaction()?.catalog();
         let id = work.new.columns[at].id;
         let what = |table: &Table| format!("column {name} of table {}", table.name);
@@ -284,6 +335,7 @@ impl Session {
                 }
             }
         }
+        self.retype_indexes(&old, &mut new)?;
         let new = self.renewed(&new)?;
         self.rebuild(&current, new.clone(), &from).await?;
         match views {
@@ -336,8 +388,11 @@ impl Session {
             let filled = self.fill(&batch?, &types, &given, &defaults, &target, &dates).await?;
             loader.add(self.open_transaction()?, filled, &[]).map_err(|e| explain(e, &new))?;
         }
-        loader.finish(self.open_transaction()?).map_err(|e| explain(e, &new))?;
-        Ok(())
+        let transaction = self.open_transaction()?;
+        loader.finish(transaction).map_err(|e| explain(e, &new))?;
+        // The rows refer to what they did; whether they are unique is told at once.
+        transaction.take_owed();
+        self.check_unique(&target, None).map_err(|e| explain(e, &new))
     }
 
     /// As [`Session::rebuild`], of columns that stay as they are.
@@ -411,6 +466,9 @@ impl Session {
             *text = expr.to_string();
             Ok(())
         };
+        for column in &mut new.columns {
+            column.generated.as_mut().map_or(Ok(()), renamed)?;
+        }
         for check in &mut new.checks {
             renamed(&mut check.expression)?;
         }
@@ -507,16 +565,23 @@ impl Rework {
         Err(SqlError::new(SqlState::SYNTAX_ERROR, message))
     }
 
+    fn check_not_generated(&self, at: usize) -> Result<(), SqlError> {
+        let column = &self.new.columns[at];
+        if column.generated.is_none() {
+            return Ok(());
+        }
+        let message = format!("column \"{}\" of relation \"{}\" is a generated column", column.name, self.new.name);
+        Err(SqlError::new(SqlState::SYNTAX_ERROR, message))
+    }
+
     /// Errors where another type would change what is not looked at: 0A000.
     fn check_type_may_change(&self, catalog: &Catalog, at: usize) -> Result<(), SqlError> {
         let column = &self.new.columns[at];
         let id = column.id;
-        let in_expression = |text: &str| deparse::columns(text, &self.new).contains(&id);
-        let is_computed = self.new.indexes.iter().any(|index| {
-            index.columns.iter().any(|c| matches!(&c.source, IndexSource::Expression { text, .. } if in_expression(text)))
-        });
-        if is_computed {
-            return Err(SqlError::unsupported("changing the type of a column that an index expression reads is not supported"));
+        if let Some(other) = computed_of(&self.new, column).next() {
+            let message = "cannot alter type of a column used by a generated column";
+            let detail = format!("Column \"{}\" is used by generated column \"{}\".", column.name, other.name);
+            return Err(SqlError::unsupported(message).detail(detail));
         }
         let refers = |key: &ForeignKey| key.target == self.old.id && key.target_columns.contains(&id);
         let is_referred = catalog.references_to(self.old.id).any(|child| child.foreign_keys.iter().any(refers));
@@ -544,6 +609,7 @@ fn definition_with(column: &Column, default: Expr) -> ColumnDefinition {
         not_null: column.not_null,
         default: Some(default),
         sequence: None,
+        generated: None,
     }
 }
 

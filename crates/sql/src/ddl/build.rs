@@ -59,7 +59,7 @@ fn append(bulk: &mut engine::Bulk, target: &Target, entries: &RecordBatch) -> Re
 }
 
 /// PostgreSQL's message where rows that are there are not unique.
-fn not_unique(mut error: SqlError, index: &str) -> SqlError {
+pub(super) fn not_unique(mut error: SqlError, index: &str) -> SqlError {
     if error.state == SqlState::UNIQUE_VIOLATION {
         error.message = format!("could not create unique index \"{index}\"");
         error.fields.detail = error.fields.detail.map(|detail| detail.replace(" already exists.", " is duplicated."));

@@ -28,7 +28,11 @@ impl Session {
                 Constraint::Unique { key, nulls_not_distinct } => {
                     let index = self.unique_index(table, key, *nulls_not_distinct)?;
                     // The same key twice is one.
-                    let same = |other: &Index| other.columns == index.columns && other.nulls_not_distinct == *nulls_not_distinct;
+                    let same = |other: &Index| {
+                        other.columns == index.columns
+                            && other.nulls_not_distinct == *nulls_not_distinct
+                            && other.deferral() == key.deferral
+                    };
                     let is_primary = key.name.is_none()
                         && table.primary_key.as_ref().is_some_and(|primary| {
                             let names = primary.columns.iter().map(|at| &table.columns[*at].name);
@@ -62,7 +66,7 @@ impl Session {
     }
 
     /// The catalog with a table as it is to be.
-    fn catalog_with(&mut self, table: &Table) -> Result<Arc<Catalog>, SqlError> {
+    pub(super) fn catalog_with(&mut self, table: &Table) -> Result<Arc<Catalog>, SqlError> {
         let catalog = self.open_transaction()?.catalog();
         let edit = match catalog.table_by_id(table.id) {
             Some(_) => Edit::AlterTable(table.clone()),
@@ -102,7 +106,7 @@ impl Session {
                 choose_name(&table.name, &name_addition(key.columns.iter().map(String::as_str)), "key", &taken)
             }
         };
-        let constraint = Some(UniqueConstraint { id: Oid(self.new_oid()?), deferral: catalog::Deferral::NotDeferrable });
+        let constraint = Some(UniqueConstraint { id: Oid(self.new_oid()?), deferral: key.deferral, primary: false });
         let id = TableId(self.new_oid()?);
         Ok(Index { id, name, columns, unique: true, nulls_not_distinct, predicate: None, constraint })
     }
@@ -322,6 +326,9 @@ pub(crate) fn refuse_in_row(expr: &Expr, one: &str, many: &str) -> Result<(), Sq
                 Expr::Function(function) if function.over.is_some() => ControlFlow::Break("window"),
                 Expr::Function(function) => {
                     let name = function.name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.as_str());
+                    if matches!(name, Some("generate_series" | "generate_subscripts" | "unnest")) {
+                        return ControlFlow::Break("set");
+                    }
                     let aggregate = matches!(
                         name,
                         Some(
@@ -347,6 +354,7 @@ pub(crate) fn refuse_in_row(expr: &Expr, one: &str, many: &str) -> Result<(), Sq
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break("subquery") => Err(SqlError::unsupported(format!("cannot use subquery in {one}"))),
         ControlFlow::Break("parameter") => Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1")),
+        ControlFlow::Break("set") => Err(SqlError::unsupported(format!("set-returning functions are not allowed in {many}"))),
         ControlFlow::Break("window") => {
             let message = format!("window functions are not allowed in {many}");
             Err(SqlError::new(SqlState(*b"42P20"), message))

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use catalog::{Catalog, Edit, ForeignKey, Relation, Table};
+use catalog::{Action, Catalog, Edit, ForeignKey, Relation, Table};
 use types::{ColumnId, Oid, SqlError, SqlState, SqlType, TableId};
 
 use crate::ddl::index::check_width;
 use crate::ddl::names::choose_name;
 use crate::notice::Notice;
 use crate::parse::Reference;
-use crate::references::{target_of, unique_target};
+use crate::references::{has_deferrable, target_of, unique_target};
 use crate::session::Session;
 
 use super::constraint::{duplicate, is_constraint};
@@ -55,6 +55,9 @@ impl Session {
         let columns = columns_of(table, &reference.columns)?;
         check_width(columns.len())?;
         let target_columns = if reference.target_columns.is_empty() {
+            if target.primary_index().is_some() {
+                return Err(deferrable_target("primary key", &target));
+            }
             let key = target.primary_key.as_ref().ok_or_else(|| {
                 let message = format!("there is no primary key for referenced table \"{}\"", target.name);
                 SqlError::new(SqlState::UNDEFINED_OBJECT, message)
@@ -71,6 +74,9 @@ impl Session {
             return Err(invalid("foreign key referenced-columns list must not contain duplicates".into()));
         }
         if unique_target(&target, &target_columns).is_none() {
+            if has_deferrable(&target, &target_columns) {
+                return Err(deferrable_target("unique constraint", &target));
+            }
             let message = format!("there is no unique constraint matching given keys for referenced table \"{}\"", target.name);
             return Err(invalid(message));
         }
@@ -83,6 +89,7 @@ impl Session {
             }
             delete_sets.push(id);
         }
+        check_generated(table, &columns, reference)?;
         let catalog = self.open_transaction()?.catalog();
         let name = match &reference.name {
             Some(name) if table.has_constraint(name) => return Err(duplicate(name, &table.name)),
@@ -195,6 +202,11 @@ fn invalid(message: String) -> SqlError {
     SqlError::new(SqlState(*b"42830"), message)
 }
 
+fn deferrable_target(what: &str, target: &Table) -> SqlError {
+    let message = format!("cannot use a deferrable {what} for referenced table \"{}\"", target.name);
+    SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+}
+
 fn columns_of(table: &Table, names: &[String]) -> Result<Vec<ColumnId>, SqlError> {
     let column = |name: &String| {
         table.column(name).map(|at| table.columns[at].id).ok_or_else(|| {
@@ -203,6 +215,20 @@ fn columns_of(table: &Table, names: &[String]) -> Result<Vec<ColumnId>, SqlError
         })
     };
     names.iter().map(column).collect()
+}
+
+/// Errors with 42601 for an action that would write a generated column.
+fn check_generated(table: &Table, columns: &[ColumnId], reference: &Reference) -> Result<(), SqlError> {
+    let is_generated = |id: &ColumnId| table.column_by_id(*id).is_some_and(|column| column.generated.is_some());
+    let sets = |action| matches!(action, Action::SetNull | Action::SetDefault);
+    let clause = match reference {
+        _ if !columns.iter().any(is_generated) => return Ok(()),
+        Reference { on_update, .. } if sets(*on_update) || *on_update == Action::Cascade => "UPDATE",
+        Reference { on_delete, .. } if sets(*on_delete) => "DELETE",
+        _ => return Ok(()),
+    };
+    let message = format!("invalid ON {clause} action for foreign key constraint containing generated column");
+    Err(SqlError::new(SqlState::SYNTAX_ERROR, message))
 }
 
 /// 42804 where values of the two tables cannot be equal.

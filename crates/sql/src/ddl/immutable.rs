@@ -29,11 +29,32 @@ fn is_changeable(expr: &Expr, table: &Table) -> bool {
             }
         }
         Expr::Extract { expr, .. } => has_zone(expr, table),
+        Expr::Cast { expr, data_type, .. } if column_type(expr, table).is_some() => {
+            let (from, to) = (column_type(expr, table), sql_type(data_type).ok());
+            from.zip(to).is_some_and(|(from, to)| !is_immutable_cast(from, to))
+        }
         Expr::Cast { expr, data_type, .. } => {
             let to_zoned = sql_type(data_type).is_ok_and(|t| t == SqlType::TimestampTz);
             has_zone(expr, table) != to_zoned && !matches!(expr.as_ref(), Expr::Value(_))
         }
         _ => false,
+    }
+}
+
+/// Whether a cast gives the same in any session: neither its time zone nor the form of its dates counts.
+pub(crate) fn is_immutable_cast(from: SqlType, to: SqlType) -> bool {
+    let has_form = |t| matches!(t, SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz | SqlType::Interval);
+    let is_zoned = |t| t == SqlType::TimestampTz;
+    let by_form = has_form(from) && to.is_string() || from.is_string() && has_form(to);
+    !by_form && is_zoned(from) == is_zoned(to)
+}
+
+/// The type of a column that stands alone.
+fn column_type(expr: &Expr, table: &Table) -> Option<SqlType> {
+    match expr {
+        Expr::Nested(inner) => column_type(inner, table),
+        Expr::Identifier(ident) => table.column(&ident.value).map(|at| table.columns[at].data_type),
+        _ => None,
     }
 }
 
@@ -52,9 +73,7 @@ fn arguments(arguments: &FunctionArguments) -> impl Iterator<Item = &Expr> {
 fn has_zone(expr: &Expr, table: &Table) -> bool {
     match expr {
         Expr::Nested(inner) => has_zone(inner, table),
-        Expr::Identifier(ident) => {
-            table.column(&ident.value).is_some_and(|at| table.columns[at].data_type == SqlType::TimestampTz)
-        }
+        Expr::Identifier(_) => column_type(expr, table) == Some(SqlType::TimestampTz),
         Expr::AtTimeZone { timestamp, .. } => !has_zone(timestamp, table),
         Expr::BinaryOp { left, .. } => has_zone(left, table),
         Expr::Cast { data_type, .. } => sql_type(data_type).is_ok_and(|t| t == SqlType::TimestampTz),

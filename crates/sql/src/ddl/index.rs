@@ -9,16 +9,17 @@ use std::sync::Arc;
 use analytic::RowFunctions;
 use catalog::{Catalog, Edit, Index, IndexColumn, IndexSource, Relation, Table};
 use sqlparser::ast::Expr;
-use types::{Datum, RowLayout, SqlError, SqlState, SqlType, TableId};
+use types::{ColumnId, Datum, RowLayout, SqlError, SqlState, SqlType, TableId};
 
 use crate::answer::Answer;
 use crate::ddl::foreign_key::relying_on;
 use crate::ddl::immutable::is_immutable;
 use crate::ddl::moments::settle;
 use crate::ddl::names::{choose_name, column_name, exists};
+use crate::deparse::{self, Style};
 use crate::names::Name;
 use crate::notice::Notice;
-use crate::parse::{CreateIndex, IndexElement, ReindexKind, Statement};
+use crate::parse::{CreateIndex, IndexElement, ReindexKind, Statement, parse_expr};
 use crate::session::Session;
 
 /// Columns of an index, at most: PostgreSQL's.
@@ -107,6 +108,10 @@ impl Session {
         for id in new {
             super::build::build_index(transaction, &target, *id)?;
         }
+        self.check_unique(&target, Some(new)).map_err(|error| {
+            let name = error.fields.constraint.clone().unwrap_or_default();
+            super::build::not_unique(error, &name)
+        })?;
         Ok(altered)
     }
 
@@ -139,6 +144,33 @@ impl Session {
         let [data_type] = functions.types() else { return Err(SqlError::bug("an expression of several columns")) };
         let source = IndexSource::Expression { text: expr.to_string(), name: column_name(&expr).0 };
         Ok(IndexColumn { source, data_type: *data_type, nullable: true, descending, nulls_first })
+    }
+
+    /// Reads the expressions and conditions of indexes anew that read a column which has another type in `new` than in `old`. What they
+    /// mean is what they meant for `old`: constants keep their types. Errors: those of making such an index.
+    pub(super) fn retype_indexes(&mut self, old: &Table, new: &mut Table) -> Result<(), SqlError> {
+        let type_in = |table: &Table, id| table.column_by_id(id).map(|column| column.data_type);
+        let is_retyped = |id: &ColumnId| type_in(old, *id).is_some_and(|before| type_in(new, *id) != Some(before));
+        let reads = |text: &str| deparse::columns(text, old).iter().any(is_retyped);
+        let written = |text: &str| parse_expr(&deparse::expression(text, old, Style::Full).text);
+        let mut indexes = new.indexes.clone();
+        let catalog = self.catalog_with(&Table { indexes: vec![], ..new.clone() })?;
+        for index in &mut indexes {
+            for column in &mut index.columns {
+                if let IndexSource::Expression { text, .. } = &column.source
+                    && reads(text)
+                {
+                    let IndexColumn { descending, nulls_first, .. } = *column;
+                    *column =
+                        self.index_column(new, &catalog, &IndexElement { expr: written(text)?, descending, nulls_first })?;
+                }
+            }
+            if let Some(predicate) = index.predicate.as_mut().filter(|text| reads(text)) {
+                *predicate = self.condition(new, &catalog, &written(predicate)?, Condition::IndexPredicate)?;
+            }
+        }
+        new.indexes = indexes;
+        Ok(())
     }
 
     /// A condition over a table's rows, checked, as text. Errors: 42804 unless it is boolean, and everything else wrong with it.
@@ -320,7 +352,7 @@ impl Session {
 }
 
 /// Errors for constants that are no values of their types, which otherwise the first row would tell.
-fn refuse_bad_constants(functions: &RowFunctions, table: &Table) -> Result<(), SqlError> {
+pub(super) fn refuse_bad_constants(functions: &RowFunctions, table: &Table) -> Result<(), SqlError> {
     let layout = RowLayout::new(&table.stored_types());
     let nulls = layout.encode(&vec![Datum::Null; layout.types().len()]);
     match functions.evaluate_row(layout.read(&nulls), table.hidden()) {

@@ -9,7 +9,7 @@ use crate::session::Session;
 impl Session {
     pub(crate) async fn add_primary_key(&mut self, name: &Name, key: &KeyConstraint) -> Result<(), SqlError> {
         let (_, old) = self.table_to_alter(name, "ALTER TABLE")?;
-        if old.primary_key.is_some() {
+        if old.primary_key_name().is_some() {
             let message = format!("multiple primary keys for table \"{}\" are not allowed", old.name);
             return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message));
         }
@@ -28,7 +28,7 @@ pub(super) fn explain(mut error: SqlError, table: &catalog::Table) -> SqlError {
             error.fields.detail = None;
         }
         SqlState::UNIQUE_VIOLATION => {
-            let key = table.primary_key.as_ref().map_or("", |key| key.name.as_str());
+            let key = error.fields.constraint.as_deref().or(table.primary_key_name()).unwrap_or_default();
             error.message = format!("could not create unique index \"{key}\"");
             error.fields.detail = error.fields.detail.map(|detail| detail.replace(" already exists.", " is duplicated."));
         }

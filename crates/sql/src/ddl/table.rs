@@ -2,11 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use catalog::{Catalog, Column, Edit, PrimaryKey, Table};
+use catalog::{Catalog, Column, Deferral, Edit, Index, IndexColumn, IndexSource, PrimaryKey, Table, UniqueConstraint};
 use sqlparser::ast::{Expr, Visit, Visitor};
 use types::{ColumnId, Oid, SchemaId, SqlError, SqlState, TableId};
 
 use crate::answer::Answer;
+use crate::ddl::generated::of_default;
 use crate::ddl::moments::settle_default;
 use crate::ddl::names::{check_columns, exists, key_name};
 use crate::dml::check_assignable;
@@ -34,6 +35,7 @@ impl Session {
         for (at, definition) in create.columns.iter().enumerate() {
             self.add_sequence(&mut table, at, definition)?;
         }
+        self.add_generated(&mut table, &create.columns.iter().collect::<Vec<_>>())?;
         if let Some(key) = &create.primary_key {
             self.add_key(&mut table, key)?;
         }
@@ -43,7 +45,7 @@ impl Session {
         Ok(Answer::Done("CREATE TABLE".into()))
     }
 
-    /// A column as it is defined, but for its sequence. Errors: everything wrong with its DEFAULT.
+    /// A column as it is defined, but for its sequence and what it is computed by. Errors: everything wrong with its DEFAULT.
     pub(crate) fn column(&mut self, catalog: &Catalog, definition: &ColumnDefinition, id: ColumnId) -> Result<Column, SqlError> {
         let mut column = Column {
             id,
@@ -52,6 +54,7 @@ impl Session {
             not_null: definition.not_null,
             default: None,
             identity: None,
+            generated: definition.generated.as_ref().map(Expr::to_string),
         };
         self.check_default(definition, &column)?;
         if let Some(mut default) = definition.default.clone() {
@@ -84,7 +87,21 @@ impl Session {
             Some(name) => name.clone(),
             None => key_name(&catalog, table.schema, &table.name),
         };
-        table.primary_key = Some(PrimaryKey { id: Oid(self.new_oid()?), name, columns: positions });
+        if key.deferral == Deferral::NotDeferrable {
+            table.primary_key = Some(PrimaryKey { id: Oid(self.new_oid()?), name, columns: positions });
+            return Ok(());
+        }
+        // Rows with equal keys are to be kept for a while: it is an index beside them.
+        let column = |at: usize| {
+            let Column { id, data_type, .. } = table.columns[at];
+            let source = IndexSource::Column(id);
+            IndexColumn { source, data_type, nullable: false, descending: false, nulls_first: false }
+        };
+        let columns = positions.into_iter().map(column).collect();
+        let id = Oid(self.new_oid()?);
+        let constraint = Some(UniqueConstraint { id, deferral: key.deferral, primary: true });
+        let id = TableId(self.new_oid()?);
+        table.indexes.push(Index { id, name, columns, unique: true, nulls_not_distinct: false, predicate: None, constraint });
         Ok(())
     }
 
@@ -117,10 +134,7 @@ impl Session {
             return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter in a DEFAULT expression"));
         }
         match plan.columns() {
-            [one] => check_assignable(one.data_type, column).map_err(|mut error| {
-                error.message = error.message.replace("but expression is", "but default expression is");
-                error
-            }),
+            [one] => check_assignable(one.data_type, column).map_err(of_default),
             _ => Err(SqlError::bug("an expression gave several columns")),
         }
     }
@@ -155,6 +169,7 @@ pub(crate) fn table_like(
         not_null: false,
         default: None,
         identity: None,
+        generated: None,
     });
     Table { id: TableId(id), schema, name: name.to_owned(), columns: columns.collect(), ..Table::default() }
 }

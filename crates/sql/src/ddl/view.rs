@@ -47,6 +47,7 @@ impl Session {
                 not_null: false,
                 default: None,
                 identity: None,
+                generated: None,
             })
             .collect();
         check_columns(columns.iter().map(|c| c.name.as_str()))?;

@@ -23,13 +23,22 @@ use crate::parse::{Inference, inference_of_name, parse_expr};
 use crate::session::Session;
 
 impl Session {
-    /// The keys a conflict target means. Errors: 42P10, 42704, 42703; 42601 where DO UPDATE has no target.
+    /// The keys a conflict target means. Errors: 42P10, 42704, 42703; 42601 where DO UPDATE has no target; 55000 for a deferrable one.
     pub(crate) fn arbiters(
         &mut self,
         target: Option<&ConflictTarget>,
         table: &Table,
         updates: bool,
     ) -> Result<Arbiters, SqlError> {
+        let arbiters = self.arbiters_of(target, table, updates)?;
+        if table.indexes.iter().any(|index| index.unique && !index.refuses_duplicates() && arbiters.has(Some(index.id))) {
+            let message = "ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters";
+            return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
+        }
+        Ok(arbiters)
+    }
+
+    fn arbiters_of(&mut self, target: Option<&ConflictTarget>, table: &Table, updates: bool) -> Result<Arbiters, SqlError> {
         match target {
             None if updates => {
                 let message = "ON CONFLICT DO UPDATE requires inference specification or constraint name";

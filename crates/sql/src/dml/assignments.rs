@@ -2,7 +2,7 @@
 //!
 //! `(a, b) = (SELECT x, y ..)` is planned as `a = (SELECT x ..), b = (SELECT y ..)`: both read one snapshot.
 
-use catalog::Table;
+use catalog::{Column, Table};
 use sqlparser::ast::{
     Assignment, AssignmentTarget, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, OrderByKind, Query,
     SelectItem, SetExpr,
@@ -33,7 +33,7 @@ pub(crate) fn plan_assignments(
         }
         if table.columns[at].is_generated_always() && !is_default(expr) {
             let message = format!("column \"{name}\" can only be updated to DEFAULT");
-            return Err(SqlError::new(SqlState::GENERATED_ALWAYS, message).detail(defined_always(name)));
+            return Err(SqlError::new(SqlState::GENERATED_ALWAYS, message).detail(defined_always(&table.columns[at])));
         }
         analytic::refuse_aggregates(expr, "UPDATE")?;
         planned.push((at, cells.cell(expr, &table.columns[at])?));
@@ -51,9 +51,10 @@ pub(crate) fn plan_assignments(
     Ok(planned)
 }
 
-/// What errors about an identity column add.
-pub(crate) fn defined_always(column: &str) -> String {
-    format!("Column \"{column}\" is an identity column defined as GENERATED ALWAYS.")
+/// What errors about a column that takes no values add.
+pub(crate) fn defined_always(column: &Column) -> String {
+    let what = if column.generated.is_some() { "a generated column" } else { "an identity column defined as GENERATED ALWAYS" };
+    format!("Column \"{}\" is {what}.", column.name)
 }
 
 /// The values of a row expression. Errors: 42601 for another number of them, 0A000 for what is no row.

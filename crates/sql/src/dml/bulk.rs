@@ -23,7 +23,7 @@ use crate::dml::target::Target;
 /// Rows from which a load goes straight into segments: about what the delta takes in a tenth of a second.
 pub(crate) const BULK_ROWS: usize = 65_536;
 
-/// Keys that the rows of one load may refer to: what is kept of each until it has been looked at takes about 150 bytes.
+/// Keys that the rows of one load may refer to, or bring to a deferrable constraint: what is kept of each until it has been looked at takes about 150 bytes.
 const OWED_MAX: usize = 4_000_000;
 
 /// Bytes from which it does.
@@ -169,11 +169,15 @@ impl TableBulk {
         let first_rowid = rows.append(batch).map_err(|e| writer.explain(e))?;
         let stored = StoredBatch::of_sql_columns(writer.layout(), batch, first_rowid);
         for (index, bulk) in writer.indexes().iter().zip(entries) {
-            bulk.append(&index.entries(&stored)?).map_err(|e| writer.explain(e))?;
+            let entries = index.entries(&stored)?;
+            owed.extend(index.owed_by(&entries));
+            bulk.append(&entries).map_err(|e| writer.explain(e))?;
         }
         owed.extend(writer.owed_by(&stored, referred));
         if owed.len() > OWED_MAX {
-            let message = format!("a load that refers to more than {OWED_MAX} keys is too large for one transaction");
+            let message = format!(
+                "a load with more than {OWED_MAX} keys that are to be looked at afterwards is too large for one transaction"
+            );
             return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).hint("Load fewer rows at a time."));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! A query's batch as rows of a table: columns where they belong, assigned to their types, the others by default.
+//! A query's batch as rows of a table: columns where they belong, assigned to their types, the others by default or computed.
 
 use std::sync::Arc;
 
@@ -74,7 +74,8 @@ impl Session {
         }
         let arrays = filled.into_iter().zip(&target.table.columns);
         let arrays = arrays.map(|(array, column)| array.unwrap_or_else(|| repeated(DatumRef::Null, column.data_type, rows)));
-        RecordBatch::try_new(schema_of(&target.table), arrays.collect()).map_err(|e| SqlError::bug(format!("rows to load: {e}")))
+        let filled = RecordBatch::try_new(schema_of(&target.table), arrays.collect());
+        target.writer.generate_batch(filled.map_err(|e| SqlError::bug(format!("rows to load: {e}")))?)
     }
 }
 

@@ -130,7 +130,7 @@ impl Session {
                     let all: Vec<usize> = (0..table.columns.len()).collect();
                     let columns = check_query_columns(query, &plan, columns, &all, &table)?;
                     for at in &columns {
-                        check_identity(&table.columns[*at], overriding)?;
+                        check_takes_value(&table.columns[*at], overriding)?;
                     }
                     Source::Query { plan, columns }
                 }
@@ -193,6 +193,7 @@ impl Session {
                             let computed = |at: usize| computed.get(at).cloned().unwrap_or(Datum::Null);
                             values.push(cell.value(column, params, computed, &dates, &sequences)?);
                         }
+                        plan.target.writer.generate(&mut values)?;
                         match &mut upserts {
                             Some(upserts) => self.upsert(upserts, values)?,
                             None => {
@@ -394,7 +395,7 @@ pub(crate) fn row_of_cells(
             Some(_) if column.identity.is_some() && overriding == Some(Overriding::User) => cells.default(column)?,
             Some(expr) => {
                 if !is_default(expr) {
-                    check_identity(column, overriding)?;
+                    check_takes_value(column, overriding)?;
                 }
                 analytic::refuse_aggregates(expr, "VALUES")?;
                 cells.cell(expr, column)?
@@ -405,15 +406,14 @@ pub(crate) fn row_of_cells(
 }
 
 /// Errors for a value of a column that takes none: 428C9.
-fn check_identity(column: &catalog::Column, overriding: Option<Overriding>) -> Result<(), SqlError> {
+fn check_takes_value(column: &catalog::Column, overriding: Option<Overriding>) -> Result<(), SqlError> {
     let refused = || {
         let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
-        SqlError::new(SqlState::GENERATED_ALWAYS, message)
-            .detail(defined_always(&column.name))
-            .hint("Use OVERRIDING SYSTEM VALUE to override.")
+        SqlError::new(SqlState::GENERATED_ALWAYS, message).detail(defined_always(column))
     };
     match overriding {
-        None if column.is_generated_always() => Err(refused()),
+        _ if column.generated.is_some() => Err(refused()),
+        None if column.is_generated_always() => Err(refused().hint("Use OVERRIDING SYSTEM VALUE to override.")),
         Some(Overriding::User) if column.identity.is_some() => {
             Err(SqlError::unsupported("OVERRIDING USER VALUE with a query is not supported").hint("Leave the column out."))
         }

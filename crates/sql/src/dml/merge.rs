@@ -251,7 +251,8 @@ impl Work<'_> {
         let (key, new) = match (action, key) {
             (Action::Nothing, _) => return Ok(()),
             (Action::Insert(cells), _) => {
-                let values = cells.iter().enumerate().map(|(at, cell)| value(at, cell)).collect::<Result<Vec<_>, _>>()?;
+                let mut values = cells.iter().enumerate().map(|(at, cell)| value(at, cell)).collect::<Result<Vec<_>, _>>()?;
+                target.writer.generate(&mut values)?;
                 writer.insert(target, &values)?;
                 self.rows += 1;
                 return Ok(());

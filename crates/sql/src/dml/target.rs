@@ -65,7 +65,8 @@ impl Target {
     ) -> Result<Modified, SqlError> {
         let mut moved = None;
         let outcome = self.writer.modify_or_move(transaction, key, &mut |row| {
-            let Some(values) = new(row)? else { return Ok(Fate::Here(Change::Keep)) };
+            let Some(mut values) = new(row)? else { return Ok(Fate::Here(Change::Keep)) };
+            self.writer.generate(&mut values)?;
             self.writer.check_not_null(&values)?;
             let hidden = row.to_datums().into_iter().take(self.table.hidden());
             let image = self.layout.encode(&hidden.chain(values.iter().cloned()).collect::<Vec<_>>());

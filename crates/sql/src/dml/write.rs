@@ -78,6 +78,7 @@ impl Writer<'_> {
             for (at, value) in *new {
                 values[hidden + at].clone_from(value);
             }
+            target.writer.generate(&mut values[hidden..])?;
             // Before the key, which has no NULL.
             target.writer.check_not_null(&values[hidden..])?;
             let image = target.layout.encode(&values);

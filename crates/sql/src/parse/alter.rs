@@ -34,6 +34,7 @@ pub(crate) enum TableAction {
     SetType { column: String, data_type: SqlType, using: Option<Box<Expr>> },
     SetDefault { column: String, default: Box<Expr> },
     DropDefault { column: String },
+    DropExpression { column: String, missing_ok: bool },
     SetNotNull { column: String },
     DropNotNull { column: String },
     AddPrimaryKey(KeyConstraint),
@@ -168,6 +169,9 @@ fn change(cursor: &mut Cursor<'_>, column: String) -> Result<TableAction, SqlErr
     if cursor.take(&["drop", "default"]) {
         return Ok(TableAction::DropDefault { column });
     }
+    if cursor.take(&["drop", "expression"]) {
+        return Ok(TableAction::DropExpression { column, missing_ok: cursor.take(&["if", "exists"]) });
+    }
     if cursor.take(&["set", "not", "null"]) {
         return Ok(TableAction::SetNotNull { column });
     }
@@ -175,9 +179,9 @@ fn change(cursor: &mut Cursor<'_>, column: String) -> Result<TableAction, SqlErr
         return Ok(TableAction::DropNotNull { column });
     }
     match cursor.peek() {
-        Some("set" | "reset" | "add" | "drop" | "restart") => {
-            Err(SqlError::unsupported("this form of ALTER COLUMN is not supported: only TYPE, DEFAULT and NOT NULL are"))
-        }
+        Some("set" | "reset" | "add" | "drop" | "restart") => Err(SqlError::unsupported(
+            "this form of ALTER COLUMN is not supported: only TYPE, DEFAULT, NOT NULL and DROP EXPRESSION are",
+        )),
         _ => Err(cursor.unexpected()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use catalog::Deferral;
 use engine::Isolation;
 use sqlparser::ast::{Delete, Expr, Insert, Query, Update};
 use types::SqlType;
@@ -131,6 +132,8 @@ pub(crate) struct ColumnDefinition {
     pub(crate) not_null: bool,
     pub(crate) default: Option<Expr>,
     pub(crate) sequence: Option<ColumnSequence>,
+    /// It is computed of other columns.
+    pub(crate) generated: Option<Expr>,
 }
 
 /// PRIMARY KEY, of a column or of a table.
@@ -138,6 +141,7 @@ pub(crate) struct ColumnDefinition {
 pub(crate) struct KeyConstraint {
     pub(crate) name: Option<String>,
     pub(crate) columns: Vec<String>,
+    pub(crate) deferral: Deferral,
 }
 
 #[derive(Clone, Debug)]

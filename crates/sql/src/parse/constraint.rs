@@ -49,10 +49,7 @@ pub(crate) fn of_table(cursor: &mut Cursor<'_>) -> Result<Constraint, SqlError> 
         refuse_using_index(cursor, "PRIMARY KEY")?;
         let columns = cursor.parenthesized(Cursor::ident)?;
         key_options(cursor, "PRIMARY KEY")?;
-        return match deferral(cursor)? {
-            Deferral::NotDeferrable => Ok(Constraint::PrimaryKey(KeyConstraint { name, columns })),
-            _ => Err(SqlError::unsupported("deferrable primary keys are not supported")),
-        };
+        return Ok(Constraint::PrimaryKey(KeyConstraint { name, columns, deferral: deferral(cursor)? }));
     }
     if cursor.take(&["unique"]) {
         let nulls_not_distinct = nulls_not_distinct(cursor)?;
@@ -85,13 +82,7 @@ pub(crate) fn of_column(cursor: &mut Cursor<'_>, name: Option<String>, column: &
             let nulls_not_distinct = nulls_not_distinct(cursor)?;
             unique(cursor, name, vec![column.to_owned()], nulls_not_distinct)?
         }
-        Some("check") => {
-            let check = check(cursor, name)?;
-            match cursor.peek() {
-                Some("deferrable") => return Err(SqlError::new(SqlState::SYNTAX_ERROR, "misplaced DEFERRABLE clause")),
-                _ => check,
-            }
-        }
+        Some("check") => check(cursor, name)?,
         Some("references") => references(cursor, name, vec![column.to_owned()])?,
         _ => return Ok(None),
     }))
@@ -187,10 +178,8 @@ fn unique(
     nulls_not_distinct: bool,
 ) -> Result<Constraint, SqlError> {
     key_options(cursor, "UNIQUE")?;
-    if deferral(cursor)? != Deferral::NotDeferrable {
-        return Err(SqlError::unsupported("deferrable UNIQUE constraints are not supported"));
-    }
-    Ok(Constraint::Unique { key: KeyConstraint { name, columns }, nulls_not_distinct })
+    let deferral = deferral(cursor)?;
+    Ok(Constraint::Unique { key: KeyConstraint { name, columns, deferral }, nulls_not_distinct })
 }
 
 fn check(cursor: &mut Cursor<'_>, name: Option<String>) -> Result<Constraint, SqlError> {
@@ -247,10 +236,7 @@ fn key_options(cursor: &mut Cursor<'_>, what: &str) -> Result<(), SqlError> {
 }
 
 /// The options of a column's PRIMARY KEY.
-pub(crate) fn primary_key_options(cursor: &mut Cursor<'_>) -> Result<(), SqlError> {
+pub(crate) fn primary_key_options(cursor: &mut Cursor<'_>) -> Result<Deferral, SqlError> {
     key_options(cursor, "PRIMARY KEY")?;
-    match deferral(cursor)? {
-        Deferral::NotDeferrable => Ok(()),
-        _ => Err(SqlError::unsupported("deferrable primary keys are not supported")),
-    }
+    deferral(cursor)
 }

@@ -12,7 +12,7 @@ use crate::parse::command::{
 use crate::parse::constraint::{self, Constraint};
 use crate::parse::cursor::Cursor;
 use crate::parse::index;
-use crate::parse::sequence::{self, ColumnSequence};
+use crate::parse::sequence::{self, ColumnSequence, Generated};
 use crate::parse::statement::check_query;
 
 pub(crate) fn create(cursor: &mut Cursor<'_>) -> Result<Command, SqlError> {
@@ -230,7 +230,7 @@ pub(crate) fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result
         Some(data_type) => (data_type, Some(ColumnSequence::Serial)),
         None => (data_type(cursor)?, None),
     };
-    let mut column = ColumnDefinition { name, data_type, not_null: sequence.is_some(), default: None, sequence };
+    let mut column = ColumnDefinition { name, data_type, not_null: sequence.is_some(), default: None, sequence, generated: None };
     let mut nullable = false;
     loop {
         let constraint_name = if cursor.take(&["constraint"]) { Some(cursor.ident()?) } else { None };
@@ -255,11 +255,14 @@ pub(crate) fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result
                     format!("multiple default values specified for column \"{}\" of table \"{}\"", column.name, table.name.name);
                 return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
             }
-            if column.sequence.is_some() {
-                let message = format!(
-                    "both default and identity specified for column \"{}\" of table \"{}\"",
-                    column.name, table.name.name
-                );
+            let other = match (&column.sequence, &column.generated) {
+                (Some(_), _) => Some("identity"),
+                (None, Some(_)) => Some("generation expression"),
+                (None, None) => None,
+            };
+            if let Some(other) = other {
+                let message =
+                    format!("both default and {other} specified for column \"{}\" of table \"{}\"", column.name, table.name.name);
                 return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
             }
             match cursor.column_option()? {
@@ -267,26 +270,37 @@ pub(crate) fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result
                 _ => return Err(cursor.unexpected()),
             }
         } else if cursor.peek() == Some("generated") {
-            let identity = sequence::identity(cursor)?;
-            let of = format!("for column \"{}\" of table \"{}\"", column.name, table.name.name);
-            let message = match &column.sequence {
-                Some(ColumnSequence::Identity(..)) => format!("multiple identity specifications {of}"),
-                _ if column.default.is_some() || column.sequence.is_some() => format!("both default and identity specified {of}"),
-                _ if nullable => return Err(conflict(cursor)),
-                _ => String::new(),
+            let found = sequence::generated(cursor)?;
+            let has_identity = matches!(column.sequence, Some(ColumnSequence::Identity(..)));
+            let has_default = column.default.is_some() || matches!(column.sequence, Some(ColumnSequence::Serial));
+            let message = match &found {
+                Generated::Identity(_) if has_identity => "multiple identity specifications",
+                Generated::Identity(_) if has_default => "both default and identity specified",
+                Generated::Identity(_) if column.generated.is_some() => "both identity and generation expression specified",
+                Generated::Identity(_) if nullable => return Err(conflict(cursor)),
+                Generated::Stored(_) if column.generated.is_some() => "multiple generation clauses specified",
+                Generated::Stored(_) if has_default => "both default and generation expression specified",
+                Generated::Stored(_) if has_identity => "both identity and generation expression specified",
+                _ => "",
             };
             if !message.is_empty() {
+                let message = format!("{message} for column \"{}\" of table \"{}\"", column.name, table.name.name);
                 return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
             }
-            column.not_null = true;
-            column.sequence = Some(identity);
+            match found {
+                Generated::Identity(identity) => {
+                    column.not_null = true;
+                    column.sequence = Some(identity);
+                }
+                Generated::Stored(expr) => column.generated = Some(expr),
+            }
         } else if cursor.take(&["primary", "key"]) {
-            constraint::primary_key_options(cursor)?;
-            add_key(table, KeyConstraint { name: constraint_name, columns: vec![column.name.clone()] })?;
-        } else if cursor.take(&["not", "deferrable"]) || cursor.take(&["initially", "immediate"]) {
-            // The only kind of constraint there is.
+            let deferral = constraint::primary_key_options(cursor)?;
+            add_key(table, KeyConstraint { name: constraint_name, columns: vec![column.name.clone()], deferral })?;
         } else if let Some(found) = constraint::of_column(cursor, constraint_name.clone(), &column.name)? {
             table.constraints.push(found);
+        } else if let Some(error) = misplaced(cursor) {
+            return Err(error);
         } else if let Some(word) = cursor.peek() {
             return Err(refused_constraint(word).unwrap_or_else(|| cursor.unexpected()));
         } else if constraint_name.is_some() {
@@ -299,10 +313,17 @@ pub(crate) fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result
     Ok(())
 }
 
+/// The error for when a constraint is checked that is not said of one that can be deferred.
+fn misplaced(cursor: &mut Cursor<'_>) -> Option<SqlError> {
+    const CLAUSES: &[&[&str]] =
+        &[&["deferrable"], &["not", "deferrable"], &["initially", "deferred"], &["initially", "immediate"]];
+    let clause = CLAUSES.iter().find(|clause| cursor.take(clause))?.join(" ").to_ascii_uppercase();
+    Some(SqlError::new(SqlState::SYNTAX_ERROR, format!("misplaced {clause} clause")))
+}
+
 fn refused_constraint(word: &str) -> Option<SqlError> {
     let what = match word {
         "collate" => "COLLATE on a column is",
-        "deferrable" | "initially" => "deferrable constraints are",
         "storage" | "compression" => "storage options of a column are",
         _ => return None,
     };

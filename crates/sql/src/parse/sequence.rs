@@ -1,4 +1,4 @@
-//! CREATE and ALTER SEQUENCE, `serial` types, GENERATED .. AS IDENTITY, and OVERRIDING in INSERT.
+//! CREATE and ALTER SEQUENCE, `serial` types, GENERATED .. AS, and OVERRIDING in INSERT.
 //!
 //! ```text
 //! CREATE SEQUENCE s AS int START 10 OWNED BY t.a        a serial        a int GENERATED ALWAYS AS IDENTITY (CYCLE)
@@ -127,9 +127,18 @@ pub(crate) fn serial(cursor: &mut Cursor<'_>) -> Option<SqlType> {
     Some(data_type)
 }
 
-/// `GENERATED ALWAYS | BY DEFAULT AS IDENTITY [(options)]`. Errors: 0A000 for a column computed of others.
-pub(crate) fn identity(cursor: &mut Cursor<'_>) -> Result<ColumnSequence, SqlError> {
+/// What GENERATED says of a column.
+pub(crate) enum Generated {
+    /// AS IDENTITY
+    Identity(ColumnSequence),
+    /// AS (..) STORED
+    Stored(Expr),
+}
+
+/// `GENERATED ALWAYS | BY DEFAULT AS IDENTITY [(options)]`, `GENERATED ALWAYS AS (expression) STORED`.
+pub(crate) fn generated(cursor: &mut Cursor<'_>) -> Result<Generated, SqlError> {
     cursor.expect(&["generated"])?;
+    let start = cursor.byte();
     let kind = if cursor.take(&["always"]) {
         IdentityKind::Always
     } else {
@@ -137,8 +146,16 @@ pub(crate) fn identity(cursor: &mut Cursor<'_>) -> Result<ColumnSequence, SqlErr
         IdentityKind::ByDefault
     };
     cursor.expect(&["as"])?;
-    if *cursor.peek_token() == Token::LParen {
-        return Err(SqlError::unsupported("generated columns are not supported"));
+    if cursor.take_token(&Token::LParen) {
+        let expr = cursor.expr()?;
+        cursor.expect_token(&Token::RParen)?;
+        cursor.expect(&["stored"])?;
+        if kind != IdentityKind::Always {
+            let message = "for a generated column, GENERATED ALWAYS must be specified";
+            let error = SqlError::new(SqlState::SYNTAX_ERROR, message);
+            return Err(error.position(cursor.source().position(start)));
+        }
+        return Ok(Generated::Stored(expr));
     }
     cursor.expect(&["identity"])?;
     let mut found = SequenceOptions::default();
@@ -146,7 +163,7 @@ pub(crate) fn identity(cursor: &mut Cursor<'_>) -> Result<ColumnSequence, SqlErr
         found = options(cursor, Place::Identity)?;
         cursor.expect_token(&Token::RParen)?;
     }
-    Ok(ColumnSequence::Identity(kind, Box::new(found)))
+    Ok(Generated::Identity(ColumnSequence::Identity(kind, Box::new(found))))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -54,8 +54,8 @@ impl AConstraint<'_> {
             AConstraint::Unique(index) => {
                 let nulls = if index.nulls_not_distinct { " NULLS NOT DISTINCT" } else { "" };
                 let columns = column_names(table, &numbers(&AnIndex::Secondary(index).parts(table)));
-                let deferral = index.constraint.as_ref().map_or("", |c| deferral(c.deferral));
-                format!("UNIQUE{nulls} ({columns}){deferral}")
+                let kind = if index.is_primary() { "PRIMARY KEY" } else { "UNIQUE" };
+                format!("{kind}{nulls} ({columns}){}", deferral(index.deferral()))
             }
             AConstraint::Check(check) => {
                 let text = deparse::expression(&check.expression, table, style).text;
@@ -137,8 +137,8 @@ pub(super) fn fill_constraints(store: &Store, rows: &mut Rows) {
                     ("p", AnIndex::PrimaryKey.name(table), unique(AnIndex::PrimaryKey), Deferral::NotDeferrable, true)
                 }
                 AConstraint::Unique(index) => {
-                    let deferral = index.constraint.as_ref().map_or(Deferral::NotDeferrable, |c| c.deferral);
-                    ("u", index.name.as_str(), unique(AnIndex::Secondary(index)), deferral, true)
+                    let kind = if index.is_primary() { "p" } else { "u" };
+                    (kind, index.name.as_str(), unique(AnIndex::Secondary(index)), index.deferral(), true)
                 }
                 AConstraint::Check(check) => {
                     let columns = deparse::columns(&check.expression, table);
@@ -209,7 +209,8 @@ fn referenced(target: &Table, key: &ForeignKey) -> Option<u32> {
     let same = |parts: &[Part<'_>]| {
         parts.len() == key.target_columns.len() && parts.iter().all(|p| key.target_columns.contains(&ColumnId(p.number)))
     };
-    let found = of(target).find(|index| index.is_unique() && index.predicate().is_none() && same(&index.parts(target)));
+    let found = of(target)
+        .find(|index| index.is_unique() && index.is_immediate() && index.predicate().is_none() && same(&index.parts(target)));
     found.map(|index| index.oid(target))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use catalog::{Catalog, Index, IndexSource, Table};
+use catalog::{Catalog, Deferral, Index, IndexSource, Table};
 use types::{ColumnId, SqlType};
 
 use super::data;
@@ -56,6 +56,18 @@ impl<'a> AnIndex<'a> {
             AnIndex::PrimaryKey => true,
             AnIndex::Secondary(index) => index.unique,
         }
+    }
+
+    fn is_primary(self) -> bool {
+        match self {
+            AnIndex::PrimaryKey => true,
+            AnIndex::Secondary(index) => index.is_primary(),
+        }
+    }
+
+    /// Not deferrable.
+    pub(super) fn is_immediate(self) -> bool {
+        !matches!(self, AnIndex::Secondary(index) if index.deferral() != Deferral::NotDeferrable)
     }
 
     fn nulls_not_distinct(self) -> bool {
@@ -146,11 +158,12 @@ impl Part<'_> {
     }
 }
 
-/// What `pg_get_expr` makes of an expression that `pg_index` or `pg_constraint` has for a table.
+/// What `pg_get_expr` makes of an expression that `pg_index`, `pg_constraint` or `pg_attrdef` has for a table.
 pub(crate) fn written_back(table: &Table, text: &str, style: Style) -> Option<String> {
     let checks = table.checks.iter().map(|check| check.expression.as_str());
+    let generated = table.columns.iter().filter_map(|column| column.generated.as_deref());
     let predicates = table.indexes.iter().filter_map(|index| index.predicate.as_deref());
-    if checks.chain(predicates).any(|known| known == text) {
+    if checks.chain(generated).chain(predicates).any(|known| known == text) {
         return Some(deparse::expression(text, table, style).text);
     }
     of(table).find_map(|index| {
@@ -226,8 +239,8 @@ pub(super) fn fill_indexes(store: &Store, rows: &mut Rows) {
                 ("indnkeyatts", count(parts.len())),
                 ("indisunique", Value::Bool(index.is_unique())),
                 ("indnullsnotdistinct", Value::Bool(index.nulls_not_distinct())),
-                ("indisprimary", Value::Bool(matches!(index, AnIndex::PrimaryKey))),
-                ("indimmediate", Value::Bool(true)),
+                ("indisprimary", Value::Bool(index.is_primary())),
+                ("indimmediate", Value::Bool(index.is_immediate())),
                 ("indisvalid", Value::Bool(true)),
                 ("indisready", Value::Bool(true)),
                 ("indislive", Value::Bool(true)),

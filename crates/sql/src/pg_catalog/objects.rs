@@ -14,6 +14,7 @@ use super::kind;
 use super::store::{Rows, Store};
 use super::value::Value;
 use crate::ddl::sequence::{self, with_names};
+use crate::deparse;
 
 /// The oids of what is the same in every database.
 pub(crate) const PG_CATALOG: u32 = 11;
@@ -334,6 +335,7 @@ struct Attribute<'a> {
     not_null: bool,
     has_default: bool,
     identity: &'static str,
+    generated: &'static str,
     system: bool,
 }
 
@@ -360,6 +362,7 @@ fn attribute(rows: &mut Rows, a: &Attribute<'_>) {
         ("attnotnull", Value::Bool(a.not_null)),
         ("atthasdef", Value::Bool(a.has_default)),
         ("attidentity", Value::text(a.identity)),
+        ("attgenerated", Value::text(a.generated)),
         ("attislocal", Value::Bool(true)),
         ("attcollation", Value::Int(collation)),
     ]);
@@ -371,8 +374,12 @@ fn attributes(store: &Store, rows: &mut Rows) {
             let kind = kind::by_name(column.type_name).unwrap_or(kind::TEXT);
             let (relation, name, not_null) = (shape.oid, column.name, column.not_null);
             let system = true;
-            let (has_default, identity) = (false, "");
-            attribute(rows, &Attribute { relation, name, kind, typmod: -1, number, not_null, has_default, identity, system });
+            let (has_default, identity, generated) = (false, "", "");
+            let typmod = -1;
+            attribute(
+                rows,
+                &Attribute { relation, name, kind, typmod, number, not_null, has_default, identity, generated, system },
+            );
         }
     }
     let column = |rows: &mut Rows, relation, number, c: &catalog::Column, not_null, has_default| {
@@ -383,25 +390,33 @@ fn attributes(store: &Store, rows: &mut Rows) {
             Some(IdentityKind::Always) => "a",
             Some(IdentityKind::ByDefault) => "d",
         };
-        attribute(rows, &Attribute { relation, name, kind, typmod, number, not_null, has_default, identity, system });
+        let generated = if c.generated.is_some() { "s" } else { "" };
+        attribute(rows, &Attribute { relation, name, kind, typmod, number, not_null, has_default, identity, generated, system });
     };
     for table in tables(store) {
         for c in &table.columns {
-            column(rows, table.id.0, i64::from(c.id.0), c, c.not_null, c.default.is_some());
+            column(rows, table.id.0, i64::from(c.id.0), c, c.not_null, c.default.is_some() || c.generated.is_some());
         }
         for index in indexes::of(table) {
             for (number, part) in (1..).zip(index.parts(table)) {
                 let (kind, typmod, name) = (part.data_type.oid(), part.data_type.typmod(), part.name.as_str());
                 let relation = index.oid(table);
-                let (not_null, has_default, identity, system) = (false, false, "", false);
-                attribute(rows, &Attribute { relation, name, kind, typmod, number, not_null, has_default, identity, system });
+                let (not_null, has_default, identity, generated, system) = (false, false, "", "", false);
+                attribute(
+                    rows,
+                    &Attribute { relation, name, kind, typmod, number, not_null, has_default, identity, generated, system },
+                );
             }
         }
     }
     for sequence in sequences(store) {
         for (number, (name, kind)) in (1..).zip(SEQUENCE_COLUMNS) {
-            let (relation, typmod, not_null, has_default, identity, system) = (sequence.id.0, -1, true, false, "", false);
-            attribute(rows, &Attribute { relation, name, kind, typmod, number, not_null, has_default, identity, system });
+            let (relation, typmod, not_null, has_default) = (sequence.id.0, -1, true, false);
+            let (identity, generated, system) = ("", "", false);
+            attribute(
+                rows,
+                &Attribute { relation, name, kind, typmod, number, not_null, has_default, identity, generated, system },
+            );
         }
     }
     for view in views(store) {
@@ -434,6 +449,7 @@ fn sequence_rows(store: &Store, rows: &mut Rows) {
 fn shown_default(text: &str, data_type: SqlType) -> String {
     let inner = text.strip_prefix('\'').and_then(|t| t.strip_suffix('\''));
     match inner {
+        Some(inner) if data_type == SqlType::Int4 && inner.bytes().all(|byte| byte.is_ascii_digit()) => inner.to_owned(),
         Some(inner) if !inner.replace("''", "").contains('\'') => {
             let name = match data_type {
                 SqlType::Char(_) => "bpchar".to_owned(),
@@ -449,12 +465,16 @@ fn defaults(store: &Store, rows: &mut Rows) {
     let name = |id: types::TableId| Some(cast::qualified(store, &object(&store.moment.catalog, id.0)?));
     for table in tables(store) {
         for column in &table.columns {
-            let Some(default) = &column.default else { continue };
+            let text = match (&column.default, &column.generated) {
+                (Some(default), _) => with_names(&shown_default(default, column.data_type), name),
+                (None, Some(generated)) => shown_default(generated, column.data_type),
+                (None, None) => continue,
+            };
             rows.push([
                 ("oid", default_oid(table, column)),
                 ("adrelid", table.id.0.int()),
                 ("adnum", Value::Int(column.id.0.into())),
-                ("adbin", Value::text(with_names(&shown_default(default, column.data_type), name))),
+                ("adbin", Value::text(text)),
             ]);
         }
     }
@@ -481,6 +501,22 @@ fn rewrites(store: &Store, rows: &mut Rows) {
 
 /// Which relations views read, which columns sequences go with, and which sequences defaults call.
 fn dependencies(store: &Store, rows: &mut Rows) {
+    for table in tables(store) {
+        for column in &table.columns {
+            let Some(generated) = &column.generated else { continue };
+            let read = deparse::columns(generated, table).into_iter().map(|id| (id, "a"));
+            for (id, how) in read.chain([(column.id, "i")]) {
+                rows.push([
+                    ("classid", Value::Int(PG_ATTRDEF)),
+                    ("objid", default_oid(table, column)),
+                    ("refclassid", Value::Int(PG_CLASS)),
+                    ("refobjid", table.id.0.int()),
+                    ("refobjsubid", Value::Int(id.0.into())),
+                    ("deptype", Value::text(how)),
+                ]);
+            }
+        }
+    }
     for sequence in sequences(store) {
         let identity = sequence::identity_of(&store.moment.catalog, sequence.id).is_some();
         if let Some(owner) = sequence.owner {

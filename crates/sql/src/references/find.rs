@@ -58,7 +58,7 @@ pub(super) fn children(
 }
 
 /// The rows of a table whose keys begin with these bytes.
-fn each_below(
+pub(super) fn each_below(
     view: &Arc<ReadView>,
     cancel: &Arc<Cancel>,
     table: &Table,

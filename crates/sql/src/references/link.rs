@@ -31,19 +31,33 @@ pub(crate) enum Target {
 
 /// The key that makes these columns of a table unique, in whatever order: what a foreign key can be to.
 pub(crate) fn unique_target(table: &Table, columns: &[ColumnId]) -> Option<Target> {
-    let same = |ids: &[Option<ColumnId>]| ids.len() == columns.len() && columns.iter().all(|column| ids.contains(&Some(*column)));
     if let Some(key) = &table.primary_key
-        && same(&key.columns.iter().map(|at| Some(table.columns[*at].id)).collect::<Vec<_>>())
+        && are_same(key.columns.iter().map(|at| Some(table.columns[*at].id)), columns)
     {
         return Some(Target::PrimaryKey);
     }
+    let mut fitting = unique_indexes(table, columns).filter(|index| index.refuses_duplicates());
+    fitting.next().map(|index| Target::Unique(Box::new(index.clone())))
+}
+
+/// Whether a deferrable key makes these columns unique.
+pub(crate) fn has_deferrable(table: &Table, columns: &[ColumnId]) -> bool {
+    unique_indexes(table, columns).any(|index| !index.refuses_duplicates())
+}
+
+/// The unique indexes of exactly these columns, for all rows.
+fn unique_indexes<'t>(table: &'t Table, columns: &[ColumnId]) -> impl Iterator<Item = &'t Index> {
     let source = |source: &IndexSource| match source {
         IndexSource::Column(id) => Some(*id),
         IndexSource::Expression { .. } => None,
     };
     let plain = table.indexes.iter().filter(|index| index.unique && index.predicate.is_none());
-    let mut fitting = plain.filter(|index| same(&index.columns.iter().map(|c| source(&c.source)).collect::<Vec<_>>()));
-    fitting.next().map(|index| Target::Unique(Box::new(index.clone())))
+    plain.filter(move |index| are_same(index.columns.iter().map(|column| source(&column.source)), columns))
+}
+
+fn are_same(ids: impl Iterator<Item = Option<ColumnId>>, columns: &[ColumnId]) -> bool {
+    let ids: Vec<Option<ColumnId>> = ids.collect();
+    ids.len() == columns.len() && columns.iter().all(|column| ids.contains(&Some(*column)))
 }
 
 /// The index that a foreign key relies on: `None` for its target's primary key.

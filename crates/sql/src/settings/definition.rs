@@ -131,8 +131,12 @@ const MORE: &[(&str, &str, &str, &str, &str, bool)] = &[
     ("session_authorization", "string", "user", "", "Sets the session user name.", true),
 ];
 
+/// Settings that PostgreSQL has since 15, in the form of `postgres15.tsv`.
+const LATER: &str = "transaction_timeout\tinteger\tms\tuser\t0\t0\t2147483647\t\tClient Connection Defaults / Statement Behavior\t\
+    Sets the maximum allowed duration of any transaction within a session (not a prepared transaction).";
+
 static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
-    let mut all: Vec<Definition> = include_str!("postgres15.tsv").lines().filter_map(from_line).collect();
+    let mut all: Vec<Definition> = include_str!("postgres15.tsv").lines().chain(LATER.lines()).filter_map(from_line).collect();
     all.extend(MORE.iter().map(|&(name, kind, context, default, description, hidden)| Definition {
         default,
         hidden,
@@ -205,7 +209,7 @@ mod tests {
     #[test]
     fn every_line_of_the_table_is_a_setting() {
         let lines = include_str!("postgres15.tsv").lines().count();
-        assert_eq!(all().len(), lines + MORE.len());
+        assert_eq!(all().len(), lines + LATER.lines().count() + MORE.len());
         for name in REPORTED.iter().chain(FIXED).chain(DEFAULTS.iter().map(|(name, _)| name)) {
             assert_eq!(find(name).map(|d| d.name), Some(*name));
         }

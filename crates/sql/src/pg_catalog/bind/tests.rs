@@ -17,6 +17,7 @@ fn catalog() -> Catalog {
         not_null: false,
         default: None,
         identity: None,
+        generated: None,
     };
     let table =
         catalog::Table { id: TableId(20000), schema, name: "t".into(), columns: vec![column], ..catalog::Table::default() };
