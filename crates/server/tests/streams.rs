@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use common::{Answer, Raw, Running, error, eventually, message, start, tags};
 use server::Shutdown;
 use tokio::net::TcpStream;
+use tokio::sync::RwLock;
 
 /// A million rows of about 110 bytes from nothing.
 const MILLION: &str = "with d(x) as (values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) \
@@ -19,6 +20,9 @@ const MILLION: &str = "with d(x) as (values (0), (1), (2), (3), (4), (5), (6), (
 const ENDLESS: &str = "with d(x) as (values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) \
      select sum(a.x + b.x + c.x + d.x + e.x + f.x + g.x + h.x + i.x + j.x + k.x) \
      from d a, d b, d c, d d, d e, d f, d g, d h, d i, d j, d k";
+
+/// Held alone by who measures the memory of the process, which all tests here share.
+static MEMORY: RwLock<()> = RwLock::const_new(());
 
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
@@ -47,6 +51,7 @@ async fn cancel(running: &Running, packet: &[u8]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_is_made_as_fast_as_it_is_read() {
+    let _alone = MEMORY.write().await;
     let running = start().await;
     let mut raw = running.log_in().await;
     let before = resident_bytes();
@@ -66,6 +71,7 @@ async fn a_result_is_made_as_fast_as_it_is_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_stops_rows_on_their_way() {
+    let _shared = MEMORY.read().await;
     let running = start().await;
     for extended in [false, true] {
         let (mut raw, key) = with_key(&running).await;
@@ -90,6 +96,7 @@ async fn cancelling_stops_rows_on_their_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_stops_a_running_scan() {
+    let _shared = MEMORY.read().await;
     let running = start().await;
     let (mut raw, key) = with_key(&running).await;
     raw.send(&query(ENDLESS)).await;
@@ -106,6 +113,7 @@ async fn cancelling_stops_a_running_scan() {
 /// Between two of them nothing runs that would notice.
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_stops_many_short_statements() {
+    let _shared = MEMORY.read().await;
     let running = start().await;
     running.log_in().await.query("create table t (a integer primary key)").await;
     let parse = message(b'P', &[b"s\0insert into t values ($1)\0\0\0"]);
@@ -143,6 +151,7 @@ async fn cancelling_stops_many_short_statements() {
 /// Whatever a cancel meets, also a commit that waits for the disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_told_to_be_cancelled_is_not_there() {
+    let _shared = MEMORY.read().await;
     let running = start().await;
     let (mut raw, key) = with_key(&running).await;
     raw.query("create table t (a integer primary key)").await;
@@ -185,6 +194,7 @@ async fn what_is_told_to_be_cancelled_is_not_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_wakes_a_statement_that_waits_for_a_row() {
+    let _shared = MEMORY.read().await;
     let running = start().await;
     let mut holder = running.log_in().await;
     holder.query("create table t (a integer primary key, b integer)").await;
@@ -203,6 +213,7 @@ async fn cancelling_wakes_a_statement_that_waits_for_a_row() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_vanishes_leaves_nothing_behind() {
+    let _shared = MEMORY.read().await;
     let running = start().await;
     let mut other = running.log_in().await;
     other.query("create table t (a integer primary key)").await;
@@ -236,6 +247,7 @@ async fn a_client_that_vanishes_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_vanishes_while_it_waits_for_a_row_does_not_wait_on() {
+    let _shared = MEMORY.read().await;
     let running = start().await;
     let mut holder = running.log_in().await;
     holder.query("create table t (a integer primary key, b integer)").await;
@@ -255,6 +267,7 @@ async fn a_client_that_vanishes_while_it_waits_for_a_row_does_not_wait_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fast_shutdown_ends_idle_sessions_and_lets_statements_finish() {
+    let _shared = MEMORY.read().await;
     let running = start().await;
     let mut idle = running.log_in().await;
     let mut in_transaction = running.log_in().await;
@@ -278,6 +291,7 @@ async fn a_fast_shutdown_ends_idle_sessions_and_lets_statements_finish() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_smart_shutdown_lets_transactions_finish() {
+    let _shared = MEMORY.read().await;
     let running = start().await;
     let mut raw = running.log_in().await;
     raw.query("create table t (a integer)").await;
@@ -294,6 +308,7 @@ async fn a_smart_shutdown_lets_transactions_finish() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_grace_statements_are_ended_too() {
+    let _shared = MEMORY.read().await;
     let running = start().await;
     let mut busy = running.log_in().await;
     busy.send(&query(ENDLESS)).await;
@@ -309,6 +324,7 @@ async fn after_the_grace_statements_are_ended_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_result_stays_as_it_was_whatever_its_transaction_does() {
+    let _shared = MEMORY.read().await;
     let running = start().await;
     let mut client = running.client().await;
     client.batch_execute("create table t (k int primary key, v int)").await.unwrap();
