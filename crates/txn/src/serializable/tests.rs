@@ -44,7 +44,7 @@ impl World {
             return true;
         }
         let Some((transaction, wrote, _)) = self.running.get_mut(&name) else { return true };
-        let key = what[1..].as_bytes();
+        let key = &what.as_bytes()[1..];
         match &what[..1] {
             "r" => transaction.read_key(TABLE, key).is_ok(),
             "s" => transaction.read_range(TABLE, Bound::Included(&key[..1]), Bound::Included(&key[1..])).is_ok(),
