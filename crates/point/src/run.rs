@@ -59,6 +59,8 @@ impl Program {
         }
         match access.find(transaction, None, params)? {
             None => Ok(self.written(0, None)),
+            // A row that the snapshot does not show to be wanted is not waited for, whatever becomes of it.
+            Some(key) if !access.wants(transaction, &key, params)? => Ok(self.written(0, None)),
             Some(key) => self.modify(access, transaction, &key, params, writer),
         }
     }
@@ -147,6 +149,15 @@ impl Access {
         match &self.unique {
             None => self.key(earlier, params),
             Some(unique) => unique.find(&self.table, transaction, earlier, params),
+        }
+    }
+
+    /// Whether the rest of the condition holds for a row at the statement's snapshot.
+    fn wants(&self, transaction: &Transaction, key: &Key, params: &[Datum]) -> Result<bool, SqlError> {
+        let Some(condition) = &self.condition else { return Ok(true) };
+        match transaction.get(self.table.id, key)? {
+            Some(row) => condition.holds(Some(self.layout.read(&row)), params),
+            None => Ok(false),
         }
     }
 
