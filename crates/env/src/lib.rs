@@ -22,12 +22,14 @@ use std::time::Duration;
 
 mod blocking;
 mod real;
+mod seeded;
 mod sim;
 
 pub use blocking::{
     BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, BlockingHook, blocking, blocking_if, keep_thread, lock_blocking, set_blocking_hook,
 };
 pub use real::RealEnv;
+pub use seeded::{point, seeded_bug};
 pub use sim::{Fault, Operation, SimEnv};
 
 /// How [`Env::open`] treats a name.
@@ -62,6 +64,13 @@ pub trait File: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Cuts or extends (with zeros) to `len` bytes.
     fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Has the first `len` bytes read from the disk from now on, where they were not written since the last sync, even one that failed:
+    /// memory may hold what the disk has not. Some file systems cannot.
+    fn forget_cached(&self, len: u64) -> io::Result<()> {
+        let _ = len;
+        Ok(())
+    }
 
     /// True if the file has no bytes.
     fn is_empty(&self) -> io::Result<bool> {
@@ -165,6 +174,11 @@ pub trait Env: Send + Sync + 'static {
     fn spawn(&self, name: &str, priority: Priority, job: Box<dyn Job>) -> Arc<dyn JobHandle>;
     /// A new place to wait.
     fn signal(&self) -> Arc<dyn Signal>;
+
+    /// Called by [`point`]; for the simulation.
+    fn at_point(&self, name: &'static str) {
+        let _ = name;
+    }
 
     /// Random bits.
     fn random_u64(&self) -> u64 {

@@ -13,6 +13,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -27,6 +28,7 @@ use rand::TryRngCore;
 mod tests;
 
 use crate::blocking::blocking;
+use crate::seeded::seeded_bug;
 use crate::{Env, File, Job, JobHandle, Lock, Next, OpenMode, Priority, Signal};
 
 /// The operating system. All of them are alike; the monotonic clock starts at [`RealEnv::new`].
@@ -195,6 +197,9 @@ impl File for RealFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if seeded_bug("short-write-taken-for-whole") {
+            return self.0.write_at(bytes, offset).map(drop);
+        }
         self.0.write_all_at(bytes, offset)
     }
 
@@ -208,6 +213,13 @@ impl File for RealFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
+    }
+
+    fn forget_cached(&self, len: u64) -> io::Result<()> {
+        match NonZeroU64::new(len) {
+            None => Ok(()),
+            len => Ok(rustix::fs::fadvise(&self.0, 0, len, rustix::fs::Advice::DontNeed)?),
+        }
     }
 }
 

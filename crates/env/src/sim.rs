@@ -14,7 +14,7 @@
 //! Not here: misdirected writes and bit rot. A test makes them by writing to the file.
 //! Source: FoundationDB's simulation; Pebble's `CrashClone`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
 
+use crate::seeded::forgets_sync;
 use crate::{Env, File, Job, JobHandle, Lock, OpenMode, Priority, Signal};
 
 mod disk;
@@ -36,7 +37,7 @@ mod tests;
 
 use disk::Disk;
 pub use faults::{Fault, Operation};
-use faults::{Faults, Verdict, input_output_error, stopped_error};
+use faults::{Faults, Verdict, stopped_error};
 use file::{SimFile, SimLock};
 use inode::PAGE;
 use jobs::{Scheduled, SimSignal};
@@ -96,7 +97,7 @@ impl State {
 
     /// [`State::begin`] for a call that does nothing when it fails.
     fn begin_plain(&mut self, operation: Operation) -> io::Result<()> {
-        if self.begin(operation)? { Err(input_output_error()) } else { Ok(()) }
+        if self.begin(operation)? { Err(self.faults.error()) } else { Ok(()) }
     }
 }
 
@@ -176,7 +177,12 @@ impl SimEnv {
         self.state.lock().faults.set(fault);
     }
 
-    /// Forgets all faults, whether they have happened or not.
+    /// Calls that are made to fail say this, an error number of the operating system (e.g. 28, ENOSPC), instead of EIO.
+    pub fn fail_with(&self, raw_os_error: i32) {
+        self.state.lock().faults.error = Some(raw_os_error);
+    }
+
+    /// Forgets all faults, whether they have happened or not, and the error they give.
     pub fn clear_faults(&self) {
         self.state.lock().faults.clear();
     }
@@ -198,13 +204,33 @@ impl SimEnv {
         self.state.lock().faults.mutations
     }
 
+    /// Calls of a kind so far, failed ones included.
+    pub fn calls(&self, operation: Operation) -> u64 {
+        self.state.lock().faults.calls.get(&operation).copied().unwrap_or(0)
+    }
+
+    /// Pages of 4 KiB that files take.
+    pub fn pages_used(&self) -> u64 {
+        self.state.lock().disk.pages_used()
+    }
+
     /// The machine stops after `n` more mutating calls (0: now): every later call fails. The test then calls
     /// [`SimEnv::power_loss`] or [`SimEnv::process_kill`].
     pub fn set_crash_at(&self, n: u64) {
         self.state.lock().faults.mutations_left = Some(n);
     }
 
-    /// True once the moment of [`SimEnv::set_crash_at`] has come.
+    /// The machine stops, as by [`SimEnv::set_crash_at`], when it passes the named place ([`crate::point`]) for the `nth` time.
+    pub fn set_crash_at_point(&self, name: &str, nth: u64) {
+        self.state.lock().faults.stop_at = Some((name.to_owned(), nth));
+    }
+
+    /// The named places passed so far, and how often each.
+    pub fn points(&self) -> BTreeMap<&'static str, u64> {
+        self.state.lock().faults.points.clone()
+    }
+
+    /// True once the moment of [`SimEnv::set_crash_at`] or [`SimEnv::set_crash_at_point`] has come.
     pub fn has_crashed(&self) -> bool {
         self.state.lock().faults.stopped()
     }
@@ -226,7 +252,7 @@ impl Env for SimEnv {
             state.begin_plain(Operation::Open)?;
             state.disk.file(path)?
         };
-        Ok(Arc::new(SimFile { env: self.this.clone(), inode, writable: mode != OpenMode::Read }))
+        Ok(Arc::new(SimFile { env: self.this.clone(), path: path.to_owned(), inode, writable: mode != OpenMode::Read }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -267,7 +293,7 @@ impl Env for SimEnv {
         let mut state = self.state.lock();
         state.note_path(path);
         state.begin_plain(Operation::SyncDir)?;
-        state.disk.sync_dir(path)
+        if forgets_sync(path) { Ok(()) } else { state.disk.sync_dir(path) }
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
@@ -318,5 +344,9 @@ impl Env for SimEnv {
 
     fn signal(&self) -> Arc<dyn Signal> {
         Arc::new(SimSignal { env: self.this.clone() })
+    }
+
+    fn at_point(&self, name: &'static str) {
+        self.state.lock().faults.pass(name);
     }
 }

@@ -4,6 +4,7 @@
 //! 2. A failed write has written some prefix; a failed sync saved some pages (`disk`); any other failed call did nothing.
 //! 3. After the machine has stopped no call does anything; what was written and not synced is still there for a power loss to judge.
 
+use std::collections::BTreeMap;
 use std::io;
 
 /// A kind of call to the simulated world.
@@ -83,8 +84,15 @@ pub(super) enum Verdict {
 #[derive(Default)]
 pub(super) struct Faults {
     set: Vec<(Fault, u64)>, // with the calls it has seen
+    /// What failed calls say, by the operating system's number; EIO if none.
+    pub(super) error: Option<i32>,
+    pub(super) calls: BTreeMap<Operation, u64>,
     pub(super) mutations: u64,
     pub(super) mutations_left: Option<u64>,
+    /// How often each named place was passed.
+    pub(super) points: BTreeMap<&'static str, u64>,
+    /// The machine stops when one of them has been passed so often.
+    pub(super) stop_at: Option<(String, u64)>,
 }
 
 impl Faults {
@@ -94,10 +102,23 @@ impl Faults {
 
     pub(super) fn clear(&mut self) {
         self.set.clear();
+        self.error = None;
     }
 
     pub(super) fn stopped(&self) -> bool {
         self.mutations_left == Some(0)
+    }
+
+    /// Counts a named place that is passed.
+    pub(super) fn pass(&mut self, name: &'static str) {
+        if self.stopped() {
+            return;
+        }
+        let passed = self.points.entry(name).or_default();
+        *passed += 1;
+        if self.stop_at.as_ref().is_some_and(|(wanted, nth)| wanted == name && *nth == *passed) {
+            self.mutations_left = Some(0);
+        }
     }
 
     /// Counts a call that is about to be made.
@@ -105,6 +126,7 @@ impl Faults {
         if self.stopped() {
             return Verdict::Stopped;
         }
+        *self.calls.entry(operation).or_default() += 1;
         if operation.mutates() {
             self.mutations += 1;
             // Zero is reached by the last call that is still made.
@@ -123,11 +145,14 @@ impl Faults {
         }
         if fails { Verdict::Fail } else { Verdict::Proceed }
     }
+
+    /// What a call that is made to fail says.
+    pub(super) fn error(&self) -> io::Error {
+        io::Error::from_raw_os_error(self.error.unwrap_or(EIO))
+    }
 }
 
-pub(super) fn input_output_error() -> io::Error {
-    io::Error::from_raw_os_error(5) // EIO
-}
+const EIO: i32 = 5;
 
 pub(super) fn stopped_error() -> io::Error {
     io::Error::other("the simulated machine has stopped")

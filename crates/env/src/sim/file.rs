@@ -7,13 +7,16 @@ use std::sync::Weak;
 use rand::Rng;
 
 use super::disk::no_space;
-use super::faults::{input_output_error, stopped_error};
+use super::faults::stopped_error;
 use super::inode::{PAGE, SharedInode};
 use super::{Operation, SimEnv, State};
+use crate::seeded::{forgets_sync, seeded_bug};
 use crate::{File, Lock};
 
 pub(super) struct SimFile {
     pub(super) env: Weak<SimEnv>,
+    /// As it was opened.
+    pub(super) path: PathBuf,
     pub(super) inode: SharedInode,
     pub(super) writable: bool,
 }
@@ -40,8 +43,8 @@ impl SimFile {
 
 impl File for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.call(Operation::Read, [offset, buffer.len() as u64], |_, fails| {
-            if fails { Err(input_output_error()) } else { Ok(self.inode.lock().read_at(buffer, offset)) }
+        self.call(Operation::Read, [offset, buffer.len() as u64], |state, fails| {
+            if fails { Err(state.faults.error()) } else { Ok(self.inode.lock().read_at(buffer, offset)) }
         })
     }
 
@@ -53,7 +56,7 @@ impl File for SimFile {
             if fails {
                 let written = state.random.random_range(0..=bytes.len());
                 self.inode.lock().write_at(&bytes[..written], offset);
-                return Err(input_output_error());
+                return if seeded_bug("failed-write-ignored") { Ok(()) } else { Err(state.faults.error()) };
             }
             match state.disk.pages_free() {
                 Some(free) if missing > free => {
@@ -77,24 +80,40 @@ impl File for SimFile {
         self.call(Operation::SyncData, [0, 0], |state, fails| {
             if fails {
                 self.inode.lock().fail_sync(&mut state.random);
-                return Err(input_output_error());
+                return if seeded_bug("failed-sync-ignored") { Ok(()) } else { Err(state.faults.error()) };
             }
-            self.inode.lock().sync_data();
+            if !forgets_sync(&self.path) {
+                self.inode.lock().sync_data();
+            }
             Ok(())
         })
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.call(Operation::Len, [0, 0], |_, fails| if fails { Err(input_output_error()) } else { Ok(self.inode.lock().len()) })
+        self.call(
+            Operation::Len,
+            [0, 0],
+            |state, fails| if fails { Err(state.faults.error()) } else { Ok(self.inode.lock().len()) },
+        )
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.write_access()?;
-        self.call(Operation::SetLen, [len, 0], |_, fails| {
+        self.call(Operation::SetLen, [len, 0], |state, fails| {
             if fails {
-                return Err(input_output_error());
+                return Err(state.faults.error());
             }
             self.inode.lock().set_len(len);
+            Ok(())
+        })
+    }
+
+    fn forget_cached(&self, len: u64) -> io::Result<()> {
+        self.call(Operation::Read, [0, len], |state, fails| {
+            if fails {
+                return Err(state.faults.error());
+            }
+            self.inode.lock().forget_cached(len);
             Ok(())
         })
     }

@@ -160,6 +160,19 @@ impl Inode {
         self.unsynced_lens.clear();
     }
 
+    /// Clean pages become what the disk has; the length is what it was.
+    pub(super) fn forget_cached(&mut self, len: u64) {
+        for page in 0..len.div_ceil(PAGE as u64) {
+            if self.unsynced_pages.contains_key(&page) {
+                continue;
+            }
+            match self.durable.pages.get(&page) {
+                Some(bytes) => self.live.pages.insert(page, bytes.clone()),
+                None => self.live.pages.remove(&page),
+            };
+        }
+    }
+
     fn change_page(&mut self, page: u64, new: Option<[u8; PAGE]>, range: Range<usize>) {
         self.changes += 1;
         let new = new.map(|bytes| if bytes == [0; PAGE] { zeros() } else { Arc::new(bytes) });

@@ -45,6 +45,9 @@ fn after_a_failed_sync_the_next_one_saves_nothing_that_was_dirty() {
         file.sync_data().unwrap_err();
         file.sync_data().unwrap();
         assert_eq!(contents(&env, "a").unwrap(), [2; PAGE], "still visible");
+        let on_disk = contents(&env.crash_clone(seed), "a").unwrap();
+        file.forget_cached(PAGE as u64).unwrap();
+        assert_eq!(contents(&env, "a").unwrap(), on_disk, "read from the disk");
         let after = env.power_loss();
         lost += usize::from(contents(&after, "a").unwrap() != [2; PAGE]);
     }
@@ -172,4 +175,31 @@ fn the_trace_tells_every_argument() {
         hash(&|env, _| env.fill_random(&mut [0; 8])),
     ]);
     assert_eq!(hashes.len(), 11);
+}
+
+#[test]
+fn the_machine_stops_at_a_named_place() {
+    let env = SimEnv::new(1);
+    let file = durable(&env, "a", &[1; 100]);
+    env.set_crash_at_point("between", 2);
+    for passage in 1..4 {
+        crate::point(env.as_ref(), "before");
+        assert_eq!(file.write_all_at(&[2; 100], 0).is_ok(), passage < 3, "passage {passage}");
+        crate::point(env.as_ref(), "between");
+        assert_eq!(file.sync_data().is_ok(), passage < 2, "passage {passage}");
+    }
+    assert!(env.has_crashed());
+    assert_eq!(env.points().into_iter().collect::<Vec<_>>(), [("before", 2), ("between", 2)]);
+    assert_eq!(env.calls(Operation::SyncData), 2, "one of them by `durable`");
+}
+
+#[test]
+fn a_failed_call_says_what_it_was_told_to() {
+    let env = SimEnv::new(1);
+    env.set_fault(Fault::Once { operation: Some(Operation::SyncDir), call: 1 });
+    env.fail_with(28);
+    assert_eq!(env.sync_dir(Path::new("/")).unwrap_err().kind(), ErrorKind::StorageFull);
+    env.clear_faults();
+    env.set_fault(Fault::Once { operation: Some(Operation::SyncDir), call: 1 });
+    assert_eq!(env.sync_dir(Path::new("/")).unwrap_err().raw_os_error(), Some(5));
 }
