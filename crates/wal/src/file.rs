@@ -62,6 +62,11 @@ impl LogFile {
         self.file.sync_data().map_err(WalError::io("sync log file", &self.path))
     }
 
+    /// What is read of the first `len` bytes comes from the disk.
+    pub(crate) fn forget_cached(&self, len: u64) -> Result<(), WalError> {
+        self.file.forget_cached(len).map_err(WalError::io("read log file", &self.path))
+    }
+
     pub(crate) fn header(&self) -> Result<FileHeader, WalError> {
         if self.len < SECTOR {
             return Ok(FileHeader::Invalid);
@@ -116,8 +121,10 @@ impl Making {
         }
         log_file.sync()?;
         log_file.write(&encode_file_header(self.salt, None), 0)?;
+        env::point(env, "log: spare has its header");
         log_file.sync()?;
         env.sync_dir(dir).map_err(WalError::io("sync log directory", dir))?;
+        env::point(env, "log: spare named");
         Ok(true)
     }
 

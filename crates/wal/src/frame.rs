@@ -121,7 +121,7 @@ impl Frame {
 
     /// True if header and payload are as they were written.
     pub(crate) fn verify(header: &[u8], payload: &[u8]) -> bool {
-        u32_at(header, 36) == checksum(&header[..36], payload)
+        u32_at(header, 36) == checksum(&header[..36], payload) || env::seeded_bug("log-checksum-not-compared")
     }
 
     /// Bytes from the start of a frame with a payload of `len` bytes to the next one.

@@ -92,7 +92,7 @@ impl Job for Preparer {
     fn step(&mut self) -> Next {
         match self.work() {
             Ok(next) => next,
-            Err(error) if error.is_lack_of_space() => {
+            Err(error) if error.is_lack_of_space() && !env::seeded_bug("full-disk-closes-the-log") => {
                 self.give_up();
                 Next::Sleep(RETRY)
             }

@@ -17,8 +17,12 @@
 //!
 //! A last group that was acknowledged and then damaged, with nothing behind it that knows of it, cannot be told from a torn one.
 //! The writer sets a mark behind the last group as soon as it rests, and at close, so that this takes a crash within that moment
-//! *and* rot. Nor is it known of a last group whose sync failed that the disk does not have it, while the page cache does: after a
-//! restart of the process alone it is taken for durable, and a power loss may still take it. After a failed sync, restart the machine.
+//! *and* rot.
+//!
+//! 6. After a failed sync the page cache calls clean what the disk does not have. The next process must not take that for durable: it
+//!    reads the files' headers, and the last file, from the disk.
+//!
+//! Source for rule 6: "Can Applications Recover from fsync Failures?" (USENIX ATC 2020).
 
 use std::path::Path;
 
@@ -73,6 +77,7 @@ pub(crate) fn recover(
     };
     check_nothing_is_lost(tail, end, from, &invalid)?;
     let restart = !records.partial.is_empty();
+    env::point(env, "replay: read");
     let tail = match tail {
         Some(file) => {
             cut(&file.log_file, file.salt, end)?;
@@ -83,10 +88,12 @@ pub(crate) fn recover(
     // Files that were never made complete, or have a length no longer wanted.
     let (mut keep, mut drop): (Vec<_>, Vec<_>) = spares.into_iter().partition(|file| file.len == options.file_bytes);
     drop.extend(keep.drain(SPARES_MAX.min(keep.len())..));
+    env::point(env, "replay: tail cut");
     for file in drop.iter().chain(&invalid) {
         env.unlink(&file.path).map_err(WalError::io("remove log file", &file.path))?;
     }
     // A name that was not yet synced when the process was killed would take the file with it.
+    env::point(env, "replay: files removed");
     env.sync_dir(dir).map_err(WalError::io("sync log directory", dir))?;
     tracing::debug!(from = from.0, end = end.lsn, files = used.len(), restart, "read the log");
     let live = used.into_iter().map(|file| Live { log_file: file.log_file, first: file.first }).collect();
@@ -113,6 +120,7 @@ fn find(env: &dyn Env, dir: &Path) -> Result<Found, WalError> {
     for number in names.iter().filter_map(|name| number_of(name)) {
         found.next_number = found.next_number.max(number + 1);
         let log_file = LogFile::open(env, path_of(dir, number))?;
+        log_file.forget_cached(SECTOR)?;
         match log_file.header()? {
             FileHeader::Valid { salt, first: Some(first) } => found.used.push(Used { log_file, salt, first }),
             FileHeader::Valid { first: None, .. } => found.spares.push(log_file),
@@ -121,6 +129,9 @@ fn find(env: &dyn Env, dir: &Path) -> Result<Found, WalError> {
         }
     }
     found.used.sort_by_key(|file| file.first);
+    if let Some(Used { log_file, .. }) = found.used.last() {
+        log_file.forget_cached(log_file.len)?;
+    }
     for pair in found.used.windows(2) {
         if pair[0].first == pair[1].first {
             let finding = format!("it starts at {} as {} does", pair[1].first, pair[0].log_file.path.display());
@@ -212,6 +223,9 @@ fn cut(log_file: &LogFile, salt: u64, end: End) -> Result<(), WalError> {
         let mut mark = Vec::new();
         Frame { len: 0, salt, lsn: end.lsn, durable: end.lsn, restart: false }.encode(&[], &mut mark);
         log_file.write(&mark, end.offset)?;
+    }
+    if cut_bytes > 0 && env::seeded_bug("torn-tail-refused") {
+        return Err(damaged(log_file, end.offset, "a torn tail".into()));
     }
     if cut_bytes > 0 {
         tracing::info!(file = name(log_file), offset = end.offset, lsn = end.lsn, "cut the tail of the log");

@@ -68,6 +68,14 @@ impl Buffer {
         self.in_flight + cost(self.bytes.len() as u64 + more)
     }
 
+    /// Adds a record that takes so many bytes with its header.
+    fn take(&mut self, record: &[&[u8]], bytes: u64) {
+        self.bytes.extend_from_slice(&((bytes - RECORD_HEADER as u64) as u32).to_le_bytes());
+        record.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        self.end += bytes;
+        self.records += 1;
+    }
+
     pub(crate) fn room(&self) -> u64 {
         self.tail_room + self.files.spares.iter().map(LogFile::room).sum::<u64>()
     }
@@ -171,6 +179,9 @@ impl Shared {
         let reserved = buffer.reserved(bytes);
         if reserved > buffer.room() {
             if buffer.full_since.is_some_and(|since| self.env.monotonic().saturating_sub(since) < RETRY_AFTER) {
+                if env::seeded_bug("refused-record-stays") {
+                    buffer.take(record, bytes);
+                }
                 return Err(WalError::DiskFull { dir: self.options.dir.clone() });
             }
             buffer.wanted = buffer.wanted.max(reserved);
@@ -179,14 +190,8 @@ impl Shared {
             return Ok(None);
         }
         let was_empty = buffer.bytes.is_empty();
-        buffer.bytes.extend_from_slice(&((bytes - RECORD_HEADER as u64) as u32).to_le_bytes());
-        for part in record {
-            buffer.bytes.extend_from_slice(part);
-        }
-        buffer.end += bytes;
-        buffer.records += 1;
-        let end = buffer.end;
-        Ok(Some((Lsn(end), was_empty)))
+        buffer.take(record, bytes);
+        Ok(Some((Lsn(buffer.end), was_empty)))
     }
 
     fn check_open(&self, buffer: &Buffer) -> Result<(), WalError> {
@@ -229,15 +234,18 @@ impl Shared {
             let durable = self.durable.load(Ordering::Acquire);
             while live.get(1).is_some_and(|next| next.first <= lsn && next.first < durable) {
                 let Some(Live { log_file, .. }) = live.pop_front() else { break };
-                if spares.len() < SPARES_MAX && log_file.len == self.options.file_bytes {
+                let is_kept = spares.len() < SPARES_MAX && !env::seeded_bug("log-cut-before-manifest");
+                if is_kept && log_file.len == self.options.file_bytes {
                     spares.push(log_file);
                 } else {
                     removed.push(log_file);
                 }
             }
         }
+        env::point(&*self.env, "log: files given up");
         self.note_change();
         for log_file in &removed {
+            env::point(&*self.env, "log: file to be removed");
             self.env.unlink(&log_file.path).map_err(WalError::io("remove log file", &log_file.path))?;
         }
         if !removed.is_empty() {

@@ -173,6 +173,9 @@ impl Writer {
     fn write_part(&mut self, shared: &Shared) -> Result<(), WalError> {
         let begun = shared.env.monotonic();
         let mut group = std::mem::take(&mut self.group);
+        if env::seeded_bug("acknowledged-before-written") {
+            shared.announce(self.end + (group.len() - self.done) as u64);
+        }
         let written = self.write_in_one_file(&group[self.done..], shared)?;
         self.written_at = shared.env.monotonic();
         self.took = self.written_at.saturating_sub(begun);
@@ -230,7 +233,9 @@ impl Writer {
         let page_end = offset.next_multiple_of(PAGE).min(log_file.len);
         self.framed.resize((page_end - at) as usize, 0);
         log_file.write(&self.framed, at)?;
+        env::point(&*shared.env, "log: group written");
         log_file.sync()?;
+        env::point(&*shared.env, "log: group synced");
         self.tail = Some(Tail { log_file, salt, offset });
         Ok(written)
     }
@@ -245,6 +250,7 @@ impl Writer {
             buffer.tail_room = log_file.room();
             log_file
         };
+        env::point(&*shared.env, "log: next file begun");
         shared.wake_preparer();
         Ok(Tail { log_file, salt: shared.env.random_u64(), offset: SECTOR })
     }

@@ -57,6 +57,27 @@ fn a_failed_write_or_sync_closes_the_log_for_good() {
     }
 }
 
+/// A sync failed, and the next process found the group in the page cache, took it for durable and showed it to readers; a power loss
+/// then took it from them.
+#[test]
+fn what_a_failed_sync_has_not_saved_is_not_replayed_from_memory() {
+    let mut dropped = 0;
+    for call in 1..60 {
+        let env = SimEnv::new(call);
+        let (wal, _) = open(&env);
+        env.set_fault(Fault::Once { operation: Some(Operation::SyncData), call });
+        let (durable, _) = append_until_failure(&wal);
+        drop(wal);
+        let env = env.process_kill();
+        let (wal, replayed) = open(&env);
+        dropped += usize::from(replayed.len() == durable);
+        drop(wal);
+        assert_eq!(open(&env.power_loss()).1, replayed, "call {call}");
+        assert!((durable..=durable + 1).contains(&replayed.len()), "call {call}");
+    }
+    assert!(dropped > 10, "{dropped}");
+}
+
 #[test]
 fn a_failed_call_during_opening_is_an_error_and_the_next_opening_is_well() {
     for call in 1..60 {
