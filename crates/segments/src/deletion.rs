@@ -29,9 +29,6 @@ use crate::files;
 
 const MAGIC: &[u8; 8] = b"CLNDDV1\n";
 
-/// Longest bitmap that is kept inside the manifest.
-const INLINE_BYTES_MAX: usize = 1024;
-
 /// The dead rows of one live segment, see the module's head.
 #[derive(Debug, Default)]
 pub struct DeletionLog {
@@ -173,13 +170,28 @@ pub enum DeletionVector {
 }
 
 impl DeletionVector {
+    /// Longest bitmap that [`DeletionVector::store`] keeps inside the manifest.
+    pub const INLINE_BYTES_MAX: usize = 1024;
+
     /// Makes `dead` (the rows of segment `id` dead as of `ts`) durable: in the value itself if small, else in a file in `dir`.
     pub fn store(env: &dyn Env, dir: &Path, id: SegmentId, ts: CommitTs, dead: &RoaringBitmap) -> Result<DeletionVector> {
+        DeletionVector::store_beyond(DeletionVector::INLINE_BYTES_MAX, env, dir, id, ts, dead)
+    }
+
+    /// The same, in a file if it is longer than `inline_max` bytes.
+    pub fn store_beyond(
+        inline_max: usize,
+        env: &dyn Env,
+        dir: &Path,
+        id: SegmentId,
+        ts: CommitTs,
+        dead: &RoaringBitmap,
+    ) -> Result<DeletionVector> {
         if dead.is_empty() {
             return Ok(DeletionVector::Empty);
         }
         let bitmap = portable(dead);
-        if bitmap.len() <= INLINE_BYTES_MAX {
+        if bitmap.len() <= inline_max {
             return Ok(DeletionVector::Inline(bitmap));
         }
         let mut out = Encoder::default();

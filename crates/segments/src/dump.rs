@@ -125,6 +125,7 @@ impl DumpWriter {
         totals.u64(self.blocks);
         self.write_framed(END, 0, &totals.bytes)?;
         self.file.sync_data().map_err(SegmentError::io("sync dump", &self.path))?;
+        env::point(self.env.as_ref(), "dump: synced");
         self.env.sync_dir(&self.dir).map_err(SegmentError::io("sync directory", &self.dir))?;
         Ok(DumpInfo { version: self.version, bytes: self.written, rows: self.rows, salt: self.salt })
     }

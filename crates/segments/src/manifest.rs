@@ -157,10 +157,14 @@ impl Manifest {
         }
         let file = env.open(&temporary, OpenMode::CreateNew).map_err(failed("write manifest"))?;
         file.write_all_at(&manifest.encode(), 0).map_err(failed("write manifest"))?;
+        env::point(env, "manifest: written");
         file.sync_data().map_err(failed("sync manifest"))?;
+        env::point(env, "manifest: synced");
         let linked = env.link(&temporary, &path).map_err(failed("name manifest"));
+        env::point(env, "manifest: named");
         let removed = env.unlink(&temporary);
         linked?;
+        env::point(env, "manifest: temporary name removed");
         env.sync_dir(dir).map_err(SegmentError::io("sync directory", dir))?;
         // The manifest counts whether or not its temporary name could be removed; as garbage it disappears later.
         if let Err(error) = removed {

@@ -179,6 +179,7 @@ impl SegmentWriter {
         let tail = take(parquet.inner_mut());
         self.write(&tail)?;
         self.file.sync_data().map_err(SegmentError::io("sync segment", &self.path))?;
+        env::point(self.env.as_ref(), "segment: file synced");
 
         let sidecar = Sidecar {
             id: self.id,
@@ -202,8 +203,11 @@ impl SegmentWriter {
         let path = self.dir.join(files::sidecar(self.id));
         let file = self.env.open(&path, OpenMode::CreateNew).map_err(SegmentError::io("create sidecar", &path))?;
         file.write_all_at(&bytes, 0).map_err(SegmentError::io("write sidecar", &path))?;
+        env::point(self.env.as_ref(), "segment: sidecar written");
         file.sync_data().map_err(SegmentError::io("sync sidecar", &path))?;
+        env::point(self.env.as_ref(), "segment: sidecar synced");
         self.env.sync_dir(&self.dir).map_err(SegmentError::io("sync directory", &self.dir))?;
+        env::point(self.env.as_ref(), "segment: named");
 
         let (sidecar_bytes, sidecar_crc) = (bytes.len() as u64, trailing_crc(&bytes).unwrap_or_default());
         let info = SegmentFileInfo { rows, parquet_bytes: self.written, sidecar_bytes, sidecar_crc };
@@ -276,6 +280,7 @@ impl SegmentWriter {
             return Err(SegmentError::Misuse(format!("{} bytes of a row group belong to no page", bytes.len() - at)));
         }
         self.write(&bytes)?;
+        env::point(self.env.as_ref(), "segment: row group written");
         self.parquet = Some(parquet);
         self.groups.push(GroupEntry { rows: group.rows as u32, columns: entries });
         self.rows += group.rows as u64;
