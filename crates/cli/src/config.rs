@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) tls: Option<Tls>,
     pub(crate) memory: Memory,
     pub(crate) merge: Merge,
+    pub(crate) disk: Disk,
     pub(crate) settings: BTreeMap<String, toml::Value>,
 }
 
@@ -76,6 +77,14 @@ pub(crate) struct Merge {
     pub(crate) checkpoint_seconds: Option<u64>,
 }
 
+/// Files of fixed size, in MiB.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Disk {
+    pub(crate) log_file_mib: Option<NonZeroU64>,
+    pub(crate) reserve_mib: Option<u64>,
+}
+
 impl Config {
     /// Reads the file. Relative names of files in it are relative to it. Errors name the line.
     pub(crate) fn read(path: &Path) -> Result<Config, Failure> {
@@ -118,6 +127,12 @@ impl Config {
         if let Some(seconds) = self.merge.checkpoint_seconds {
             options.engine.checkpoint_interval = Duration::from_secs(seconds);
         }
+        if let Some(mib) = self.disk.log_file_mib {
+            options.engine.wal_file_bytes = bytes(mib.get());
+        }
+        if let Some(mib) = self.disk.reserve_mib {
+            options.engine.reserve_bytes = bytes(mib);
+        }
         for (name, value) in &self.settings {
             let text = match value {
                 toml::Value::String(text) => text.clone(),
@@ -148,6 +163,8 @@ mod tests {
         assert_eq!(options.engine.compact_overlap, built_in.compact_overlap);
         assert_eq!(options.engine.checkpoint_wal_bytes, built_in.checkpoint_wal_bytes);
         assert_eq!(options.engine.checkpoint_interval, built_in.checkpoint_interval);
+        assert_eq!(options.engine.wal_file_bytes, built_in.wal_file_bytes);
+        assert_eq!(options.engine.reserve_bytes, built_in.reserve_bytes);
         assert_eq!(options.settings, [("statement_timeout".to_owned(), "30s".to_owned())]);
     }
 

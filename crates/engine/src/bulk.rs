@@ -59,6 +59,11 @@ enum Order {
 }
 
 impl Transaction {
+    /// Whether so many rows are worth a bulk load.
+    pub fn loads_in_bulk(&self, rows: usize) -> bool {
+        rows >= self.engine_handle().options.bulk_rows_min
+    }
+
     /// Begins a bulk load into a table. Waits for other writers of the table, and keeps them out until this transaction ends.
     pub fn bulk(&mut self, table: types::TableId) -> Result<Bulk, EngineError> {
         let (at, me) = self.writable_alone(table)?;
@@ -176,12 +181,14 @@ impl Bulk {
         }
         if !matches!(self.order, Order::Any) {
             self.build.add(batches, bytes)?;
+            env::point(self.engine.env.as_ref(), "load: row group handed on");
             if self.build.rows() >= self.engine.options.segment_rows || self.build.bytes() >= SEGMENT_BYTES_MAX {
                 self.build.close_segment();
             }
             return Ok(());
         }
         let batches = sorted(&self.store, batches)?;
+        env::point(self.engine.env.as_ref(), "load: rows sorted");
         let per_group = loaded().rows_per_group.min((rows * loaded().group_bytes_max / bytes.max(1)).max(1));
         for group in groups(&batches, per_group) {
             let bytes = group.iter().map(value_bytes).sum();
@@ -196,6 +203,7 @@ impl Bulk {
     pub fn finish(mut self, transaction: &mut Transaction) -> Result<u64, EngineError> {
         self.write_buffer()?;
         self.written = self.build.finish()?;
+        env::point(self.engine.env.as_ref(), "load: segments written");
         let mut deleted = Vec::new();
         if self.store.definition.primary_key.is_some() {
             self.store.bury_rest()?;
@@ -211,6 +219,7 @@ impl Bulk {
                 self.check_delta(segment, &mut deleted)?;
             }
         }
+        env::point(self.engine.env.as_ref(), "load: keys checked");
         let before = transaction.savepoint();
         for key in &deleted {
             transaction.revive(self.at, key).inspect_err(|_| transaction.rollback_to(&before))?;
@@ -219,6 +228,7 @@ impl Bulk {
         for segment in self.written.drain(..) {
             transaction.ingest(self.at, Arc::new(LiveSegment::new(segment, CommitTs::MAX, DeletionLog::default())));
         }
+        env::point(self.engine.env.as_ref(), "load: part of the transaction");
         Ok(self.rows)
     }
 

@@ -37,6 +37,13 @@ pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
 
 /// The same, given up at a moment of the monotonic clock. Errors: `Canceled` then; what has been written is garbage.
 pub(crate) fn run_until(engine: &Inner, until: Option<Duration>) -> Result<(), EngineError> {
+    match attempt(engine, until) {
+        Err(error) if error.is_disk_full() && engine.reserve.give_up(engine.env.as_ref()) => attempt(engine, until),
+        outcome => outcome,
+    }
+}
+
+fn attempt(engine: &Inner, until: Option<Duration>) -> Result<(), EngineError> {
     let _one_at_a_time = engine.checkpointing.lock();
     let last = *engine.checkpointed.lock();
     let (guard, lsn) = engine.txns.snapshot_position(None);
@@ -45,6 +52,7 @@ pub(crate) fn run_until(engine: &Inner, until: Option<Duration>) -> Result<(), E
         return Ok(());
     }
     tracing::debug!(%ts, %lsn, "making a checkpoint");
+    env::point(engine.env.as_ref(), "checkpoint: begun");
     let wal_bytes = engine.wal_bytes.load(Ordering::Relaxed);
     let catalog = engine.catalog_at(ts);
     let snapshot = Snapshot { ts, own: None };
@@ -53,6 +61,7 @@ pub(crate) fn run_until(engine: &Inner, until: Option<Duration>) -> Result<(), E
         let store = engine.store(definition.id)?;
         let view = TableView::new(Arc::clone(&store), Arc::<Own>::default(), snapshot, Arc::clone(&guard))?;
         tables.push(describe(engine, &store, &view, ts, last.version + 1, until)?);
+        env::point(engine.env.as_ref(), "checkpoint: table described");
     }
     let manifest = Manifest {
         version: last.version + 1,
@@ -65,23 +74,32 @@ pub(crate) fn run_until(engine: &Inner, until: Option<Duration>) -> Result<(), E
         // As of now, which is not before F: what the log has after F is no older.
         extra: engine.counters.encode(&catalog),
     };
+    env::point(engine.env.as_ref(), "checkpoint: all described");
     let dir = engine.dir.join("manifest");
+    if env::seeded_bug("log-cut-before-manifest") {
+        engine.wal.truncate_below(lsn)?;
+    }
     if let Err(error) = Manifest::install(engine.env.as_ref(), &dir, &manifest) {
-        // It may count or not: another attempt of this version would replace the dumps that it names.
-        if !error.is_disk_full() {
+        // It may count or not: another attempt of this version would replace the dumps that it names. Without its name it does not.
+        let is_named = engine.env.exists(&dir.join(files::manifest(manifest.version))).unwrap_or(true);
+        if (is_named || !error.is_disk_full()) && !env::seeded_bug("failed-manifest-ignored") {
             engine.close_for_writes(&error.to_string());
         }
         return Err(error.into());
     }
     let now = engine.env.monotonic();
+    env::point(engine.env.as_ref(), "checkpoint: manifest installed");
     *engine.checkpointed.lock() = Progress { at: ts, made: now, version: manifest.version };
     drop(guard);
     // Whether or not old files can be removed now.
     engine.wal_bytes.fetch_sub(wal_bytes, Ordering::Relaxed);
     engine.wal.truncate_below(lsn)?;
+    env::point(engine.env.as_ref(), "checkpoint: log cut");
     engine.forget_counters();
     Manifest::remove_older_than(engine.env.as_ref(), &dir, manifest.version)?;
+    env::point(engine.env.as_ref(), "checkpoint: older manifests removed");
     remove_superseded(engine, &manifest)?;
+    env::point(engine.env.as_ref(), "checkpoint: superseded files removed");
     tracing::debug!(%ts, %lsn, version = manifest.version, "made a checkpoint");
     Ok(())
 }
@@ -104,7 +122,9 @@ fn describe(
     let mut listed = Vec::new();
     for live in store.segments().at(ts) {
         let id = live.segment.id();
-        let dead = DeletionVector::store(engine.env.as_ref(), &dir, id, ts, &live.dead.as_of(ts))?;
+        let inline_max = engine.options.dead_rows_inline_max;
+        let dead = DeletionVector::store_beyond(inline_max, engine.env.as_ref(), &dir, id, ts, &live.dead.as_of(ts))?;
+        env::point(engine.env.as_ref(), "checkpoint: dead rows stored");
         listed.push(ManifestSegment { id, info: live.segment.info(), from: live.from, dead });
     }
     let mut rows = view.dump().peekable();
@@ -118,6 +138,7 @@ fn describe(
                 }
                 writer.append(&key, &row.0)?;
             }
+            env::point(engine.env.as_ref(), "checkpoint: rows dumped");
             Some(writer.finish()?)
         }
     };
@@ -146,11 +167,13 @@ pub(crate) fn collect(engine: &Inner) -> Result<(), EngineError> {
     let checkpointed = engine.checkpointed.lock().at;
     let gone: Vec<(CommitTs, Arc<Segment>)> = {
         let mut discarded = engine.discarded.lock();
-        let unneeded = |(at, segment): &mut (CommitTs, Arc<Segment>)| *at <= checkpointed && Arc::strong_count(segment) == 1;
+        let is_named = |at: CommitTs| at > checkpointed && !env::seeded_bug("segments-removed-before-manifest");
+        let unneeded = |(at, segment): &mut (CommitTs, Arc<Segment>)| !is_named(*at) && Arc::strong_count(segment) == 1;
         discarded.extract_if(.., unneeded).collect()
     };
     let mut result = Ok(());
     for (at, segment) in gone {
+        env::point(engine.env.as_ref(), "collect: segment to be removed");
         if let Err(error) = remove_files(engine, &segment) {
             engine.discarded.lock().push((at, segment)); // for the next time
             result = result.and(Err(error));
@@ -162,6 +185,7 @@ pub(crate) fn collect(engine: &Inner) -> Result<(), EngineError> {
 fn remove_files(engine: &Inner, segment: &Segment) -> Result<(), EngineError> {
     let path = segment.path();
     for path in [path.to_owned(), path.with_extension("idx")] {
+        env::point(engine.env.as_ref(), "collect: file to be removed");
         match engine.env.unlink(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(EngineError::io("remove", path, &error)),
             _ => {}

@@ -112,7 +112,11 @@ pub(crate) fn log(
         if let Some(serial) = serial {
             serial.commit(Some(ts))?;
         }
-        Ok(append(&engine.wal, &[&ts.0.to_le_bytes(), redo])?)
+        Ok(append(&engine.wal, &[&ts.0.to_le_bytes(), redo]).inspect_err(|error| {
+            if matches!(error, wal::WalError::DiskFull { .. }) {
+                engine.note_full_log();
+            }
+        })?)
     })
 }
 
@@ -134,7 +138,9 @@ pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts
         }
         drop(tables);
         engine.publish_catalog(ts, catalog);
+        env::point(engine.env.as_ref(), "commit: catalog published");
     }
+    env::point(engine.env.as_ref(), "commit: logged");
     let is_loaded = |table: usize, live: &Arc<LiveSegment>| {
         transaction.tables[table].own.ingested.iter().any(|loaded| loaded.segment.id() == live.segment.id())
     };
@@ -150,6 +156,7 @@ pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts
         if let Step::Ingest { table, live, .. } = step {
             let now_live = Arc::new(LiveSegment::new(Arc::clone(&live.segment), ts, DeletionLog::default()));
             transaction.tables[*table].store.change_segments(|list| list.push(now_live));
+            env::point(engine.env.as_ref(), "commit: loaded segment live");
         }
     }
     for (table, live, position) in buried.filter(|(table, live, _)| is_loaded(*table, live)) {

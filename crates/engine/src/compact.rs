@@ -48,10 +48,13 @@ pub(crate) fn run(engine: &Inner, store: &TableStore) -> Result<bool, EngineErro
         return Ok(false);
     }
     tracing::debug!(table = %store.id(), inputs = inputs.len(), "compacting segments");
+    env::point(engine.env.as_ref(), "compact: inputs chosen");
     let dead_at_f: Vec<Arc<RoaringBitmap>> = inputs.iter().map(|l| l.dead.as_of(guard.ts)).collect();
     let outputs = merge(engine, store, &inputs, &dead_at_f)?;
+    env::point(engine.env.as_ref(), "compact: outputs written");
     drop(guard);
     let Some(outputs) = engine.txns.quiesce(|at| publish(store, &inputs, &dead_at_f, outputs, at))? else { return Ok(false) };
+    env::point(engine.env.as_ref(), "compact: published");
     tracing::debug!(table = %store.id(), inputs = inputs.len(), outputs, "compacted segments");
     Ok(true)
 }
@@ -254,6 +257,7 @@ impl<'a> Output<'a, '_> {
     fn close(&mut self) -> Result<(), EngineError> {
         if let Some(writer) = self.writer.take() {
             self.done.segments.push(writer.finish()?);
+            env::point(self.engine.env.as_ref(), "compact: output written");
             self.rows = 0;
         }
         Ok(())

@@ -93,7 +93,9 @@ pub(crate) fn complete(engine: &Arc<Inner>) -> Result<(), EngineError> {
     transaction.begin_statement();
     transaction.edit_catalog(catalog::Edit::ReserveOids(engine.next_oid()))?;
     transaction.commit()?.wait()?;
+    env::point(engine.env.as_ref(), "new directory: first commit");
     checkpoint::run(engine)?;
+    env::point(engine.env.as_ref(), "new directory: first manifest");
     let path = engine.dir.join("FORMAT");
     env::write_file_atomically(engine.env.as_ref(), &path, FORMAT.as_bytes()).map_err(|e| EngineError::io("write", path, &e))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use catalog::Catalog;
@@ -19,6 +19,7 @@ use crate::error::EngineError;
 use crate::maintenance::{self, Progress};
 use crate::options::Options;
 use crate::recovery;
+use crate::reserve::Reserve;
 use crate::sequences::Counters;
 use crate::status::Status;
 use crate::table::TableStore;
@@ -61,6 +62,10 @@ pub(crate) struct Inner {
     pub(crate) checkpointing: Mutex<()>,
     pub(crate) checkpointed: Mutex<Progress>,
     waker: RwLock<Option<Arc<dyn JobHandle>>>,
+    /// Room for a checkpoint on a full disk.
+    pub(crate) reserve: Reserve,
+    /// A commit found no room in the log: a checkpoint makes some.
+    pub(crate) log_is_full: AtomicBool,
     /// Encode the rows of bulk loads.
     pub(crate) workers: Workers,
     _lock: Box<dyn Lock>,
@@ -169,9 +174,11 @@ impl Inner {
         let delta_bytes = from.tables.values().map(|t| t.delta.bytes() as u64).sum();
         Arc::new(Inner {
             progress: env.signal(),
+            reserve: Reserve::new(env.as_ref(), dir, options.reserve_bytes),
             env,
             dir: dir.to_owned(),
             workers: Workers::new(options.load_threads),
+            log_is_full: AtomicBool::new(false),
             options,
             txns: from.txns,
             serializable,
@@ -331,6 +338,12 @@ impl Inner {
         if let Some(job) = &*self.waker.read() {
             job.wake();
         }
+    }
+
+    /// A commit was refused because the log has no room: background work makes some, if a checkpoint can.
+    pub(crate) fn note_full_log(&self) {
+        self.log_is_full.store(true, Ordering::Relaxed);
+        self.wake();
     }
 
     pub(crate) fn after_commit(&self, redo_bytes: u64) {

@@ -74,6 +74,11 @@ impl EngineError {
         EngineError::Io { action, path: path.into(), kind: error.kind(), error: error.to_string() }
     }
 
+    /// True if there was no room on the disk.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        SqlError::from(self.clone()).state == SqlState::DISK_FULL
+    }
+
     /// What the caller can do about it.
     pub fn kind(&self) -> Kind {
         SqlError::from(self.clone()).kind()

@@ -67,8 +67,10 @@ pub(crate) fn run(engine: &Inner, store: &TableStore, least: Least, idle_ticks: 
     }
     store.bury_rest()?;
     tracing::debug!(table = %store.id(), rows = cold.len(), "freezing rows");
+    env::point(engine.env.as_ref(), "freeze: rows chosen");
     let to = Destination { env: &engine.env, dir: store.dir(engine.env.as_ref(), &engine.dir)?, cache: &engine.cache };
     let segment = write(&to, store, engine.new_segment(), &cold)?;
+    env::point(engine.env.as_ref(), "freeze: segment written");
     let me = engine.txns.begin();
     let mut marked = Vec::with_capacity(cold.len());
     let mut dead_on_arrival = Vec::new();
@@ -78,11 +80,13 @@ pub(crate) fn run(engine: &Inner, store: &TableStore, least: Least, idle_ticks: 
             PutOutcome::Changed | PutOutcome::TooBig => dead_on_arrival.push(position as u32),
         }
     }
+    env::point(engine.env.as_ref(), "freeze: slots marked");
     let at = engine.txns.quiesce(|at| {
         publish(store, segment, me, &marked, &dead_on_arrival, at);
         at
     });
     engine.txns.finish(me, Outcome::Committed);
+    env::point(engine.env.as_ref(), "freeze: published");
     tracing::debug!(table = %store.id(), rows = marked.len(), changed_meanwhile = dead_on_arrival.len(), "froze rows");
     Ok(Some(Moved { at, bytes }))
 }
@@ -121,6 +125,7 @@ pub(crate) fn while_loading(
         return Ok(false);
     }
     let segment = write(to, store, id, &cold)?;
+    env::point(to.env.as_ref(), "freeze: segment written while loading");
     let mut marked = Vec::with_capacity(cold.len());
     for row in &cold {
         match store.delta.overwrite(row.slot, REDO, row.version, Write::InSegment) {
@@ -131,6 +136,7 @@ pub(crate) fn while_loading(
         }
     }
     publish(store, segment, REDO, &marked, &[], at);
+    env::point(to.env.as_ref(), "freeze: published while loading");
     store.delta.reclaim(at);
     Ok(true)
 }

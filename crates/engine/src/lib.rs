@@ -39,6 +39,7 @@ mod range;
 mod read_view;
 mod recovery;
 mod redo;
+mod reserve;
 mod sequences;
 mod status;
 mod table;

@@ -100,6 +100,9 @@ fn step(engine: &Inner, pressure: &mut Pressure, turn: &mut TableId) -> Next {
     if checkpoint_due(engine) {
         note(checkpoint::run(engine).map(|()| true));
     }
+    if !failed {
+        engine.reserve.keep(engine.env.as_ref());
+    }
     match (failed, worked) {
         (true, _) => Next::Sleep(AFTER_ERROR),
         (false, true) => Next::Again,
@@ -110,6 +113,7 @@ fn step(engine: &Inner, pressure: &mut Pressure, turn: &mut TableId) -> Next {
 fn checkpoint_due(engine: &Inner) -> bool {
     let last = *engine.checkpointed.lock();
     engine.wal_bytes.load(Ordering::Relaxed) >= engine.options.checkpoint_wal_bytes
+        || engine.log_is_full.swap(false, Ordering::Relaxed)
         || (engine.txns.visible() > last.at
             && engine.env.monotonic().saturating_sub(last.made) >= engine.options.checkpoint_interval)
 }
@@ -129,6 +133,7 @@ pub(crate) fn reclaim(engine: &Inner, store: &TableStore) {
                 let gone = retired(l);
                 if gone {
                     engine.discard(Arc::clone(&l.segment));
+                    env::point(engine.env.as_ref(), "reclaim: retired segment leaves");
                 }
                 !gone
             });
@@ -138,6 +143,7 @@ pub(crate) fn reclaim(engine: &Inner, store: &TableStore) {
         live.dead.fold(oldest);
     }
     if store.dropped_at() <= oldest {
+        env::point(engine.env.as_ref(), "reclaim: dropped table leaves");
         engine.tables.write().remove(&store.id());
         store.change_segments(|list| list.drain(..).for_each(|l| engine.discard(Arc::clone(&l.segment))));
     }

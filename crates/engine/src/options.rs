@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use segments::DeletionVector;
+
 /// How an engine uses memory and disk.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -28,6 +30,13 @@ pub struct Options {
     /// Threads that encode the rows of bulk loads. Default: one more than there are cores, because one of them often waits for the
     /// disk.
     pub load_threads: usize,
+    /// Bytes of a segment's dead rows, compressed, that a manifest has in itself; more go into a file of their own. Default 1 KiB.
+    pub dead_rows_inline_max: usize,
+    /// Bytes of disk kept free for a checkpoint on a full disk, in a file of zeros; 0 for none. Default 64 MiB.
+    pub reserve_bytes: u64,
+    /// Rows of one load from which they go straight into segments ([`crate::Transaction::loads_in_bulk`]). Default 65,536: about what
+    /// the delta takes in a tenth of a second.
+    pub bulk_rows_min: usize,
     /// Size of a log file. Default 64 MiB.
     pub wal_file_bytes: u64,
     /// Bytes of commits waiting for the log writer; committers wait above it. Default 64 MiB.
@@ -51,6 +60,9 @@ impl Default for Options {
             compact_dead_fraction: 0.3,
             compact_overlap: 8,
             load_threads: std::thread::available_parallelism().map_or(2, usize::from) + 1,
+            dead_rows_inline_max: DeletionVector::INLINE_BYTES_MAX,
+            reserve_bytes: 64 << 20,
+            bulk_rows_min: 65_536,
             wal_file_bytes: 64 << 20,
             wal_buffer_bytes: 64 << 20,
             create: true,

@@ -96,6 +96,7 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
     let (from, version) = match &manifest {
         Some(manifest) => {
             loading.load(manifest)?;
+            env::point(env.as_ref(), "recovery: manifest loaded");
             (manifest.lsn, manifest.version)
         }
         None if new => (Lsn(0), 0),
@@ -105,7 +106,11 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
     // A process that was killed may have left the newest manifest readable but not durable: it is, before what it replaces goes, the
     // log first.
     env.sync_dir(&dir.join("manifest")).map_err(|e| io("sync manifests of", e))?;
+    if env::seeded_bug("garbage-removed-before-redo") {
+        loading.remove_garbage(manifest.as_ref())?;
+    }
     let checkpoint = loading.ts;
+    env::point(env.as_ref(), "recovery: manifest durable");
     let started = env.monotonic();
     let mut failed = None;
     let wal_options = wal::Options {
@@ -125,6 +130,7 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         (Err(error), None) => return Err(error.into()),
         (Ok(wal), None) => wal,
     };
+    env::point(env.as_ref(), "recovery: log redone");
     if new && !loading.tables.is_empty() {
         return Err(directory::no_format(dir));
     }
@@ -227,6 +233,7 @@ impl Loading {
     fn redo(&mut self, lsn: Lsn, record: &[u8]) -> Result<(), EngineError> {
         let malformed = |what: String| EngineError::Record { lsn: lsn.0, what };
         let (ts, ops) = redo::decode(record).map_err(malformed)?;
+        env::point(self.env.as_ref(), "recovery: record to be redone");
         if ts <= self.ts {
             return Ok(());
         }
@@ -239,7 +246,9 @@ impl Loading {
                 }
                 Op::Delete { table, key } => {
                     let Some(store) = self.tables.get(&table) else { continue };
-                    redo_delete(store, key, ts)?;
+                    if !env::seeded_bug("deletes-not-redone") {
+                        redo_delete(store, key, ts)?;
+                    }
                 }
                 Op::Ingest { table, segment, info } => {
                     self.next_segment = self.next_segment.max(segment.0 + 1);
@@ -329,6 +338,7 @@ impl Loading {
                 };
                 if !named {
                     let path = dir.join(&name);
+                    env::point(self.env.as_ref(), "recovery: garbage to be removed");
                     self.env.unlink(&path).map_err(|e| io("remove", &path, e))?;
                 }
             }

@@ -33,6 +33,7 @@ use crate::session::Session;
 
 impl Session {
     pub(crate) fn edit(&mut self, edit: Edit) -> Result<(), SqlError> {
+        env::point(self.instance.env().as_ref(), "ddl: catalog to be edited");
         Ok(self.open_transaction()?.edit_catalog(edit)?)
     }
 

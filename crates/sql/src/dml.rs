@@ -35,7 +35,7 @@ use env::BLOCKING_STEPS_MIN;
 use types::Datum;
 
 pub(crate) use assignments::defined_always;
-pub(crate) use bulk::{BULK_ROWS, Loader};
+pub(crate) use bulk::Loader;
 pub(crate) use cell::check_assignable;
 pub(crate) use defaults::{Default, default_of};
 pub(crate) use insert::InsertPlan;

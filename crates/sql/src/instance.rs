@@ -1,6 +1,6 @@
 //! What all sessions of a data directory share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use analytic::{Analytic, AnalyticOptions, JoinOrder};
@@ -23,6 +23,8 @@ pub struct Options {
     pub query_memory_bytes_max: usize,
     /// Bytes of temporary files of all queries together. Default 64 GiB.
     pub temp_bytes_max: u64,
+    /// Where these are. Default: `temp` in the data directory.
+    pub temp_dir: Option<PathBuf>,
     /// Settings by name that every session starts with, as from a configuration file.
     pub settings: Vec<(String, String)>,
 }
@@ -34,6 +36,7 @@ impl Default for Options {
             query_threads: std::thread::available_parallelism().map_or(2, usize::from),
             query_memory_bytes_max: 2 << 30,
             temp_bytes_max: 64 << 30,
+            temp_dir: None,
             settings: Vec::new(),
         }
     }
@@ -60,7 +63,7 @@ impl Instance {
         let analytic = Analytic::new(AnalyticOptions {
             threads: options.query_threads,
             memory_bytes_max: options.query_memory_bytes_max,
-            temp_dir: dir.join("temp"),
+            temp_dir: options.temp_dir.clone().unwrap_or_else(|| dir.join("temp")),
             temp_bytes_max: options.temp_bytes_max,
             joins: JoinOrder::default(),
         })?;

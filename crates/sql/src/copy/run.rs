@@ -147,7 +147,10 @@ impl Session {
             Err(error) => Err(error),
         };
         match outcome {
-            Ok((rows, _)) => Ok(tag("COPY", rows)),
+            Ok((rows, _)) => {
+                env::point(self.instance.env().as_ref(), "copy: rows written");
+                Ok(tag("COPY", rows))
+            }
             Err(error) => {
                 let error = copy.watch.as_ref().map_or(error.clone(), |watch| watch.explain(error));
                 self.fail();

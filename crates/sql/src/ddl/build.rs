@@ -11,7 +11,7 @@ use env::blocking;
 use point::write::{IndexRule, StoredBatch};
 use types::{SqlError, SqlState, TableId};
 
-use crate::dml::{BULK_ROWS, Target};
+use crate::dml::Target;
 
 /// Fills an index, which has no entries, of a table that is held. Errors: 23505 if it is unique and the rows are not.
 pub(crate) fn build_index(transaction: &mut Transaction, target: &Target, id: TableId) -> Result<(), SqlError> {
@@ -34,7 +34,7 @@ fn fill(transaction: &mut Transaction, target: &Target, index: &IndexRule) -> Re
             Some(bulk) => append(bulk, target, &entries)?,
             None => waiting.push(entries),
         }
-        if bulk.is_none() && waiting.iter().map(RecordBatch::num_rows).sum::<usize>() >= BULK_ROWS {
+        if bulk.is_none() && transaction.loads_in_bulk(waiting.iter().map(RecordBatch::num_rows).sum()) {
             let new = bulk.insert(transaction.bulk(index.id())?);
             waiting.drain(..).try_for_each(|entries| append(new, target, &entries))?;
         }

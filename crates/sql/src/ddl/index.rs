@@ -103,11 +103,13 @@ impl Session {
     fn alter_and_build(&mut self, altered: Table, new: &[TableId]) -> Result<Arc<Table>, SqlError> {
         let altered = Arc::new(altered);
         self.edit(Edit::AlterTable(altered.as_ref().clone()))?;
+        env::point(self.instance.env().as_ref(), "index: defined");
         let target = self.target(&altered)?;
         let transaction = self.open_transaction()?;
         for id in new {
             super::build::build_index(transaction, &target, *id)?;
         }
+        env::point(self.instance.env().as_ref(), "index: filled");
         self.check_unique(&target, Some(new)).map_err(|error| {
             let name = error.fields.constraint.clone().unwrap_or_default();
             super::build::not_unique(error, &name)

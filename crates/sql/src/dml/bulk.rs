@@ -20,9 +20,6 @@ use crate::column::ColumnReader;
 use crate::dml::row_bytes;
 use crate::dml::target::Target;
 
-/// Rows from which a load goes straight into segments: about what the delta takes in a tenth of a second.
-pub(crate) const BULK_ROWS: usize = 65_536;
-
 /// Keys that the rows of one load may refer to, or bring to a deferrable constraint: what is kept of each until it has been looked at takes about 150 bytes.
 const OWED_MAX: usize = 4_000_000;
 
@@ -74,7 +71,7 @@ impl Loader {
         self.waiting_rows += batch.num_rows();
         self.waiting_bytes += batch.get_array_memory_size();
         self.waiting.push((batch, lines.to_vec()));
-        if self.waiting_rows < BULK_ROWS && self.waiting_bytes < BULK_BYTES {
+        if !transaction.loads_in_bulk(self.waiting_rows) && self.waiting_bytes < BULK_BYTES {
             return Ok(());
         }
         let mut bulk = TableBulk::new(&self.target, transaction)?;
