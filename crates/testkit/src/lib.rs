@@ -11,13 +11,15 @@
 //! 1. Everything follows from the seed; a failure prints it, and the same seed fails the same way.
 //! 2. The model knows nothing of deltas and segments: a map for each commit.
 //!
-//! Not here: SQL and the wire (their own tests). Nothing but tests depends on this crate.
+//! Not here: SQL's meaning and the wire (their own tests). Nothing but tests depends on this crate.
 //! Source: FoundationDB's simulation, Pebble's metamorphic and crash tests.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test kit: what fails here fails the test, with its seed")]
 
 mod model;
 mod ranges;
+pub mod rows;
+mod script;
 mod tables;
 mod world;
 

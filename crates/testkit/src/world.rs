@@ -69,6 +69,8 @@ fn options() -> Options {
         load_threads: 3,
         wal_file_bytes: 64 << 10,
         wal_buffer_bytes: 1 << 20,
+        reserve_bytes: 64 << 10,
+        dead_rows_inline_max: 24,
         ..Options::default()
     }
 }
