@@ -23,8 +23,8 @@ FAILURES_MAX = 20  # After so many a row need not go on.
 
 
 class Row:
-    def __init__(self):
-        self.state = pathlib.Path(os.environ.get("STATE", SCRATCH / "state"))
+    def __init__(self, state=None):
+        self.state = pathlib.Path(state or os.environ.get("STATE", SCRATCH / "state"))
         self.done, self.failures, self.sums = 0, 0, collections.Counter()
         if self.state.exists():
             known = json.loads(self.state.read_text())
