@@ -116,6 +116,15 @@ impl Engine {
         Status::of(&self.inner)
     }
 
+    /// Waits until every commit so far is visible, or the log has failed. Who is to try again after a conflict with a commit that is not
+    /// on disk yet would meet it again.
+    pub fn settle(&self) {
+        let last = self.inner.txns.quiesce(|ts| ts);
+        if let Err(failed) = self.inner.txns.wait_visible(last) {
+            tracing::debug!(cause = %failed.cause, "the log has failed while a commit was waited for");
+        }
+    }
+
     /// Makes a manifest of everything visible now and cuts the log below it.
     pub fn checkpoint(&self) -> Result<(), EngineError> {
         self.inner.check_open()?;

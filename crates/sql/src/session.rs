@@ -212,6 +212,10 @@ impl Session {
         }
         result.map_err(|error| {
             self.fail();
+            if error.state == SqlState::SERIALIZATION_FAILURE {
+                // What it conflicts with may not be on disk yet: tried again at once, it would not see it and conflict again.
+                self.instance.engine().settle();
+            }
             match &watch {
                 Some(watch) => watch.explain(error),
                 None => error,
