@@ -89,16 +89,7 @@ fn main() -> ExitCode {
     outcome.unwrap_or_else(|failure: Failure| failure.report())
 }
 
-/// Runs it on so many threads, by default one for every two cores: the others are left to queries, background work and clients
-/// (docs/notes/0003-half-the-cores-for-connections.md).
+/// Runs it on so many threads, by default as many as it is worth (`server::workers`).
 fn run(threads: Option<NonZeroUsize>, work: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
-    let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads.map_or_else(half, NonZeroUsize::get))
-        // One for each connection that waits or works for long: their number is what is limited.
-        .max_blocking_threads(usize::from(u16::MAX))
-        .thread_stack_size(sql::STACK_BYTES)
-        .enable_all()
-        .build();
-    runtime.map_err(|error| Failure::during("start threads", error))?.block_on(work)
+    server::workers::run(threads, work).map_err(|error| Failure::during("start threads", error))?
 }

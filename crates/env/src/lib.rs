@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod blocking;
+mod machine;
 mod real;
 mod seeded;
 mod sim;
@@ -28,6 +29,7 @@ mod sim;
 pub use blocking::{
     BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, BlockingHook, blocking, blocking_if, keep_thread, lock_blocking, set_blocking_hook,
 };
+pub use machine::{idle_core_seconds, process_cpu_seconds};
 pub use real::RealEnv;
 pub use seeded::{point, seeded_bug};
 pub use sim::{Fault, Operation, SimEnv};

@@ -1,6 +1,7 @@
 //! PostgreSQL's protocol over TCP: connections, authentication, TLS, the messages, cancelling and stopping.
 //!
 //! ```text
+//!             workers      the threads
 //!             listener     accept, limits, shutdown; a task per connection
 //!             startup      TLS, version, parameters          auth, credentials, tls
 //!             connection   the loop                          control: its marks; watch: is the client still there
@@ -41,6 +42,7 @@ mod startup;
 mod tls;
 mod watch;
 mod wire;
+pub mod workers;
 
 pub use config::{Auth, Config, Shutdown};
 pub use credentials::Credentials;
