@@ -34,7 +34,7 @@ def measure(binaries, server, arguments, level):
     port, pid = server
     before = servers.cpu_seconds(pid)
     options = ["--terminals", arguments.terminals, "--duration", arguments.seconds, "--isolation", level, "--protocol", arguments.protocol]
-    report = tpcc(binaries, "run", port, *options, *(["--pipeline"] if arguments.pipeline else []))
+    report = tpcc(binaries, "run", port, *options, *(["--one-by-one"] if arguments.one_by_one else []))
     time.sleep(0.3)  # PostgreSQL's backends are waited for by then
     used = servers.cpu_seconds(pid) - before
     figures = report["figures"]
@@ -53,7 +53,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--levels", type=lambda text: text.split(","), default=["read-committed", "serializable"])
     parser.add_argument("--protocol", choices=["prepared", "simple"], default="prepared")
-    parser.add_argument("--pipeline", action="store_true", help="send statements that do not need each other's rows together")
+    parser.add_argument("--one-by-one", action="store_true", help="send each statement when the one before has answered")
     parser.add_argument("--load", type=str.split, default=[], help="further options of tpcc load, such as '--no-foreign-keys'")
     parser.add_argument("--binaries", type=pathlib.Path, default=servers.ROOT / "target/release", help="folder of colonnade and tpcc")
     parser.add_argument("--only", choices=["colonnade", "postgresql"], help="measure one of them")

@@ -19,7 +19,7 @@ RUNS = [
     ["--isolation", "repeatable-read"],
     ["--isolation", "serializable"],
     ["--protocol", "simple"],
-    ["--pipeline"],
+    ["--one-by-one"],
 ]
 # What is done to the tables, what undoes it, and the conditions it breaks (0: the rows of a load).
 DAMAGE = [

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bench::{BenchError, Server, Target, answer, warn};
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Builder;
 
 mod check;
 mod input;
@@ -46,8 +47,7 @@ Examples:
   tpcc run --url postgres://postgres@127.0.0.1:5432/postgres --terminals 16 --duration 600 --isolation serializable
   tpcc check --url postgres://postgres@127.0.0.1:5432/postgres --warehouses 10
 
-Port 5432 is PostgreSQL's. On Colonnade (5433) load and check run, but not run: it needs SELECT .. FOR UPDATE, and SERIALIZABLE if that is
-asked for, which Colonnade does not have yet.
+Port 5432 is PostgreSQL's, 5433 Colonnade's.
 
 A password left out of the URL is taken from PGPASSWORD.
 Exit codes: 0 done, and every condition holds; 1 an error or a broken condition; 2 wrong use.";
@@ -102,9 +102,9 @@ enum Command {
         /// How statements are sent.
         #[arg(long, value_enum, default_value = "prepared")]
         protocol: Protocol,
-        /// Send statements that do not need each other's rows together.
+        /// Send each statement when the one before has answered, also those that do not need its rows.
         #[arg(long)]
-        pipeline: bool,
+        one_by_one: bool,
         /// Wait for keys and thoughts, as the specification wants.
         #[arg(long)]
         think: bool,
@@ -134,15 +134,18 @@ struct Common {
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match execute(Cli::parse().command).await {
-        Ok(code) => code,
-        Err(error) => {
-            warn(&format!("tpcc: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    // Terminals mostly wait: in one thread they wake nobody but each other. Rows to load are made by as many as there are cores.
+    let runtime = match command {
+        Command::Run { .. } => Builder::new_current_thread().enable_all().build(),
+        Command::Load { .. } | Command::Check { .. } => Builder::new_multi_thread().enable_all().build(),
+    };
+    let done = runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(execute(command)));
+    done.unwrap_or_else(|error| {
+        warn(&format!("tpcc: {error}"));
+        ExitCode::FAILURE
+    })
 }
 
 async fn execute(command: Command) -> Result<ExitCode, Failure> {
@@ -163,7 +166,7 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
             });
             Ok(ExitCode::SUCCESS)
         }
-        Command::Run { on, warehouses, terminals, duration, warmup, interval, isolation, protocol, pipeline, think, seed } => {
+        Command::Run { on, warehouses, terminals, duration, warmup, interval, isolation, protocol, one_by_one, think, seed } => {
             let target = Target::parse(&on.url)?;
             let warehouses = warehouses_of(&target, warehouses).await?;
             let plan = run::Plan {
@@ -172,7 +175,7 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
                 warmup: Duration::from_secs(warmup),
                 duration: Duration::from_secs(duration),
                 interval: Duration::from_secs(interval),
-                manner: Manner { protocol, isolation, pipeline },
+                manner: Manner { protocol, isolation, pipeline: !one_by_one },
                 think,
                 seed,
             };

@@ -204,7 +204,7 @@ pub(crate) async fn run(target: &Target, plan: &Plan, say: impl Fn(&str)) -> Res
     Ok(figures(plan, &total, curve))
 }
 
-async fn terminal(number: u32, connection: Connection, plan: Plan, end: Instant, shared: Shared) -> Result<(), BenchError> {
+async fn terminal(number: u32, mut connection: Connection, plan: Plan, end: Instant, shared: Shared) -> Result<(), BenchError> {
     let home = Home::of(number, plan.warehouses);
     let mut random = Random::new(plan.seed, number.into(), Constants::of_run(plan.seed));
     let mut deck = Deck::default();
@@ -215,7 +215,7 @@ async fn terminal(number: u32, connection: Connection, plan: Plan, end: Instant,
             sleep(kind.keying().min(end.saturating_duration_since(Instant::now()))).await;
         }
         let started = Instant::now();
-        let tried = attempts(&connection, &input).await;
+        let tried = attempts(&mut connection, &input).await;
         let took = started.elapsed();
         let tried = tried.map_err(|fault| BenchError::Statement { what: kind.name().to_owned(), reason: fault.to_string() })?;
         if Instant::now() <= end {
@@ -236,7 +236,7 @@ struct Tried {
     deadlocks: u64,
 }
 
-async fn attempts(connection: &Connection, input: &Input) -> Result<Tried, Fault> {
+async fn attempts(connection: &mut Connection, input: &Input) -> Result<Tried, Fault> {
     let mut tried = Tried::default();
     for _ in 0..ATTEMPTS_MAX {
         match transactions::run(connection, input).await {

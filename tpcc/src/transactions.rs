@@ -30,7 +30,7 @@ pub(crate) enum Outcome {
 }
 
 /// Runs one. After an error the transaction is still to be rolled back.
-pub(crate) async fn run(connection: &Connection, input: &Input) -> Result<Outcome, Fault> {
+pub(crate) async fn run(connection: &mut Connection, input: &Input) -> Result<Outcome, Fault> {
     match input {
         Input::NewOrder(input) => new_order(connection, input).await,
         Input::Payment(input) => payment(connection, input).await,
@@ -52,7 +52,7 @@ fn commit() -> Call {
 struct Answers(std::vec::IntoIter<Vec<Row>>);
 
 impl Answers {
-    async fn of(connection: &Connection, calls: Vec<Call>) -> Result<Answers, Fault> {
+    async fn of(connection: &mut Connection, calls: Vec<Call>) -> Result<Answers, Fault> {
         Ok(Answers(connection.all(calls).await?.into_iter()))
     }
 
@@ -65,7 +65,7 @@ impl Answers {
     }
 }
 
-async fn new_order(connection: &Connection, input: &NewOrder) -> Result<Outcome, Fault> {
+async fn new_order(connection: &mut Connection, input: &NewOrder) -> Result<Outcome, Fault> {
     let NewOrder { warehouse, district, customer, lines } = input;
     let (w, d, c) = (|| Value::from(*warehouse), || Value::from(*district), || Value::from(*customer));
     let mut answers = Answers::of(
@@ -128,7 +128,7 @@ async fn new_order(connection: &Connection, input: &NewOrder) -> Result<Outcome,
     Ok(Outcome::Committed)
 }
 
-async fn payment(connection: &Connection, input: &Payment) -> Result<Outcome, Fault> {
+async fn payment(connection: &mut Connection, input: &Payment) -> Result<Outcome, Fault> {
     let Payment { warehouse, district, customer_warehouse, customer_district, customer, cents } = input;
     let amount = || Value::from(Money::cents((*cents).into()));
     let (w, d, cw, cd) = (
@@ -164,7 +164,7 @@ async fn payment(connection: &Connection, input: &Payment) -> Result<Outcome, Fa
 }
 
 /// A customer's number: by last name, the one in the middle of those who have it, by first name, rounded up.
-async fn find_customer(connection: &Connection, warehouse: u32, district: u32, customer: &Customer) -> Result<i64, Fault> {
+async fn find_customer(connection: &mut Connection, warehouse: u32, district: u32, customer: &Customer) -> Result<i64, Fault> {
     match customer {
         Customer::Id(id) => Ok((*id).into()),
         Customer::LastName(name) => {
@@ -175,7 +175,7 @@ async fn find_customer(connection: &Connection, warehouse: u32, district: u32, c
     }
 }
 
-async fn order_status(connection: &Connection, warehouse: u32, district: u32, customer: &Customer) -> Result<Outcome, Fault> {
+async fn order_status(connection: &mut Connection, warehouse: u32, district: u32, customer: &Customer) -> Result<Outcome, Fault> {
     let (w, d) = (|| Value::from(warehouse), || Value::from(district));
     connection.call(BEGIN, []).await?;
     let id = find_customer(connection, warehouse, district, customer).await?;
@@ -194,7 +194,7 @@ async fn order_status(connection: &Connection, warehouse: u32, district: u32, cu
     Ok(Outcome::Committed)
 }
 
-async fn delivery(connection: &Connection, warehouse: u32, carrier: u32) -> Result<Outcome, Fault> {
+async fn delivery(connection: &mut Connection, warehouse: u32, carrier: u32) -> Result<Outcome, Fault> {
     let w = || Value::from(warehouse);
     let oldest = |district: u32| Call::new(OLDEST, [w(), district.into()]);
     let group = std::iter::once(begin()).chain((1..=DISTRICTS).map(oldest)).collect();
@@ -238,7 +238,7 @@ async fn delivery(connection: &Connection, warehouse: u32, carrier: u32) -> Resu
     }
 }
 
-async fn stock_level(connection: &Connection, warehouse: u32, district: u32, threshold: u32) -> Result<Outcome, Fault> {
+async fn stock_level(connection: &mut Connection, warehouse: u32, district: u32, threshold: u32) -> Result<Outcome, Fault> {
     let (w, d) = (|| Value::from(warehouse), || Value::from(district));
     let mut answers = Answers::of(connection, vec![begin(), Call::new(DISTRICT_NEXT_ORDER, [w(), d()])]).await?;
     answers.rows();

@@ -1,20 +1,21 @@
 //! A terminal's connection: statements with values, by the prepared or the simple protocol, one at a time or a group at once.
 //!
 //! 1. Prepared: every statement is prepared when the connection opens, values go in binary. Simple: values are written into the text.
-//! 2. A group is statements that do not need each other's rows. Without pipelining each is sent when the one before has answered, as
-//!    ordinary clients do; with it they are sent together and the server answers in order.
+//! 2. A group is statements that do not need each other's rows: they are sent together and the server answers in order; without
+//!    pipelining each is sent when the one before has answered.
 //! 3. The isolation level is the session's default, and is read back from inside a transaction before anything is measured.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use bench::{BenchError, Session, Target, describe};
+use bench::direct::{self, Direct, DirectError, Prepared};
+use bench::{BenchError, Target};
 use bytes::{BufMut, BytesMut};
 use clap::ValueEnum;
-use futures::future::join_all;
+use postgres_protocol::message::backend::DataRowBody;
 use serde::Serialize;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 /// How statements go to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -114,7 +115,7 @@ impl Call {
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// The server said no, or is gone.
-    Server { sql: &'static str, error: tokio_postgres::Error },
+    Server { sql: &'static str, error: DirectError },
     /// The answer is not of the shape the data must have.
     Answer { sql: &'static str, reason: String },
 }
@@ -123,7 +124,7 @@ impl Fault {
     /// The SQLSTATE, if the server gave one.
     pub(crate) fn code(&self) -> Option<&str> {
         match self {
-            Fault::Server { error, .. } => error.code().map(|code| code.code()),
+            Fault::Server { error, .. } => error.code(),
             Fault::Answer { .. } => None,
         }
     }
@@ -132,7 +133,7 @@ impl Fault {
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Fault::Server { sql, error } => write!(f, "{}; in: {sql}", describe(error)),
+            Fault::Server { sql, error } => write!(f, "{error}; in: {sql}"),
             Fault::Answer { sql, reason } => write!(f, "{reason}; in: {sql}"),
         }
     }
@@ -140,14 +141,14 @@ impl std::fmt::Display for Fault {
 
 /// A statement ready to be sent.
 enum Form {
-    Prepared(tokio_postgres::Statement),
+    Prepared(Prepared),
     /// Text between parameters, and the parameter after each.
     Text(Vec<(&'static str, Option<usize>)>),
 }
 
 /// A terminal's connection.
 pub(crate) struct Connection {
-    session: Session,
+    wire: Direct,
     forms: HashMap<&'static str, Form>,
     pipeline: bool,
 }
@@ -155,74 +156,83 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects and readies `statements`. Errors: the server's, naming the statement it refuses.
     pub(crate) async fn open(target: &Target, manner: Manner, statements: &[&'static str]) -> Result<Connection, BenchError> {
-        let session = target.connect().await?;
+        let mut wire = target.connect_direct().await?;
+        let refused = |what: &str, reason: String| BenchError::Statement { what: what.to_owned(), reason };
         let level = manner.isolation.sql();
-        let sql = format!("set default_transaction_isolation to '{level}'");
-        session.run(&sql, &sql).await?;
-        session.run("begin", "begin").await?;
-        let found = session.text_value("ask for the isolation level", "show transaction_isolation").await?;
-        session.run("commit", "commit").await?;
-        if found != level {
-            let reason = format!("the server's transactions are {found}");
-            return Err(BenchError::Statement { what: sql, reason });
+        let set = format!("set default_transaction_isolation to '{level}'");
+        let mut found = Vec::new();
+        for sql in [set.as_str(), "begin", "show transaction_isolation", "commit"] {
+            let answer = wire.run_text(sql).await.map_err(|error| refused(sql, error.to_string()))?;
+            found.extend(answer.rows);
+        }
+        let found = found.first().and_then(|row| direct::field(row, 0).ok().flatten());
+        if found != Some(level.as_bytes()) {
+            let found = String::from_utf8_lossy(found.unwrap_or_default()).into_owned();
+            return Err(refused(&set, format!("the server's transactions are {found}")));
         }
         let mut forms = HashMap::new();
         for &sql in statements {
             let form = match manner.protocol {
                 Protocol::Prepared => {
-                    let prepared = session.client().prepare(sql).await;
-                    let refused = |error| BenchError::Statement { what: format!("prepare {sql}"), reason: describe(&error) };
-                    Form::Prepared(prepared.map_err(refused)?)
+                    let prepared = wire.prepare(sql).await;
+                    Form::Prepared(prepared.map_err(|error| refused(&format!("prepare {sql}"), error.to_string()))?)
                 }
                 Protocol::Simple => Form::Text(pieces(sql)),
             };
             forms.insert(sql, form);
         }
-        Ok(Connection { session, forms, pipeline: manner.pipeline })
+        Ok(Connection { wire, forms, pipeline: manner.pipeline })
     }
 
     /// Runs one statement; its rows.
-    pub(crate) async fn call<const N: usize>(&self, sql: &'static str, values: [Value; N]) -> Result<Vec<Row>, Fault> {
-        self.run(&Call::new(sql, values)).await
+    pub(crate) async fn call<const N: usize>(&mut self, sql: &'static str, values: [Value; N]) -> Result<Vec<Row>, Fault> {
+        let call = Call::new(sql, values);
+        self.send(&call)?;
+        self.answer(&call).await
     }
 
     /// Runs a group (rule 2); each statement's rows. Errors: the first one's.
-    pub(crate) async fn all(&self, calls: Vec<Call>) -> Result<Vec<Vec<Row>>, Fault> {
-        if self.pipeline {
-            return join_all(calls.iter().map(|call| self.run(call))).await.into_iter().collect();
-        }
+    pub(crate) async fn all(&mut self, calls: Vec<Call>) -> Result<Vec<Vec<Row>>, Fault> {
         let mut answers = Vec::with_capacity(calls.len());
-        for call in &calls {
-            answers.push(self.run(call).await?);
+        if self.pipeline {
+            for call in &calls {
+                self.send(call)?;
+            }
         }
-        Ok(answers)
+        for call in &calls {
+            if !self.pipeline {
+                self.send(call)?;
+            }
+            answers.push(self.answer(call).await);
+            if !self.pipeline && answers.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+        answers.into_iter().collect()
     }
 
     /// Ends a transaction that failed or must not happen.
-    pub(crate) async fn rollback(&self) -> Result<(), Fault> {
+    pub(crate) async fn rollback(&mut self) -> Result<(), Fault> {
         let sql = "rollback";
-        self.session.client().batch_execute(sql).await.map_err(|error| Fault::Server { sql, error })
+        self.wire.run_text(sql).await.map(drop).map_err(|error| Fault::Server { sql, error })
     }
 
-    async fn run(&self, call: &Call) -> Result<Vec<Row>, Fault> {
+    fn send(&mut self, call: &Call) -> Result<(), Fault> {
+        let sent = match &self.forms[call.sql] {
+            Form::Prepared(statement) => self.wire.send(statement, &call.values),
+            Form::Text(pieces) => self.wire.send_text(&text(pieces, &call.values)),
+        };
+        sent.map_err(|error| Fault::Server { sql: call.sql, error })
+    }
+
+    async fn answer(&mut self, call: &Call) -> Result<Vec<Row>, Fault> {
         let sql = call.sql;
-        let failed = |error| Fault::Server { sql, error };
-        let client = self.session.client();
-        match &self.forms[sql] {
-            Form::Prepared(statement) => {
-                let values: Vec<&(dyn ToSql + Sync)> = call.values.iter().map(|value| value as _).collect();
-                let rows = client.query(statement, &values).await.map_err(failed)?;
-                Ok(rows.into_iter().map(|row| Row { sql, form: RowForm::Binary(row) }).collect())
-            }
-            Form::Text(pieces) => {
-                let messages = client.simple_query(&text(pieces, &call.values)).await.map_err(failed)?;
-                let rows = messages.into_iter().filter_map(|message| match message {
-                    SimpleQueryMessage::Row(row) => Some(Row { sql, form: RowForm::Text(row) }),
-                    _ => None,
-                });
-                Ok(rows.collect())
-            }
-        }
+        let answer = self.wire.answer().await.map_err(|error| Fault::Server { sql, error })?;
+        let columns = match &self.forms[sql] {
+            Form::Prepared(statement) => Some(statement.columns()),
+            Form::Text(_) => None,
+        };
+        Ok(answer.rows.into_iter().map(|body| Row { sql, columns: columns.cloned(), body }).collect())
     }
 }
 
@@ -359,12 +369,9 @@ impl<'a> FromSql<'a> for Integer {
 /// A row of an answer.
 pub(crate) struct Row {
     sql: &'static str,
-    form: RowForm,
-}
-
-enum RowForm {
-    Binary(tokio_postgres::Row),
-    Text(SimpleQueryRow),
+    /// Types of its values, which are binary; without them they are text.
+    columns: Option<Arc<[Type]>>,
+    body: DataRowBody,
 }
 
 impl Row {
@@ -385,10 +392,11 @@ impl Row {
 
     fn get<T: for<'a> FromSql<'a>>(&self, column: usize, of_text: impl Fn(&str) -> Option<T>) -> Result<T, Fault> {
         let wrong = |reason| Fault::Answer { sql: self.sql, reason: format!("column {}: {reason}", column + 1) };
-        match &self.form {
-            RowForm::Binary(row) => row.try_get(column).map_err(|error| wrong(describe(&error))),
-            RowForm::Text(row) => {
-                let text = row.try_get(column).map_err(|error| wrong(describe(&error)))?;
+        match &self.columns {
+            Some(columns) => direct::value(columns, &self.body, column).map_err(wrong),
+            None => {
+                let text = direct::field(&self.body, column).map_err(&wrong)?;
+                let text = text.and_then(|bytes| std::str::from_utf8(bytes).ok());
                 text.and_then(of_text).ok_or_else(|| wrong(format!("{text:?}")))
             }
         }

@@ -1,7 +1,7 @@
 //! What every load driver and report needs: a connection to any PostgreSQL-wire server, latencies, a progress line, tables, JSON.
 //!
 //! ```text
-//!   Target --connect--> Session --timed statements--> Histogram / Timings --> table or JSON, with the Machine it ran on
+//!   Target --connect--> Session or Direct --timed statements--> Histogram / Timings --> table or JSON, with the Machine it ran on
 //! ```
 //!
 //! 1. A driver speaks the plain PostgreSQL protocol, so the same program measures Colonnade and PostgreSQL.
@@ -12,6 +12,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod direct;
 mod latency;
 mod output;
 mod progress;

@@ -14,6 +14,8 @@ use futures::{SinkExt, Stream, StreamExt};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
+use crate::direct::{Direct, DirectError};
+
 /// What stops a driver. The message says which server and which statement.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
@@ -86,6 +88,12 @@ impl Target {
         // The connection's own error reaches the client as a closed connection, with the statement that noticed.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Session { client })
+    }
+
+    /// Opens a connection that costs little. Errors: [`BenchError::Connect`].
+    pub async fn connect_direct(&self) -> Result<Direct, BenchError> {
+        let refused = |error: DirectError| BenchError::Connect { target: self.shown.clone(), reason: error.to_string() };
+        Direct::connect(&self.config).await.map_err(refused)
     }
 }
 
