@@ -3,7 +3,10 @@
 //! ```text
 //! fixed width (ascending, no text, no NULL)   | key 0 | key 1 | ...                      key i at i * width
 //! otherwise                                  | key 0 | key 1 | ...   ends: u32 each     key i from the end of key i-1 to its own
+//!                                            heads: 8 bytes of each key behind what all begin with, in memory only
 //! ```
+//!
+//! Keys that differ in their heads are told apart without looking at them: side by side, the heads are a tenth of the memory to touch.
 //!
 //! A key is what `types::key` makes of the row's key columns; nothing else is ever stored or compared as a key.
 
@@ -25,12 +28,16 @@ pub struct KeyList {
     width: Option<usize>,
     bytes: Vec<u8>,
     ends: Vec<u32>,
+    /// Of keys of no fixed width once they are all there; else empty.
+    heads: Vec<u64>,
+    /// How many bytes all of those begin with alike.
+    alike: usize,
 }
 
 impl KeyList {
     /// An empty list of keys of this schema.
     pub(crate) fn new(schema: &SegmentSchema) -> KeyList {
-        KeyList { width: fixed_width(schema), bytes: Vec::new(), ends: Vec::new() }
+        KeyList { width: fixed_width(schema), bytes: Vec::new(), ends: Vec::new(), heads: Vec::new(), alike: 0 }
     }
 
     /// The keys of the rows `rows` of these key columns (in key order, each in its type's Arrow form).
@@ -60,7 +67,18 @@ impl KeyList {
             }
             list.end()?;
         }
+        list.note_heads();
         Ok(list)
+    }
+
+    /// Makes the heads of keys that are all there and ascend; of others they are not used.
+    fn note_heads(&mut self) {
+        if self.width.is_some() || self.is_empty() {
+            return;
+        }
+        let (first, last) = (self.get(0), self.get(self.len() - 1));
+        self.alike = first.iter().zip(last).take_while(|(a, b)| a == b).count();
+        self.heads = self.iter().map(|key| head(key, self.alike)).collect();
     }
 
     fn end(&mut self) -> Result<()> {
@@ -114,6 +132,18 @@ impl KeyList {
             _ => {}
         }
         let (mut low, mut high) = (within.start, within.end);
+        if !self.heads.is_empty() && low < high {
+            let beginning = |key| <[u8]>::get(key, ..self.alike).unwrap_or(key);
+            match beginning(key).cmp(beginning(self.get(low))) {
+                Ordering::Less => return Err(low),
+                Ordering::Greater => return Err(high),
+                Ordering::Equal => {}
+            }
+            let wanted = head(key, self.alike);
+            let heads = &self.heads[within];
+            high = low + heads.partition_point(|head| *head <= wanted);
+            low += heads.partition_point(|head| *head < wanted);
+        }
         while low < high {
             let middle = low + (high - low) / 2;
             match self.get(middle).cmp(key) {
@@ -137,7 +167,7 @@ impl KeyList {
 
     /// Bytes of memory it holds.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<KeyList>() + self.bytes.capacity() + self.ends.capacity() * size_of::<u32>()
+        size_of::<KeyList>() + self.bytes.capacity() + size_of_val(&*self.ends) + size_of_val(&*self.heads)
     }
 
     pub(crate) fn encode(&self, out: &mut Encoder) {
@@ -156,6 +186,7 @@ impl KeyList {
             }
             list.push(key)?;
         }
+        list.note_heads();
         Ok(list)
     }
 }
@@ -181,6 +212,15 @@ fn put_column(view: ColumnView<'_>, t: SqlType, rows: Range<usize>, keys: &mut [
             self::width(t).unwrap_or(0)
         }
     }
+}
+
+/// Eight bytes of a key from byte `at` on, fewer with zeros behind them, so that heads order as their keys do where they differ.
+fn head(key: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    let rest = key.get(at..).unwrap_or_default();
+    let len = rest.len().min(8);
+    bytes[..len].copy_from_slice(&rest[..len]);
+    u64::from_be_bytes(bytes)
 }
 
 fn search_words<const N: usize>(
@@ -361,6 +401,27 @@ mod tests {
                     assert_eq!(list.search(within.clone(), key), expected);
                     let longer = [key, &[0]].concat();
                     assert_eq!(list.search(within.clone(), &longer), Err((i + 1).clamp(within.start, within.end)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_searched_as_their_bytes_are() {
+        let schema = schema(&[(SqlType::Text, false)]);
+        let texts =
+            ["", "\0", "a", "a\0", "a\0\0", "a\0b", "ab", "user1", "user10", "user100000001", "user100000002", "user2", "\u{ff}"];
+        for shown in [&texts[..], &texts[7..12], &texts[2..6], &texts[8..9]] {
+            let columns: [ArrayRef; 1] = [Arc::new(StringViewArray::from(shown.to_vec()))];
+            let list = KeyList::of_columns(&schema, &columns, 0..shown.len()).unwrap();
+            for text in texts {
+                let mut key = Vec::new();
+                encode(DatumRef::Text(text), SqlType::Text, &mut key);
+                for start in 0..=shown.len() {
+                    for end in start..=shown.len() {
+                        let expected = shown[start..end].binary_search(&text).map(|at| at + start).map_err(|at| at + start);
+                        assert_eq!(list.search(start..end, &key), expected, "{text:?} in {:?}", &shown[start..end]);
+                    }
                 }
             }
         }
