@@ -25,7 +25,9 @@ use std::sync::{Arc, Weak};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{ByteViewType, DataType};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use types::SqlType;
 
+use crate::column::{Column, ColumnView};
 use crate::error::Result;
 use crate::keys::KeyList;
 
@@ -89,11 +91,15 @@ pub(crate) struct Slots {
     groups: Box<[RwLock<Box<[Option<Held>]>>]>,
     group_slots: usize,
     slots: Box<[Slot]>,
+    /// Of the columns, whose slots come first in a group.
+    types: Box<[SqlType]>,
 }
 
 /// What a filled slot holds.
 struct Held {
     block: Block,
+    /// The same, of a column.
+    column: Option<Column>,
     bytes: usize,
     uses: AtomicU8,
 }
@@ -178,7 +184,7 @@ impl Cache {
             return;
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        slots.set(slot, Some(Held { block: block.clone(), bytes, uses: AtomicU8::new(0) }));
+        slots.set(slot, Some(Held { block: block.clone(), column: slots.column(slot, block), bytes, uses: AtomicU8::new(0) }));
         let entry = Entry { slots: Arc::downgrade(slots), slot, bytes };
 
         let mut dropped = Vec::new();
@@ -235,14 +241,16 @@ impl Queues {
 }
 
 impl Slots {
-    /// Empty slots: `group_slots` for each of the groups.
-    pub(crate) fn new(cache: Arc<Cache>, groups: usize, group_slots: usize) -> Arc<Slots> {
+    /// Empty slots: in each of the groups one for each column, of these types, and one for the keys.
+    pub(crate) fn new(cache: Arc<Cache>, groups: usize, types: Vec<SqlType>) -> Arc<Slots> {
+        let group_slots = types.len() + 1;
         let empty = || RwLock::new((0..group_slots).map(|_| None).collect());
         Arc::new(Slots {
             cache,
             groups: (0..groups).map(|_| empty()).collect(),
             group_slots,
             slots: (0..groups * group_slots).map(|_| Slot::default()).collect(),
+            types: types.into(),
         })
     }
 
@@ -262,6 +270,14 @@ impl Slots {
     /// True if the slot holds something; does not count as a use.
     pub(crate) fn peek(&self, slot: usize) -> bool {
         self.groups[slot / self.group_slots].read()[slot % self.group_slots].is_some()
+    }
+
+    /// What is in a slot, as a column.
+    fn column(&self, slot: usize, block: &Block) -> Option<Column> {
+        match block {
+            Block::Column(array) => Column::new(array, *self.types.get(slot % self.group_slots)?),
+            Block::Keys(_) => None,
+        }
     }
 
     /// Puts something, or nothing, into a slot; what was there before.
@@ -323,13 +339,24 @@ impl Slots {
 
 impl GroupBlocks<'_> {
     /// What a slot of the group holds; counts as a use of it, not as a hit.
-    pub(crate) fn block(&self, slot: usize) -> Option<&Block> {
+    fn block(&self, slot: usize) -> Option<&Block> {
+        self.used(slot).map(|held| &held.block)
+    }
+
+    /// The column that a slot of the group holds; counts as a use of it, not as a hit.
+    #[inline]
+    pub(crate) fn column(&self, slot: usize) -> Option<ColumnView<'_>> {
+        self.used(slot)?.column.as_ref().map(Column::view)
+    }
+
+    #[inline]
+    fn used(&self, slot: usize) -> Option<&Held> {
         let held = self.held[slot].as_ref()?;
         let uses = held.uses.load(Ordering::Relaxed);
         if uses < USES_COUNTED_MAX {
             held.uses.store(uses + 1, Ordering::Relaxed);
         }
-        Some(&held.block)
+        Some(held)
     }
 
     /// Not an atomic addition: a count lost now and then is cheaper than every point read fighting for one line.

@@ -22,6 +22,10 @@ use crate::column::ColumnView;
 use crate::error::{Result, SegmentError};
 use crate::schema::SegmentSchema;
 
+/// How often a key's place is guessed, and how far to both sides of it is looked.
+const GUESSES_MAX: usize = 2;
+const GUESS_REACH: usize = 4;
+
 /// A list of encoded keys, see the module's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyList {
@@ -140,9 +144,10 @@ impl KeyList {
                 Ordering::Equal => {}
             }
             let wanted = head(key, self.alike);
-            let heads = &self.heads[within];
-            high = low + heads.partition_point(|head| *head <= wanted);
-            low += heads.partition_point(|head| *head < wanted);
+            low = first_not_below(|at| self.heads[at], within, wanted);
+            let heads = &self.heads[low..high];
+            let several = heads.get(1) == Some(&wanted);
+            high = low + if several { heads.partition_point(|head| *head <= wanted) } else { heads.len().min(1) };
         }
         while low < high {
             let middle = low + (high - low) / 2;
@@ -231,9 +236,44 @@ fn search_words<const N: usize>(
 ) -> std::result::Result<usize, usize> {
     let Some(key) = key.first_chunk::<N>() else { return Err(within.start) };
     let wanted = number(*key);
-    let (start, keys) = (within.start, &bytes.as_chunks::<N>().0[within]);
-    let at = keys.partition_point(|key| number(*key) < wanted);
-    if keys.get(at).is_some_and(|key| number(*key) == wanted) { Ok(start + at) } else { Err(start + at) }
+    let (end, keys) = (within.end, bytes.as_chunks::<N>().0);
+    let at = first_not_below(|at| number(keys[at]), within, wanted);
+    if at < end && number(keys[at]) == wanted { Ok(at) } else { Err(at) }
+}
+
+/// Where the first number is, of those that `number` gives in ascending order, that is not below `wanted`.
+///
+/// Looks where it would be if numbers grew evenly, twice at most, then searches what is left in halves: of numbers that do grow so two
+/// places are looked at and not seven, which are as many waits for memory.
+fn first_not_below(number: impl Fn(usize) -> u64, within: Range<usize>, wanted: u64) -> usize {
+    let (mut low, mut high) = (within.start, within.end);
+    for _ in 0..GUESSES_MAX {
+        if high - low <= 4 * GUESS_REACH {
+            break;
+        }
+        let (first, last) = (number(low), number(high - 1));
+        if wanted <= first {
+            return low;
+        }
+        if wanted > last {
+            return high;
+        }
+        let share = (wanted - first) as f64 / (last - first) as f64;
+        let guess = low + (share * (high - 1 - low) as f64) as usize;
+        let (from, to) = (guess.saturating_sub(GUESS_REACH).max(low), (guess + GUESS_REACH).min(high));
+        if number(from) >= wanted {
+            high = from;
+        } else if number(to - 1) < wanted {
+            low = to;
+        } else {
+            (low, high) = (from, to);
+        }
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if number(middle) < wanted { low = middle + 1 } else { high = middle }
+    }
+    low
 }
 
 /// Bytes of every key of this schema, if they are all equally long.
@@ -401,6 +441,23 @@ mod tests {
                     assert_eq!(list.search(within.clone(), key), expected);
                     let longer = [key, &[0]].concat();
                     assert_eq!(list.search(within.clone(), &longer), Err((i + 1).clamp(within.start, within.end)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_found_however_they_grow() {
+        let even: Vec<u64> = (0..1000).map(|n| n * 3 + 7).collect();
+        let steep: Vec<u64> = (0..64).map(|n| 1 << n).chain([u64::MAX]).collect();
+        let alike: Vec<u64> = [5; 500].into_iter().chain([6; 300]).chain([u64::MAX; 2]).collect();
+        let late: Vec<u64> = (0..500).chain((0..500).map(|n| (1 << 63) + n * n)).collect();
+        for numbers in [even, steep, alike, late, vec![9], vec![]] {
+            let near = numbers.iter().flat_map(|n| [n.saturating_sub(1), *n, n.saturating_add(1)]);
+            for wanted in near.chain([0, 1 << 62, u64::MAX]) {
+                for start in [0, numbers.len() / 3] {
+                    let expected = start + numbers[start..].partition_point(|n| *n < wanted);
+                    assert_eq!(first_not_below(|at| numbers[at], start..numbers.len(), wanted), expected, "{wanted}");
                 }
             }
         }

@@ -155,22 +155,33 @@ impl Segment {
     }
 
     /// The same of a row of a group, if all columns that are read are cached.
+    ///
+    /// Memory that is not in the processor's caches is waited for three times, for all columns together: their values, the strings that
+    /// those refer to, and while it is copied what the processor has not fetched by itself.
     fn cached_row(&self, group: usize, row: usize, layout: &RowLayout, wanted: Option<&[usize]>) -> Option<Row> {
         let blocks = self.slots.group(group);
-        let mut wanted = wanted.map(|wanted| wanted.iter().copied().peekable());
-        let mut values = Vec::with_capacity(self.sidecar.schema.columns().len());
-        let mut hits = 0;
-        for column in 0..self.sidecar.schema.columns().len() {
-            if wanted.as_mut().is_some_and(|wanted| wanted.next_if_eq(&column).is_none()) {
-                values.push(DatumRef::Null);
-                continue;
-            }
-            let Block::Column(array) = blocks.block(column)? else { return None };
-            values.push(self.view(array, column).get(row));
-            hits += 1;
+        let columns = self.sidecar.schema.columns().len();
+        let mut touched = 0;
+        let mut touch = |column: usize| {
+            touched ^= blocks.column(column)?.touch(row);
+            Some(())
+        };
+        match wanted {
+            Some(wanted) => wanted.iter().try_for_each(|column| touch(*column))?,
+            None => (0..columns).try_for_each(touch)?,
+        }
+        std::hint::black_box(touched);
+        let mut values = vec![DatumRef::Null; columns];
+        let mut read = |column: usize| {
+            values[column] = blocks.column(column)?.get(row);
+            Some(())
+        };
+        match wanted {
+            Some(wanted) => wanted.iter().try_for_each(|column| read(*column))?,
+            None => (0..columns).try_for_each(read)?,
         }
         fetch(&values);
-        blocks.count_hits(hits);
+        blocks.count_hits(wanted.map_or(columns, <[usize]>::len) as u64);
         Some(layout.encode_refs(values.iter().copied()))
     }
 
