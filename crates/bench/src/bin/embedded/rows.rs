@@ -77,7 +77,7 @@ impl Shape {
                 *e = Field::Day((id % 10_000) as i32);
                 f.write(format_args!("Customer#{id:010}"));
                 g.write(format_args!("BUILDING"));
-                h.write(format_args!("{}", if id % 3 == 0 { 'F' } else { 'O' }));
+                h.write(format_args!("{}", if id.is_multiple_of(3) { 'F' } else { 'O' }));
                 i.write(format_args!("{}-{:03}-{:03}-{:04}", 10 + id % 25, id % 997, id % 991, id % 9973));
                 *j = Field::Number((id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20).cast_signed());
             }
