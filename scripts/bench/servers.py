@@ -29,10 +29,10 @@ def cpu_seconds(root):
 
 
 @contextlib.contextmanager
-def colonnade(binaries):
-    """Yields port and process."""
+def colonnade(binaries, *options):
+    """Yields port and process. Options are further ones of `colonnade serve`."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="colonnade-"))
-    command = [binaries / "colonnade", "serve", "--data", folder / "data", "--listen", "127.0.0.1:0", "--auth", "trust"]
+    command = [binaries / "colonnade", "serve", "--data", folder / "data", "--listen", "127.0.0.1:0", "--auth", "trust", *options]
     server = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         for line in server.stdout:

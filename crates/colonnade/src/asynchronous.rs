@@ -7,7 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use engine::Cancel;
 use sql::{Answer, OutputColumn, RowBatch, Session};
 use types::arrow_form::{self, ColumnBuilder};
-use types::{Datum, SqlError, SqlState};
+use types::{Datum, SqlError, SqlState, SqlType};
 
 use crate::connection::{Row, Rows, Statement};
 use crate::database::Database;
@@ -95,10 +95,12 @@ impl AsyncConnection {
             let message = format!("the statement has {} parameters and was given {}", prepared.params.len(), params.len());
             return Err(SqlError::new(SqlState::PROTOCOL_VIOLATION, message));
         }
-        let dates = self.session.dates();
         let mut values: Vec<Datum> = Vec::with_capacity(params.len());
         for (value, to) in params.iter().zip(&prepared.params) {
-            values.push(types::coerce::assign_in(value.0.clone(), *to, &dates)?);
+            let value = value.0.clone();
+            let is_of_type = matches!((&value, to), (Datum::Int4(_), SqlType::Int4) | (Datum::Int8(_), SqlType::Int8));
+            let is_of_type = is_of_type || matches!((&value, to), (Datum::Text(_), SqlType::Text));
+            values.push(if is_of_type { value } else { types::coerce::assign_in(value, *to, &self.session.dates())? });
         }
         let answer = self.session.execute(prepared, values).await?;
         self.pull(answer).await
@@ -148,9 +150,9 @@ impl AsyncConnection {
             }
             Answer::Done(tag) => {
                 let count = tag.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
-                Ok(Outcome { columns: Arc::new([]), batches: vec![], count })
+                Ok(Outcome { columns: Arc::default(), batches: vec![], count })
             }
-            Answer::Empty => Ok(Outcome { columns: Arc::new([]), batches: vec![], count: 0 }),
+            Answer::Empty => Ok(Outcome { columns: Arc::default(), batches: vec![], count: 0 }),
             Answer::CopyIn(_) => Err(self.session.copy_in_fail("use Connection::copy_in")),
             Answer::CopyOut(_) => Err(SqlError::unsupported("COPY TO STDOUT here: query the rows instead")),
         }
@@ -165,6 +167,32 @@ impl AsyncConnection {
     ) -> Result<u64, SqlError> {
         let result = self.copy_in_transaction(sql, &mut next).await;
         self.end(result).await
+    }
+
+    /// Adds the rows of the record batches that `next` gives, until it gives none, to a table: as COPY, without text. A batch has the
+    /// table's columns in their order, each of its Arrow form or a type that can be assigned to it. Returns how many rows there were.
+    ///
+    /// Many rows go straight into column segments. Errors: 42P01, 23502, 23505, 42804, those of values that do not fit, and `next`'s; no
+    /// row is kept then.
+    pub async fn append(
+        &mut self,
+        table: &str,
+        mut next: impl FnMut() -> Result<Option<RecordBatch>, SqlError> + Send,
+    ) -> Result<u64, SqlError> {
+        let result = self.append_in_transaction(table, &mut next).await;
+        self.end(result).await
+    }
+
+    async fn append_in_transaction(
+        &mut self,
+        table: &str,
+        next: &mut (impl FnMut() -> Result<Option<RecordBatch>, SqlError> + Send),
+    ) -> Result<u64, SqlError> {
+        let mut append = self.session.append(None, table, &[])?;
+        while let Some(batch) = next()? {
+            append.add(&batch).await?;
+        }
+        append.finish().await
     }
 
     async fn copy_in_transaction<B: AsRef<[u8]>>(

@@ -165,4 +165,17 @@ impl Connection {
     ) -> Result<u64, SqlError> {
         self.database.wait(self.inner.copy_in(sql, next))
     }
+
+    /// Adds the rows of the record batches that `next` gives, until it gives none, to a table: as COPY, without text. A batch has the
+    /// table's columns in their order, each of its Arrow form or a type that can be assigned to it. Returns how many rows there were.
+    ///
+    /// Many rows go straight into column segments. Errors: 42P01, 23502, 23505, 42804, those of values that do not fit, and `next`'s; no
+    /// row is kept then.
+    pub fn append(
+        &mut self,
+        table: &str,
+        next: impl FnMut() -> Result<Option<RecordBatch>, SqlError> + Send,
+    ) -> Result<u64, SqlError> {
+        self.database.wait(self.inner.append(table, next))
+    }
 }

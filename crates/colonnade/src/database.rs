@@ -1,11 +1,13 @@
 //! A data directory, opened in this process.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use env::{Env, RealEnv};
 use sql::{Instance, Login, Options, Session};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use types::{SqlError, SqlState};
 
 use crate::asynchronous::AsyncConnection;
@@ -92,7 +94,16 @@ impl Database {
     ///
     /// Panics when called from within a runtime: use an [`AsyncConnection`] there.
     pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
-        self.0.runtime.as_ref().expect("the runtime is taken only at the end").block_on(work)
+        assert!(Handle::try_current().is_err(), "a call that blocks, from within a runtime: use an AsyncConnection there");
+        let runtime = self.0.runtime.as_ref().expect("the runtime is taken only at the end");
+        let mut work = pin!(work);
+        // Whatever waits for nothing, as a read by key, is done at the first look, before the runtime makes ready to wait.
+        let entered = runtime.enter();
+        if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return done;
+        }
+        drop(entered);
+        runtime.block_on(work)
     }
 }
 

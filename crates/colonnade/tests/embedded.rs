@@ -77,6 +77,26 @@ fn copy_in_reads_pieces() {
 }
 
 #[test]
+fn record_batches_are_appended_as_a_whole_or_not_at_all() {
+    let database = Database::in_memory().unwrap();
+    let mut connection = database.connect().unwrap();
+    connection.execute("CREATE TABLE t (a bigint PRIMARY KEY, b text); CREATE TABLE u (a bigint PRIMARY KEY, b text)").unwrap();
+    connection.execute("INSERT INTO t SELECT x, 'row ' || x FROM generate_series(1, 10000) AS g (x)").unwrap();
+    let batches = connection.query_arrow("SELECT a, b FROM t").unwrap();
+    let mut pieces = batches.iter().cloned();
+    assert_eq!(connection.append("u", || Ok(pieces.next())).unwrap(), 10000);
+    assert_eq!(connection.query("SELECT b FROM u WHERE a = 5000").unwrap()[0][0].as_str(), Some("row 5000"));
+    let mut again = batches.iter().cloned();
+    assert_eq!(connection.append("u", || Ok(again.next())).unwrap_err().state.as_str(), "23505");
+    connection.execute("TRUNCATE u").unwrap();
+    let mut pieces = batches.into_iter();
+    let error = connection.append("u", || pieces.next().map(Some).ok_or(Error::unsupported("no more"))).unwrap_err();
+    assert_eq!(error.message, "no more");
+    assert_eq!(connection.query("SELECT count(*) FROM u").unwrap()[0][0].as_i64(), Some(0));
+    assert_eq!(connection.append("nothing", || Ok(None)).unwrap_err().state.as_str(), "42P01");
+}
+
+#[test]
 fn a_directory_has_one_owner_and_keeps_its_contents() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(directory.path()).unwrap();

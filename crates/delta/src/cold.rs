@@ -57,7 +57,7 @@ impl DeltaTable {
                 let idle = clock.wrapping_sub(head.written) >= idle_ticks;
                 if idle && head.state == State::Row && head.version.is_committed_by(at) {
                     let key = Key::from(slots.key(slot));
-                    let row = slots.row_at(&self.shape, slot, NONE);
+                    let row = slots.row_at(&self.shape, slot, NONE, None);
                     bytes += key.len() + row.0.len();
                     let slot = SlotRef { slab: position, slot: slot as u16, generation: slots.generation(slot) };
                     cold.push(Cold { key, slot, version: head.version, row });

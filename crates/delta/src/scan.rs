@@ -254,7 +254,7 @@ impl Iterator for Dump {
                 let slots = slab.slots.read();
                 for slot in slots.live().iter() {
                     if let Seen::Row(undo) = slots.seen(slot, &self.snapshot) {
-                        rows.push((Key::from(slots.key(slot)), slots.row_at(&self.shape, slot, undo)));
+                        rows.push((Key::from(slots.key(slot)), slots.row_at(&self.shape, slot, undo, None)));
                     }
                 }
             }

@@ -276,10 +276,10 @@ impl Slots {
         }
     }
 
-    /// The row image as it was at undo record `until`, in one piece.
-    pub(crate) fn row_at(&self, shape: &Shape, slot: usize, until: u32) -> Row {
+    /// The row image as it was at undo record `until`, in one piece; of `wanted` as [`Slots::append_row_at`].
+    pub(crate) fn row_at(&self, shape: &Shape, slot: usize, until: u32, wanted: Option<&[usize]>) -> Row {
         let mut image = Vec::new();
-        self.append_row_at(shape, slot, until, None, &mut image);
+        self.append_row_at(shape, slot, until, wanted, &mut image);
         Row(image.into_boxed_slice())
     }
 
@@ -294,20 +294,22 @@ impl Slots {
     }
 
     fn gather(&self, shape: &Shape, fixed: &[u8], wanted: Option<&[usize]>, out: &mut Vec<u8>) {
+        let is_wanted = |column: &usize| wanted.is_none_or(|wanted| wanted.binary_search(column).is_ok());
+        let references = shape.fields.iter().enumerate().filter(|(column, field)| field.variable && !is_null(fixed, *column));
+        let references = references.map(|(column, field)| {
+            let reference = if is_wanted(&column) { Reference::read(&fixed[field.at..]) } else { Reference::default() };
+            (field, reference)
+        });
         if out.capacity() == 0 {
             // Exactly, for a row alone.
-            out.reserve_exact(shape.fixed_len + shape.variable_len(fixed));
+            out.reserve_exact(shape.fixed_len + references.clone().map(|(_, reference)| reference.len as usize).sum::<usize>());
         }
         let start = out.len();
         out.extend_from_slice(fixed);
-        for (column, field) in shape.fields.iter().enumerate() {
-            if field.variable && !is_null(fixed, column) {
-                let is_wanted = wanted.is_none_or(|wanted| wanted.binary_search(&column).is_ok());
-                let reference = if is_wanted { Reference::read(&fixed[field.at..]) } else { Reference::default() };
-                let at = (out.len() - start - shape.fixed_len) as u32;
-                Reference { at, len: reference.len }.write(&mut out[start + field.at..start + field.at + field.width]);
-                out.extend_from_slice(reference.of(&self.heap));
-            }
+        for (field, reference) in references {
+            let at = (out.len() - start - shape.fixed_len) as u32;
+            Reference { at, len: reference.len }.write(&mut out[start + field.at..start + field.at + field.width]);
+            out.extend_from_slice(reference.of(&self.heap));
         }
     }
 }

@@ -165,9 +165,9 @@ impl DeltaTable {
         }
     }
 
-    fn found(&self, slots: &Slots, slot: usize, snapshot: &Snapshot) -> Found {
+    fn found(&self, slots: &Slots, slot: usize, snapshot: &Snapshot, wanted: Option<&[usize]>) -> Found {
         match slots.seen(slot, snapshot) {
-            Seen::Row(undo) => Found::Row(slots.row_at(&self.shape, slot, undo)),
+            Seen::Row(undo) => Found::Row(slots.row_at(&self.shape, slot, undo, wanted)),
             Seen::Deleted | Seen::Absent => Found::Deleted,
             Seen::InSegment => Found::InSegment,
         }
@@ -175,7 +175,12 @@ impl DeltaTable {
 
     /// What `snapshot` sees under `key`.
     pub fn get(&self, key: &[u8], snapshot: &Snapshot) -> Found {
-        self.with_slot(key, |slots, slot| self.found(slots, slot, snapshot)).unwrap_or(Found::NoSlot)
+        self.get_columns(key, snapshot, None)
+    }
+
+    /// As [`DeltaTable::get`]; with `wanted`, which is in order, texts of other columns are left empty.
+    pub fn get_columns(&self, key: &[u8], snapshot: &Snapshot, wanted: Option<&[usize]>) -> Found {
+        self.with_slot(key, |slots, slot| self.found(slots, slot, snapshot, wanted)).unwrap_or(Found::NoSlot)
     }
 
     /// The newest version under `key`, for transaction `me`, which may want to write it.
@@ -185,7 +190,7 @@ impl DeltaTable {
             let version = head.version;
             match (version.txn(), head.state) {
                 (Some(txn), _) if txn != me => Newest::Blocked(txn),
-                (_, State::Row) => Newest::Row { version, row: slots.row_at(&self.shape, slot, NONE) },
+                (_, State::Row) => Newest::Row { version, row: slots.row_at(&self.shape, slot, NONE, None) },
                 (_, State::Deleted) => Newest::Deleted { version },
                 (_, State::InSegment) => Newest::InSegment { version },
             }

@@ -99,7 +99,7 @@ impl TableStore {
         }
     }
 
-    /// The row with this key at a snapshot, with a transaction's `own` changes; of `wanted`, see [`segments::Segment::row`].
+    /// The row with this key at a snapshot, with a transaction's `own` changes; of columns that are not `wanted` the values may be missing.
     pub(crate) fn get(
         &self,
         key: &[u8],
@@ -107,7 +107,7 @@ impl TableStore {
         snapshot: &Snapshot,
         own: &Own,
     ) -> Result<Option<Row>, EngineError> {
-        match self.delta.get(key, snapshot) {
+        match self.delta.get_columns(key, snapshot, wanted) {
             Found::Row(row) => return Ok(Some(row)),
             Found::Deleted => return Ok(None),
             Found::InSegment | Found::NoSlot => {}

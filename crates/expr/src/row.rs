@@ -107,6 +107,14 @@ impl RowExpr {
         }
     }
 
+    /// The parameter this is, from 0.
+    pub fn as_param(&self) -> Option<usize> {
+        match self.node {
+            Node::Param(at) => Some(at),
+            _ => None,
+        }
+    }
+
     /// The stored column this is, unchanged.
     pub fn as_column(&self) -> Option<usize> {
         match self.node {

@@ -25,6 +25,21 @@ impl KeyExpr {
         fits.then_some(KeyExpr { value, column })
     }
 
+    /// Appends the value as part of a key; false if no value of the column's type is equal to it. Errors: those of the expression.
+    pub(crate) fn append_to(&self, key: &mut Vec<u8>, earlier: Option<RowRef<'_>>, params: &[Datum]) -> Result<bool, SqlError> {
+        // A text is not copied first.
+        let text = self.value.as_param().and_then(|at| params.get(at)).filter(|value| matches!(value, Datum::Text(_)));
+        if let (Some(text), SqlType::Text | SqlType::Varchar(_)) = (text, self.column) {
+            types::key::encode(text.as_ref(), self.column, key);
+            return Ok(true);
+        }
+        let value = self.evaluate(earlier, params)?;
+        if let Some(value) = &value {
+            types::key::encode(value.as_ref(), self.column, key);
+        }
+        Ok(value.is_some())
+    }
+
     /// The key's value; `None` if no value of the column's type is equal to it. Errors: those of the expression.
     pub(crate) fn evaluate(&self, earlier: Option<RowRef<'_>>, params: &[Datum]) -> Result<Option<Datum>, SqlError> {
         let value = self.value.evaluate(earlier, params)?;

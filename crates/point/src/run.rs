@@ -1,6 +1,7 @@
 //! Running a program.
 
 use engine::{Change, Modified, Place, Transaction};
+use expr::row::RowExpr;
 use types::{Datum, Key, RowRef, SqlError, coerce};
 
 use crate::write::TableWriter;
@@ -39,7 +40,7 @@ impl Program {
             if self.join.is_some() {
                 return self.select_joined(transaction, params);
             }
-            return Ok(Outcome::Row(Some(self.outputs.iter().map(|e| e.evaluate(None, params)).collect::<Result<_, _>>()?)));
+            return Ok(Outcome::Row(Some(evaluate_all(&self.outputs, None, params)?)));
         };
         if self.verb == Verb::Select {
             if let Some(range) = &self.range {
@@ -85,8 +86,7 @@ impl Program {
         if let Some(lock) = self.lock {
             return Ok(Outcome::Row(self.lock_row(lock, access, transaction, key, params)?));
         }
-        let values = self.outputs.iter().map(|e| e.evaluate(Some(row), params)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Outcome::Row(Some(values)))
+        Ok(Outcome::Row(Some(evaluate_all(&self.outputs, Some(row), params)?)))
     }
 
     pub(crate) fn modify(
@@ -130,7 +130,7 @@ impl Program {
         if self.outputs.is_empty() {
             return Ok(None);
         }
-        self.outputs.iter().map(|output| output.evaluate(Some(row), params)).collect::<Result<_, _>>().map(Some)
+        evaluate_all(&self.outputs, Some(row), params).map(Some)
     }
 
     fn written(&self, rows: u64, returned: Option<Vec<Datum>>) -> Outcome {
@@ -163,13 +163,22 @@ impl Access {
 
     /// The key the parameters ask for; `None` if no row can have it.
     fn key(&self, earlier: Option<RowRef<'_>>, params: &[Datum]) -> Result<Option<Key>, SqlError> {
-        let mut out = Vec::with_capacity(16);
+        // Of one column it is as long as it has to be, and is not copied to become a key.
+        let mut out = Vec::new();
         for part in &self.key {
-            match part.evaluate(earlier, params)? {
-                Some(value) => types::key::encode(value.as_ref(), part.column, &mut out),
-                None => return Ok(None),
+            if !part.append_to(&mut out, earlier, params)? {
+                return Ok(None);
             }
         }
         Ok(Some(out.into()))
     }
+}
+
+/// The values of expressions, in room for just as many.
+fn evaluate_all(all: &[RowExpr], row: Option<RowRef<'_>>, params: &[Datum]) -> Result<Vec<Datum>, SqlError> {
+    let mut values = Vec::with_capacity(all.len());
+    for expression in all {
+        values.push(expression.evaluate(row, params)?);
+    }
+    Ok(values)
 }

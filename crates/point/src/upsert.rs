@@ -182,6 +182,7 @@ pub fn second_time() -> SqlError {
 }
 
 /// The values of a row of both.
+#[derive(Clone)]
 struct Both<'a> {
     existing: std::slice::Iter<'a, Datum>,
     /// Of the row that was to be added, if rows have such: nobody can ask for it.

@@ -240,6 +240,7 @@ impl TableWriter {
 }
 
 /// The stored columns of a row: maybe a row id, then the SQL columns.
+#[derive(Clone)]
 struct StoredColumns<'a> {
     rowid: Option<DatumRef<'a>>,
     values: std::slice::Iter<'a, Datum>,

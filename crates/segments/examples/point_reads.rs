@@ -84,6 +84,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         black_box(segment.find(&key(random(i) * 3 + 1))?);
         Ok(())
     })?;
+    let few = [1, 6];
+    per("two columns by position, cached", 300_000, &mut |i| {
+        black_box(segment.row(random(i) as u32, &layout, Some(&few))?);
+        Ok(())
+    })?;
     per("row by position, cached", 300_000, &mut |i| {
         black_box(segment.row(random(i) as u32, &layout, None)?);
         Ok(())

@@ -1,7 +1,7 @@
 //! The cache of decoded columns: which row groups' columns of which segments are in memory.
 //!
 //! ```text
-//! Segment -- Slots: one Slot per (group, column) and per group's keys          a hit: one read lock, one reference count
+//! Segment -- Slots: one per (group, column) and per group's keys               a hit: the group's read lock, one reference count
 //!                     | filled                                                 no table to search
 //! Cache   -- small FIFO --used again--> main FIFO --used again--> main, again
 //!              | not used                 | not used                           (a slot that comes back soon after it was
@@ -13,6 +13,8 @@
 //! 3. One load of a slot at a time: who comes meanwhile waits and gets the same values.
 //! 4. What is not admitted (more than half of the cache) is still handed to who asked, and to everyone who asks while it is in use.
 //! 5. An emptied slot frees memory when the last reader is done with the values.
+//! 6. A point read looks at all its columns under one lock, without counting references: each atomic step would keep the processor from
+//!    fetching the next column's memory while it waits for this one's.
 //!
 //! Source: S3-FIFO (Yang et al., SOSP 2023), with the ghost queue kept as a number in each slot.
 
@@ -22,8 +24,10 @@ use std::sync::{Arc, Weak};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{ByteViewType, DataType};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use types::SqlType;
 
+use crate::column::{Column, ColumnView};
 use crate::error::Result;
 use crate::keys::KeyList;
 
@@ -72,21 +76,42 @@ pub(crate) enum Block {
     Keys(Arc<KeyList>),
 }
 
+#[derive(Default)]
 enum WeakBlock {
+    #[default]
     Nothing,
     Column(Weak<dyn Array>),
     Keys(Weak<KeyList>),
 }
 
-/// The slots of one segment.
+/// The slots of one segment: those of a group side by side.
 pub(crate) struct Slots {
     cache: Arc<Cache>,
+    /// What the slots of each group hold.
+    groups: Box<[RwLock<Box<[Option<Held>]>>]>,
+    group_slots: usize,
     slots: Box<[Slot]>,
+    /// Of the columns, whose slots come first in a group.
+    types: Box<[SqlType]>,
 }
 
-struct Slot {
-    block: RwLock<Option<(Block, usize)>>,
+/// What a filled slot holds.
+struct Held {
+    block: Block,
+    /// The same, of a column.
+    column: Option<Column>,
+    bytes: usize,
     uses: AtomicU8,
+}
+
+/// What a group's slots hold, which stays as it is for as long as this is held: not for long, and not while something is loaded.
+pub(crate) struct GroupBlocks<'a> {
+    held: RwLockReadGuard<'a, Box<[Option<Held>]>>,
+    cache: &'a Cache,
+}
+
+#[derive(Default)]
+struct Slot {
     /// Reads of single pages while the slot was empty.
     cold_reads: AtomicU8,
     /// The cache's count of evictions just after this slot was emptied; 0 if it never was.
@@ -158,15 +183,13 @@ impl Cache {
         if bytes > self.bytes_max / 2 {
             return;
         }
-        let place = &slots.slots[slot];
-        place.uses.store(0, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        *place.block.write() = Some((block.clone(), bytes));
+        slots.set(slot, Some(Held { block: block.clone(), column: slots.column(slot, block), bytes, uses: AtomicU8::new(0) }));
         let entry = Entry { slots: Arc::downgrade(slots), slot, bytes };
 
         let mut dropped = Vec::new();
         let mut queues = self.queues.lock();
-        let evicted_at = place.evicted_at.load(Ordering::Relaxed);
+        let evicted_at = slots.slots[slot].evicted_at.load(Ordering::Relaxed);
         let remembered = (queues.small.len() + queues.main.len()) as u64;
         if evicted_at != 0 && queues.evictions - evicted_at <= remembered {
             queues.main.push_back(entry);
@@ -181,7 +204,7 @@ impl Cache {
         drop(dropped);
     }
 
-    fn make_room(&self, queues: &mut Queues, dropped: &mut Vec<(Arc<Slots>, Option<(Block, usize)>)>) {
+    fn make_room(&self, queues: &mut Queues, dropped: &mut Vec<(Arc<Slots>, Option<Held>)>) {
         while self.bytes() > self.bytes_max {
             let from_small = queues.small_bytes > self.bytes_max / 10 || queues.main.is_empty();
             let popped = if from_small { queues.small.pop_front() } else { queues.main.pop_front() };
@@ -190,19 +213,15 @@ impl Cache {
                 queues.small_bytes -= entry.bytes;
             }
             let Some(slots) = entry.slots.upgrade() else { continue };
-            let slot = &slots.slots[entry.slot];
-            let uses = slot.uses.load(Ordering::Relaxed);
-            let keep = if from_small { uses > 1 } else { uses > 0 };
-            if keep {
-                slot.uses.store(if from_small { 0 } else { uses - 1 }, Ordering::Relaxed);
+            if slots.is_kept(entry.slot, from_small) {
                 queues.main.push_back(entry);
                 dropped.push((slots, None));
             } else {
                 queues.evictions += 1;
-                slot.evicted_at.store(queues.evictions, Ordering::Relaxed);
-                let block = slot.block.write().take();
+                slots.slots[entry.slot].evicted_at.store(queues.evictions, Ordering::Relaxed);
+                let held = slots.set(entry.slot, None);
                 self.bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
-                dropped.push((slots, block));
+                dropped.push((slots, held));
             }
         }
     }
@@ -222,33 +241,60 @@ impl Queues {
 }
 
 impl Slots {
-    pub(crate) fn new(cache: Arc<Cache>, slots: usize) -> Arc<Slots> {
-        let empty = || Slot {
-            block: RwLock::new(None),
-            uses: AtomicU8::new(0),
-            cold_reads: AtomicU8::new(0),
-            evicted_at: AtomicU64::new(0),
-            loading: Mutex::new(WeakBlock::Nothing),
-        };
-        Arc::new(Slots { cache, slots: (0..slots).map(|_| empty()).collect() })
+    /// Empty slots: in each of the groups one for each column, of these types, and one for the keys.
+    pub(crate) fn new(cache: Arc<Cache>, groups: usize, types: Vec<SqlType>) -> Arc<Slots> {
+        let group_slots = types.len() + 1;
+        let empty = || RwLock::new((0..group_slots).map(|_| None).collect());
+        Arc::new(Slots {
+            cache,
+            groups: (0..groups).map(|_| empty()).collect(),
+            group_slots,
+            slots: (0..groups * group_slots).map(|_| Slot::default()).collect(),
+            types: types.into(),
+        })
+    }
+
+    /// What the slots of a group hold.
+    pub(crate) fn group(&self, group: usize) -> GroupBlocks<'_> {
+        GroupBlocks { held: self.groups[group].read(), cache: &self.cache }
     }
 
     /// What the slot holds.
     pub(crate) fn get(&self, slot: usize) -> Option<Block> {
-        let slot = &self.slots[slot];
-        let block = slot.block.read().as_ref().map(|(block, _)| block.clone())?;
-        let uses = slot.uses.load(Ordering::Relaxed);
-        if uses < USES_COUNTED_MAX {
-            slot.uses.store(uses + 1, Ordering::Relaxed);
-        }
-        // Not an atomic addition: a count lost now and then is cheaper than every point read fighting for one line.
-        self.cache.hits.store(self.cache.hits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let group = self.group(slot / self.group_slots);
+        let block = group.block(slot % self.group_slots)?.clone();
+        group.count_hits(1);
         Some(block)
     }
 
     /// True if the slot holds something; does not count as a use.
     pub(crate) fn peek(&self, slot: usize) -> bool {
-        self.slots[slot].block.read().is_some()
+        self.groups[slot / self.group_slots].read()[slot % self.group_slots].is_some()
+    }
+
+    /// What is in a slot, as a column.
+    fn column(&self, slot: usize, block: &Block) -> Option<Column> {
+        match block {
+            Block::Column(array) => Column::new(array, *self.types.get(slot % self.group_slots)?),
+            Block::Keys(_) => None,
+        }
+    }
+
+    /// Puts something, or nothing, into a slot; what was there before.
+    fn set(&self, slot: usize, held: Option<Held>) -> Option<Held> {
+        std::mem::replace(&mut self.groups[slot / self.group_slots].write()[slot % self.group_slots], held)
+    }
+
+    /// Whether a slot was used enough to stay; then its uses count anew, or one less.
+    fn is_kept(&self, slot: usize, from_small: bool) -> bool {
+        let group = self.groups[slot / self.group_slots].read();
+        let Some(held) = &group[slot % self.group_slots] else { return false };
+        let uses = held.uses.load(Ordering::Relaxed);
+        let keep = if from_small { uses > 1 } else { uses > 0 };
+        if keep {
+            held.uses.store(if from_small { 0 } else { uses - 1 }, Ordering::Relaxed);
+        }
+        keep
     }
 
     /// What the slot holds, or what `load` makes; then it is in the slot if the cache admits it.
@@ -291,9 +337,38 @@ impl Slots {
     }
 }
 
+impl GroupBlocks<'_> {
+    /// What a slot of the group holds; counts as a use of it, not as a hit.
+    fn block(&self, slot: usize) -> Option<&Block> {
+        self.used(slot).map(|held| &held.block)
+    }
+
+    /// The column that a slot of the group holds; counts as a use of it, not as a hit.
+    #[inline]
+    pub(crate) fn column(&self, slot: usize) -> Option<ColumnView<'_>> {
+        self.used(slot)?.column.as_ref().map(Column::view)
+    }
+
+    #[inline]
+    fn used(&self, slot: usize) -> Option<&Held> {
+        let held = self.held[slot].as_ref()?;
+        let uses = held.uses.load(Ordering::Relaxed);
+        if uses < USES_COUNTED_MAX {
+            held.uses.store(uses + 1, Ordering::Relaxed);
+        }
+        Some(held)
+    }
+
+    /// Not an atomic addition: a count lost now and then is cheaper than every point read fighting for one line.
+    pub(crate) fn count_hits(&self, hits: u64) {
+        self.cache.hits.store(self.cache.hits.load(Ordering::Relaxed) + hits, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Slots {
     fn drop(&mut self) {
-        let held: usize = self.slots.iter_mut().filter_map(|slot| slot.block.get_mut().as_ref()).map(|(_, bytes)| bytes).sum();
+        let groups = self.groups.iter_mut().flat_map(|group| group.get_mut().iter());
+        let held: usize = groups.flatten().map(|held| held.bytes).sum();
         self.cache.bytes.fetch_sub(held, Ordering::Relaxed);
     }
 }

@@ -31,6 +31,71 @@ pub enum ColumnView<'a> {
     Uuid(&'a FixedSizeBinaryArray),
 }
 
+/// A column by itself: what is behind an array, for reads of a value here and there. To ask an array what it is takes as long as to read it.
+#[derive(Clone, Debug)]
+pub(crate) enum Column {
+    Bool(BooleanArray),
+    Int2(Int16Array),
+    Int4(Int32Array),
+    Int8(Int64Array),
+    Float4(Float32Array),
+    Float8(Float64Array),
+    Numeric(Decimal128Array, u8),
+    Text(StringViewArray),
+    Bytea(BinaryViewArray),
+    Date(Date32Array),
+    Time(Time64MicrosecondArray),
+    Timestamp(TimestampMicrosecondArray),
+    TimestampTz(TimestampMicrosecondArray),
+    Interval(IntervalMonthDayNanoArray),
+    Uuid(FixedSizeBinaryArray),
+}
+
+impl Column {
+    /// The array as a column of type `t`; None if it is not of that type's Arrow form.
+    pub(crate) fn new(array: &ArrayRef, t: SqlType) -> Option<Column> {
+        Some(match ColumnView::new(array, t)? {
+            ColumnView::Bool(a) => Column::Bool(a.clone()),
+            ColumnView::Int2(a) => Column::Int2(a.clone()),
+            ColumnView::Int4(a) => Column::Int4(a.clone()),
+            ColumnView::Int8(a) => Column::Int8(a.clone()),
+            ColumnView::Float4(a) => Column::Float4(a.clone()),
+            ColumnView::Float8(a) => Column::Float8(a.clone()),
+            ColumnView::Numeric(a, scale) => Column::Numeric(a.clone(), scale),
+            ColumnView::Text(a) => Column::Text(a.clone()),
+            ColumnView::Bytea(a) => Column::Bytea(a.clone()),
+            ColumnView::Date(a) => Column::Date(a.clone()),
+            ColumnView::Time(a) => Column::Time(a.clone()),
+            ColumnView::Timestamp(a) => Column::Timestamp(a.clone()),
+            ColumnView::TimestampTz(a) => Column::TimestampTz(a.clone()),
+            ColumnView::Interval(a) => Column::Interval(a.clone()),
+            ColumnView::Uuid(a) => Column::Uuid(a.clone()),
+        })
+    }
+
+    /// To read it.
+    #[inline]
+    pub(crate) fn view(&self) -> ColumnView<'_> {
+        match self {
+            Column::Bool(a) => ColumnView::Bool(a),
+            Column::Int2(a) => ColumnView::Int2(a),
+            Column::Int4(a) => ColumnView::Int4(a),
+            Column::Int8(a) => ColumnView::Int8(a),
+            Column::Float4(a) => ColumnView::Float4(a),
+            Column::Float8(a) => ColumnView::Float8(a),
+            Column::Numeric(a, scale) => ColumnView::Numeric(a, *scale),
+            Column::Text(a) => ColumnView::Text(a),
+            Column::Bytea(a) => ColumnView::Bytea(a),
+            Column::Date(a) => ColumnView::Date(a),
+            Column::Time(a) => ColumnView::Time(a),
+            Column::Timestamp(a) => ColumnView::Timestamp(a),
+            Column::TimestampTz(a) => ColumnView::TimestampTz(a),
+            Column::Interval(a) => ColumnView::Interval(a),
+            Column::Uuid(a) => ColumnView::Uuid(a),
+        }
+    }
+}
+
 impl<'a> ColumnView<'a> {
     /// The array as a column of type `t`; None if it is not of that type's Arrow form.
     pub fn new(array: &'a ArrayRef, t: SqlType) -> Option<ColumnView<'a>> {
@@ -87,8 +152,25 @@ impl<'a> ColumnView<'a> {
     }
 
     /// True if the value at `row` is NULL.
+    #[inline]
     pub fn is_null(&self, row: usize) -> bool {
-        self.array().is_null(row)
+        // By type: a call through the array's interface for each value would be felt.
+        match *self {
+            ColumnView::Bool(a) => a.is_null(row),
+            ColumnView::Int2(a) => a.is_null(row),
+            ColumnView::Int4(a) => a.is_null(row),
+            ColumnView::Int8(a) => a.is_null(row),
+            ColumnView::Float4(a) => a.is_null(row),
+            ColumnView::Float8(a) => a.is_null(row),
+            ColumnView::Numeric(a, _) => a.is_null(row),
+            ColumnView::Text(a) => a.is_null(row),
+            ColumnView::Bytea(a) => a.is_null(row),
+            ColumnView::Date(a) => a.is_null(row),
+            ColumnView::Time(a) => a.is_null(row),
+            ColumnView::Timestamp(a) | ColumnView::TimestampTz(a) => a.is_null(row),
+            ColumnView::Interval(a) => a.is_null(row),
+            ColumnView::Uuid(a) => a.is_null(row),
+        }
     }
 
     /// How many values are NULL.
@@ -108,7 +190,28 @@ impl<'a> ColumnView<'a> {
 
     /// The value at `row` (from 0). Panics beyond the end.
     pub fn get(&self, row: usize) -> DatumRef<'a> {
-        if self.array().is_null(row) { DatumRef::Null } else { self.value(row) }
+        if self.is_null(row) { DatumRef::Null } else { self.value(row) }
+    }
+
+    /// Reads from memory what [`ColumnView::get`] will, but for strings that are not short, and no more: some bits of the value at `row`.
+    #[inline]
+    pub(crate) fn touch(&self, row: usize) -> u64 {
+        match *self {
+            ColumnView::Bool(a) => u64::from(a.value(row)),
+            ColumnView::Int2(a) => a.values()[row] as u64,
+            ColumnView::Int4(a) => a.values()[row] as u64,
+            ColumnView::Int8(a) => a.values()[row] as u64,
+            ColumnView::Float4(a) => u64::from(a.values()[row].to_bits()),
+            ColumnView::Float8(a) => a.values()[row].to_bits(),
+            ColumnView::Numeric(a, _) => a.values()[row] as u64,
+            ColumnView::Text(a) => a.views()[row] as u64,
+            ColumnView::Bytea(a) => a.views()[row] as u64,
+            ColumnView::Date(a) => a.values()[row] as u64,
+            ColumnView::Time(a) => a.values()[row] as u64,
+            ColumnView::Timestamp(a) | ColumnView::TimestampTz(a) => a.values()[row] as u64,
+            ColumnView::Interval(a) => u64::from(a.values()[row].days.unsigned_abs()),
+            ColumnView::Uuid(a) => u64::from(a.value(row)[0]),
+        }
     }
 
     /// The value at `row`, which is not NULL.

@@ -41,6 +41,11 @@ impl KeyFilter {
         filter
     }
 
+    /// Bytes of memory it holds.
+    pub(crate) fn memory(&self) -> usize {
+        size_of_val(&*self.blocks)
+    }
+
     fn block(&self, hash: u64) -> usize {
         (((hash >> 32) * self.blocks.len() as u64) >> 32) as usize
     }

@@ -3,7 +3,10 @@
 //! ```text
 //! fixed width (ascending, no text, no NULL)   | key 0 | key 1 | ...                      key i at i * width
 //! otherwise                                  | key 0 | key 1 | ...   ends: u32 each     key i from the end of key i-1 to its own
+//!                                            heads: 8 bytes of each key behind what all begin with, in memory only
 //! ```
+//!
+//! Keys that differ in their heads are told apart without looking at them: side by side, the heads are a tenth of the memory to touch.
 //!
 //! A key is what `types::key` makes of the row's key columns; nothing else is ever stored or compared as a key.
 
@@ -19,18 +22,26 @@ use crate::column::ColumnView;
 use crate::error::{Result, SegmentError};
 use crate::schema::SegmentSchema;
 
+/// How often a key's place is guessed, and how far to both sides of it is looked.
+const GUESSES_MAX: usize = 2;
+const GUESS_REACH: usize = 4;
+
 /// A list of encoded keys, see the module's head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyList {
     width: Option<usize>,
     bytes: Vec<u8>,
     ends: Vec<u32>,
+    /// Of keys of no fixed width once they are all there; else empty.
+    heads: Vec<u64>,
+    /// How many bytes all of those begin with alike.
+    alike: usize,
 }
 
 impl KeyList {
     /// An empty list of keys of this schema.
     pub(crate) fn new(schema: &SegmentSchema) -> KeyList {
-        KeyList { width: fixed_width(schema), bytes: Vec::new(), ends: Vec::new() }
+        KeyList { width: fixed_width(schema), bytes: Vec::new(), ends: Vec::new(), heads: Vec::new(), alike: 0 }
     }
 
     /// The keys of the rows `rows` of these key columns (in key order, each in its type's Arrow form).
@@ -60,7 +71,18 @@ impl KeyList {
             }
             list.end()?;
         }
+        list.note_heads();
         Ok(list)
+    }
+
+    /// Makes the heads of keys that are all there and ascend; of others they are not used.
+    fn note_heads(&mut self) {
+        if self.width.is_some() || self.is_empty() {
+            return;
+        }
+        let (first, last) = (self.get(0), self.get(self.len() - 1));
+        self.alike = first.iter().zip(last).take_while(|(a, b)| a == b).count();
+        self.heads = self.iter().map(|key| head(key, self.alike)).collect();
     }
 
     fn end(&mut self) -> Result<()> {
@@ -114,6 +136,19 @@ impl KeyList {
             _ => {}
         }
         let (mut low, mut high) = (within.start, within.end);
+        if !self.heads.is_empty() && low < high {
+            let beginning = |key| <[u8]>::get(key, ..self.alike).unwrap_or(key);
+            match beginning(key).cmp(beginning(self.get(low))) {
+                Ordering::Less => return Err(low),
+                Ordering::Greater => return Err(high),
+                Ordering::Equal => {}
+            }
+            let wanted = head(key, self.alike);
+            low = first_not_below(|at| self.heads[at], within, wanted);
+            let heads = &self.heads[low..high];
+            let several = heads.get(1) == Some(&wanted);
+            high = low + if several { heads.partition_point(|head| *head <= wanted) } else { heads.len().min(1) };
+        }
         while low < high {
             let middle = low + (high - low) / 2;
             match self.get(middle).cmp(key) {
@@ -137,7 +172,7 @@ impl KeyList {
 
     /// Bytes of memory it holds.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<KeyList>() + self.bytes.capacity() + self.ends.capacity() * size_of::<u32>()
+        size_of::<KeyList>() + self.bytes.capacity() + size_of_val(&*self.ends) + size_of_val(&*self.heads)
     }
 
     pub(crate) fn encode(&self, out: &mut Encoder) {
@@ -156,6 +191,7 @@ impl KeyList {
             }
             list.push(key)?;
         }
+        list.note_heads();
         Ok(list)
     }
 }
@@ -183,6 +219,15 @@ fn put_column(view: ColumnView<'_>, t: SqlType, rows: Range<usize>, keys: &mut [
     }
 }
 
+/// Eight bytes of a key from byte `at` on, fewer with zeros behind them, so that heads order as their keys do where they differ.
+fn head(key: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    let rest = key.get(at..).unwrap_or_default();
+    let len = rest.len().min(8);
+    bytes[..len].copy_from_slice(&rest[..len]);
+    u64::from_be_bytes(bytes)
+}
+
 fn search_words<const N: usize>(
     bytes: &[u8],
     within: Range<usize>,
@@ -191,9 +236,44 @@ fn search_words<const N: usize>(
 ) -> std::result::Result<usize, usize> {
     let Some(key) = key.first_chunk::<N>() else { return Err(within.start) };
     let wanted = number(*key);
-    let (start, keys) = (within.start, &bytes.as_chunks::<N>().0[within]);
-    let at = keys.partition_point(|key| number(*key) < wanted);
-    if keys.get(at).is_some_and(|key| number(*key) == wanted) { Ok(start + at) } else { Err(start + at) }
+    let (end, keys) = (within.end, bytes.as_chunks::<N>().0);
+    let at = first_not_below(|at| number(keys[at]), within, wanted);
+    if at < end && number(keys[at]) == wanted { Ok(at) } else { Err(at) }
+}
+
+/// Where the first number is, of those that `number` gives in ascending order, that is not below `wanted`.
+///
+/// Looks where it would be if numbers grew evenly, twice at most, then searches what is left in halves: of numbers that do grow so two
+/// places are looked at and not seven, which are as many waits for memory.
+fn first_not_below(number: impl Fn(usize) -> u64, within: Range<usize>, wanted: u64) -> usize {
+    let (mut low, mut high) = (within.start, within.end);
+    for _ in 0..GUESSES_MAX {
+        if high - low <= 4 * GUESS_REACH {
+            break;
+        }
+        let (first, last) = (number(low), number(high - 1));
+        if wanted <= first {
+            return low;
+        }
+        if wanted > last {
+            return high;
+        }
+        let share = (wanted - first) as f64 / (last - first) as f64;
+        let guess = low + (share * (high - 1 - low) as f64) as usize;
+        let (from, to) = (guess.saturating_sub(GUESS_REACH).max(low), (guess + GUESS_REACH).min(high));
+        if number(from) >= wanted {
+            high = from;
+        } else if number(to - 1) < wanted {
+            low = to;
+        } else {
+            (low, high) = (from, to);
+        }
+    }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if number(middle) < wanted { low = middle + 1 } else { high = middle }
+    }
+    low
 }
 
 /// Bytes of every key of this schema, if they are all equally long.
@@ -361,6 +441,44 @@ mod tests {
                     assert_eq!(list.search(within.clone(), key), expected);
                     let longer = [key, &[0]].concat();
                     assert_eq!(list.search(within.clone(), &longer), Err((i + 1).clamp(within.start, within.end)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_found_however_they_grow() {
+        let even: Vec<u64> = (0..1000).map(|n| n * 3 + 7).collect();
+        let steep: Vec<u64> = (0..64).map(|n| 1 << n).chain([u64::MAX]).collect();
+        let alike: Vec<u64> = [5; 500].into_iter().chain([6; 300]).chain([u64::MAX; 2]).collect();
+        let late: Vec<u64> = (0..500).chain((0..500).map(|n| (1 << 63) + n * n)).collect();
+        for numbers in [even, steep, alike, late, vec![9], vec![]] {
+            let near = numbers.iter().flat_map(|n| [n.saturating_sub(1), *n, n.saturating_add(1)]);
+            for wanted in near.chain([0, 1 << 62, u64::MAX]) {
+                for start in [0, numbers.len() / 3] {
+                    let expected = start + numbers[start..].partition_point(|n| *n < wanted);
+                    assert_eq!(first_not_below(|at| numbers[at], start..numbers.len(), wanted), expected, "{wanted}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_searched_as_their_bytes_are() {
+        let schema = schema(&[(SqlType::Text, false)]);
+        let texts =
+            ["", "\0", "a", "a\0", "a\0\0", "a\0b", "ab", "user1", "user10", "user100000001", "user100000002", "user2", "\u{ff}"];
+        for shown in [&texts[..], &texts[7..12], &texts[2..6], &texts[8..9]] {
+            let columns: [ArrayRef; 1] = [Arc::new(StringViewArray::from(shown.to_vec()))];
+            let list = KeyList::of_columns(&schema, &columns, 0..shown.len()).unwrap();
+            for text in texts {
+                let mut key = Vec::new();
+                encode(DatumRef::Text(text), SqlType::Text, &mut key);
+                for start in 0..=shown.len() {
+                    for end in start..=shown.len() {
+                        let expected = shown[start..end].binary_search(&text).map(|at| at + start).map_err(|at| at + start);
+                        assert_eq!(list.search(start..end, &key), expected, "{text:?} in {:?}", &shown[start..end]);
+                    }
                 }
             }
         }

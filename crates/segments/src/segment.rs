@@ -80,7 +80,7 @@ impl Segment {
         let store: Arc<dyn ObjectStore> = Arc::new(store);
         let reader = Reader::new(store, location, &path, metadata, &sidecar)?;
 
-        let slots = Slots::new(cache, sidecar.groups.len() * (sidecar.schema.columns().len() + 1));
+        let slots = Slots::new(cache, sidecar.groups.len(), sidecar.schema.types());
         let rows = sidecar.groups.iter().map(|group| group.rows);
         let starts = rows.clone().scan(0, |next, rows| Some(std::mem::replace(next, *next + rows))).collect();
         let blocks = rows.map(|rows| (rows as usize).div_ceil(KEY_BLOCK_ROWS));
@@ -102,6 +102,11 @@ impl Segment {
     /// Bytes of both files.
     pub fn bytes_on_disk(&self) -> u64 {
         self.info.parquet_bytes + self.info.sidecar_bytes
+    }
+
+    /// Bytes of memory that finding rows by key takes as long as the segment is open: the first key of each block, and the filter.
+    pub fn index_bytes(&self) -> usize {
+        self.sidecar.keys.sparse.memory() + self.sidecar.keys.filter.memory()
     }
 
     /// The key of the first row.

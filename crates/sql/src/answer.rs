@@ -1,6 +1,7 @@
 //! What a statement gives back.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use analytic::{BatchStream, Kept};
@@ -81,6 +82,7 @@ pub struct Rows {
 }
 
 enum Source {
+    One(Option<RowBatch>),
     Ready(VecDeque<RowBatch>),
     Query {
         stream: BatchStream,
@@ -101,8 +103,8 @@ const HELD_BYTES_MAX: usize = 64 << 20;
 impl Rows {
     /// Rows that are all there.
     pub(crate) fn ready(columns: Arc<[OutputColumn]>, command: &'static str, rows: Vec<Vec<Datum>>) -> Rows {
-        let batches = if rows.is_empty() { VecDeque::new() } else { VecDeque::from([RowBatch::Datums(rows)]) };
-        Rows { columns, command, source: Source::Ready(batches), kept: None, binary: false }
+        let source = Source::One((!rows.is_empty()).then_some(RowBatch::Datums(rows)));
+        Rows { columns, command, source, kept: None, binary: false }
     }
 
     /// The same with the room they take.
@@ -118,7 +120,7 @@ impl Rows {
 
     /// Rows of system relations.
     pub(crate) fn system(columns: Arc<[OutputColumn]>, rows: SystemRows) -> Rows {
-        let source = Source::Ready(VecDeque::from([RowBatch::System(Arc::new(rows))]));
+        let source = Source::One(Some(RowBatch::System(Arc::new(rows))));
         Rows { columns, command: "SELECT", source, kept: None, binary: false }
     }
 
@@ -153,7 +155,7 @@ impl Rows {
         let kept = match &self.source {
             Source::Query { stream, sees_own: true, .. } => Some(stream.keep("suspended results")),
             Source::Cursor { .. } => self.kept.take(),
-            Source::Query { .. } | Source::Ready(_) => None,
+            Source::Query { .. } | Source::One(_) | Source::Ready(_) => None,
         };
         let Some(mut kept) = kept else { return Ok(()) };
         let mut held = VecDeque::new();
@@ -195,6 +197,7 @@ impl Rows {
     /// the caller must tell the session ([`crate::Session::fail`]).
     pub async fn next(&mut self) -> Result<Option<RowBatch>, SqlError> {
         match &mut self.source {
+            Source::One(batch) => Ok(batch.take()),
             Source::Ready(batches) => Ok(batches.pop_front()),
             Source::Query { stream, watch, .. } => match stream.next().await {
                 Some(Ok(batch)) => Ok(Some(RowBatch::Arrow(batch))),
@@ -230,9 +233,13 @@ impl Rows {
 
 /// PostgreSQL's tag of a command that handled `rows` rows.
 pub(crate) fn tag(command: &str, rows: u64) -> String {
+    let mut tag = String::with_capacity(32);
+    tag.push_str(command);
     match command {
-        "INSERT" => ["INSERT 0 ", &rows.to_string()].concat(),
-        "SELECT" | "UPDATE" | "DELETE" | "MERGE" | "COPY" | "FETCH" => [command, " ", &rows.to_string()].concat(),
-        command => command.to_owned(),
+        "INSERT" => write!(tag, " 0 {rows}"),
+        "SELECT" | "UPDATE" | "DELETE" | "MERGE" | "COPY" | "FETCH" => write!(tag, " {rows}"),
+        _ => Ok(()),
     }
+    .expect("writing to a string does not fail");
+    tag
 }

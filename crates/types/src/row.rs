@@ -102,8 +102,14 @@ impl RowLayout {
     }
 
     /// As [`RowLayout::encode`], for borrowed values.
-    pub fn encode_refs<'a>(&self, values: impl ExactSizeIterator<Item = DatumRef<'a>>) -> Row {
-        let mut image = Vec::with_capacity(self.fixed_len);
+    pub fn encode_refs<'a>(&self, values: impl ExactSizeIterator<Item = DatumRef<'a>> + Clone) -> Row {
+        let variable = values.clone().map(|value| match value {
+            DatumRef::Text(text) => text.len(),
+            DatumRef::Bytea(bytes) => bytes.len(),
+            _ => 0,
+        });
+        // All of it at once, and no more: the image is kept as it is.
+        let mut image = Vec::with_capacity(self.fixed_len + variable.sum::<usize>());
         self.append_refs(values, &mut image);
         Row(image.into_boxed_slice())
     }
