@@ -21,6 +21,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod advisory;
 mod bulk;
 mod burial;
 mod check;
@@ -46,6 +47,7 @@ mod table;
 mod transaction;
 mod workers;
 
+pub use advisory::{Advisory, SessionLocks};
 pub use bulk::Bulk;
 pub use check::Finding;
 pub use commit::Commit;
@@ -63,3 +65,5 @@ pub use transaction::{Begin, Change, Inserted, Isolation, Locked, Modified, OnLo
 pub use txn::Cancel;
 /// How strongly [`Transaction::lock_row`] locks.
 pub use txn::RowLock;
+/// What [`Advisory`] locks and how, and what [`Engine::locks`] says.
+pub use txn::{AdvisoryKey, HeldLock, LockMode, LockObject, SessionId, Until};

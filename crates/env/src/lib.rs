@@ -27,6 +27,7 @@ mod sim;
 
 pub use blocking::{
     BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, BlockingHook, blocking, blocking_if, keep_thread, lock_blocking, set_blocking_hook,
+    waiting,
 };
 pub use real::RealEnv;
 pub use seeded::{point, seeded_bug};

@@ -226,6 +226,7 @@ impl Session {
                 self.settings.reset_all()?;
                 self.statements.clear();
                 self.transaction.given().clear();
+                self.locks.unlock_all();
                 "DISCARD ALL"
             }
         };

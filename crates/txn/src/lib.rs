@@ -1,4 +1,4 @@
-//! Transactions: timestamps, snapshots, what a snapshot sees, waiting for one another, locks of tables and rows.
+//! Transactions: timestamps, snapshots, what a snapshot sees, waiting for one another, locks of tables, rows and numbers.
 //!
 //! ```text
 //!            commit: next ts, append to log      stamp rows          log says durable
@@ -21,22 +21,27 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod advisory;
 mod cancel;
 mod commits;
+mod lock;
 mod rows;
 mod serializable;
+mod session;
 mod snapshots;
 mod tables;
 mod transactions;
 mod version;
 mod waits;
 
+pub use advisory::{AdvisoryKey, Until};
 pub use cancel::Cancel;
 pub use commits::{CommitTicket, Failed};
+pub use lock::LockMode;
 pub use rows::RowLock;
 pub use serializable::{SerialTransaction, Serializable, SerializationFailure};
+pub use session::SessionId;
 pub use snapshots::SnapshotGuard;
-pub use tables::TableLock;
-pub use transactions::{Counters, Outcome, Transactions};
+pub use transactions::{Counters, HeldLock, LockObject, Outcome, Transactions};
 pub use version::{Snapshot, Version};
 pub use waits::{WaitError, WaitLimits};

@@ -6,14 +6,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use env::{Env, Signal};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use types::{CommitTs, Key, Lsn, TableId, TxnId};
 
+use crate::advisory::AdvisoryLocks;
 use crate::commits::{CommitTicket, Commits, Failed};
+use crate::lock::{Asked, Grant, LockMode};
 use crate::rows::{Held, RowLock, RowLocks};
+use crate::session::{Party, SessionId};
 use crate::snapshots::{SnapshotGuard, Snapshots};
-use crate::tables::{Asked, TableLock, TableLocks};
+use crate::tables::TableLocks;
 use crate::waits::{WaitError, WaitLimits, Waits, WaitsFor};
+
+mod advisory;
+mod listing;
+
+pub use listing::{HeldLock, LockObject};
 
 const SHARDS: usize = 16;
 
@@ -51,6 +59,7 @@ struct End {
 
 #[derive(Default)]
 struct Active {
+    session: Option<SessionId>,
     end: Option<Arc<End>>,
     tables: Vec<TableId>,
     /// In the order they were locked.
@@ -63,11 +72,13 @@ pub struct Transactions {
     snapshots: Arc<Snapshots>,
     commits: Commits,
     txn_next: AtomicU64,
+    session_next: AtomicU64,
     active: [Mutex<HashMap<TxnId, Active>>; SHARDS],
-    /// Locked before a shard of `active` or `tables`, never after.
+    /// Locked before a shard of `active` or `tables`, or `advisory`, never after.
     waits: Mutex<Waits>,
     tables: TableLocks,
     rows: RowLocks,
+    advisory: AdvisoryLocks,
     committed: AtomicU64,
     rolled_back: AtomicU64,
     deadlocks: AtomicU64,
@@ -82,10 +93,12 @@ impl Transactions {
             env,
             snapshots,
             txn_next: AtomicU64::new(1),
+            session_next: AtomicU64::new(1),
             active: Default::default(),
             waits: Mutex::default(),
             tables: TableLocks::default(),
             rows: RowLocks::default(),
+            advisory: AdvisoryLocks::default(),
             committed: AtomicU64::new(0),
             rolled_back: AtomicU64::new(0),
             deadlocks: AtomicU64::new(0),
@@ -101,10 +114,15 @@ impl Transactions {
         &self.active[txn.0 as usize % SHARDS]
     }
 
-    /// A new transaction, in progress until [`Transactions::finish`].
+    /// A new transaction of no session, in progress until [`Transactions::finish`].
     pub fn begin(&self) -> TxnId {
+        self.begin_in(None)
+    }
+
+    /// A new transaction of a session, in progress until [`Transactions::finish`].
+    pub fn begin_in(&self, session: Option<SessionId>) -> TxnId {
         let txn = TxnId(self.txn_next.fetch_add(1, Ordering::Relaxed));
-        self.shard(txn).lock().insert(txn, Active::default());
+        self.shard(txn).lock().insert(txn, Active { session, ..Active::default() });
         txn
     }
 
@@ -212,13 +230,28 @@ impl Transactions {
         let Some(end) = self.end_of(holder) else {
             return Ok(());
         };
-        waits
-            .add(me, WaitsFor::End(holder), &|txn, table| self.tables.blockers(txn, table))
-            .inspect_err(|_| self.count_deadlock())?;
+        let (me, what) = (self.party(me), WaitsFor::End(holder));
+        waits.add(me, what, &|party, wait| self.blockers(party, wait)).inspect_err(|_| self.count_deadlock())?;
         drop(waits);
         let result = wait(&end.signal, &mut || end.ended.load(Ordering::SeqCst), limits);
-        self.waits.lock().remove(me);
+        self.waits.lock().remove(me, what);
         result
+    }
+
+    pub(crate) fn party(&self, txn: TxnId) -> Party {
+        Party::of(txn, self.shard(txn).lock().get(&txn).and_then(|active| active.session))
+    }
+
+    /// Who keeps one from what it waits for.
+    fn blockers(&self, party: Party, waits_for: &WaitsFor) -> Vec<Party> {
+        match waits_for {
+            WaitsFor::End(txn) => vec![self.party(*txn)],
+            WaitsFor::Table(txn, table, _) => self.tables.blockers(*txn, *table).into_iter().map(|txn| self.party(txn)).collect(),
+            WaitsFor::Advisory(key, _) => {
+                let of = |session| self.advisory.blockers(session, *key);
+                party.session().map_or_else(Vec::new, of).into_iter().map(Party::Session).collect()
+            }
+        }
     }
 
     fn end_of(&self, txn: TxnId) -> Option<Arc<End>> {
@@ -230,7 +263,7 @@ impl Transactions {
 
     /// Locks `table` until `me` ends; waits its turn if others are in the way. A stronger lock than the one held replaces it; asking
     /// for what is held costs little. Errors: [`WaitError`]; with a timeout of zero `Timeout` at once instead of waiting.
-    pub fn lock_table(&self, me: TxnId, table: TableId, lock: TableLock, limits: WaitLimits<'_>) -> Result<(), WaitError> {
+    pub fn lock_table(&self, me: TxnId, table: TableId, lock: LockMode, limits: WaitLimits<'_>) -> Result<(), WaitError> {
         match self.tables.ask(me, table, lock) {
             Asked::Held => return Ok(()),
             Asked::Granted { first } => {
@@ -240,7 +273,7 @@ impl Transactions {
             Asked::Blocked if limits.timeout == Some(Duration::ZERO) => return Err(WaitError::Timeout),
             Asked::Blocked => (),
         }
-        let mut waits = self.waits.lock();
+        let waits = self.waits.lock();
         let first = self.tables.held(me, table).is_none();
         let grant = match self.tables.ask_or_enqueue(me, table, lock, self.env.signal()) {
             Ok(_) => {
@@ -249,28 +282,38 @@ impl Transactions {
             }
             Err(grant) => grant,
         };
-        let added = waits.add(me, WaitsFor::Table(table, lock), &|txn, table| self.tables.blockers(txn, table));
-        drop(waits);
-        let waited = match added {
-            Ok(()) => {
-                let waited = wait(&grant.signal, &mut || grant.is_granted(), limits);
-                self.waits.lock().remove(me);
-                waited
-            }
-            Err(deadlock) => Err(deadlock),
-        };
-        if let Err(error) = waited {
-            self.tables.dequeue(me, table, &grant);
-            // Granted in the last moment: take it.
-            if !grant.is_granted() {
-                if matches!(error, WaitError::Deadlock { .. }) {
-                    self.count_deadlock();
-                }
-                return Err(error);
-            }
-        }
+        let what = WaitsFor::Table(me, table, lock);
+        self.wait_granted(waits, self.party(me), what, &grant, limits, || self.tables.dequeue(table, &grant))?;
         self.note_table(me, table, first);
         Ok(())
+    }
+
+    /// Waits in a queue, unless that closes a circle; `dequeue` leaves it. What was granted in the last moment counts.
+    fn wait_granted(
+        &self,
+        mut waits: MutexGuard<'_, Waits>,
+        me: Party,
+        what: WaitsFor,
+        grant: &Grant,
+        limits: WaitLimits<'_>,
+        dequeue: impl FnOnce(),
+    ) -> Result<(), WaitError> {
+        let added = waits.add(me, what, &|party, wait| self.blockers(party, wait));
+        drop(waits);
+        let waited = added.and_then(|()| {
+            let waited = wait(&grant.signal, &mut || grant.is_granted(), limits);
+            self.waits.lock().remove(me, what);
+            waited
+        });
+        let Err(error) = waited else { return Ok(()) };
+        dequeue();
+        if grant.is_granted() {
+            return Ok(());
+        }
+        if matches!(error, WaitError::Deadlock { .. }) {
+            self.count_deadlock();
+        }
+        Err(error)
     }
 
     /// Gives a table's lock back before the transaction ends. For one that has done nothing there yet.
@@ -282,7 +325,7 @@ impl Transactions {
     }
 
     /// How `txn` holds `table`, if it does.
-    pub fn table_lock(&self, txn: TxnId, table: TableId) -> Option<TableLock> {
+    pub fn table_lock(&self, txn: TxnId, table: TableId) -> Option<LockMode> {
         self.tables.held(txn, table)
     }
 

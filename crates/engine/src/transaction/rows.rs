@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use txn::{RowLock, TableLock};
+use txn::{LockMode, RowLock};
 use types::{Key, Row, TableId, TxnId};
 
 use super::{Change, Modified, Transaction};
@@ -44,11 +44,11 @@ impl Transaction {
     /// Locks the row that the statement's snapshot sees under this key until the transaction ends. Errors: 40001 under REPEATABLE READ if
     /// it has changed since, 40P01, 55P03, 57014, 25006.
     pub fn lock_row(&mut self, table: TableId, key: &[u8], lock: RowLock, on_locked: OnLocked) -> Result<Locked, EngineError> {
-        let (at, me) = self.writable(table, TableLock::Shared)?;
+        let (at, me) = self.writable(table, LockMode::Shared)?;
         let store = Arc::clone(&self.tables[at].store);
         let key = Key::from(key);
         if self.rows_locked >= ROW_LOCKS_MAX {
-            self.lock(me, table, TableLock::Exclusive)?;
+            self.lock(me, table, LockMode::Exclusive)?;
         }
         let writer = || {
             let (txn, deletes) = store.delta.writer(&key, me)?;
