@@ -9,7 +9,8 @@
 //! ```
 //!
 //! 1. At any snapshot each live row is produced by exactly one place: a delta slot or one segment position (I1).
-//! 2. Commit order = log order = timestamp order (I3). A commit is acknowledged, and visible to others, once it is on disk.
+//! 2. Commit order = log order = timestamp order (I3). A commit is acknowledged, and visible to others, once it is on disk,
+//!    but for one that asked not to wait for that ([`Transaction::commit_later`]).
 //! 3. The log carries commits only: rows by key, catalog edits, files of bulk loads; and, with each end of a transaction that took
 //!    values of sequences, how far those are. Freeze and compaction move rows without
 //!    changing them; they become durable with the next manifest and are simply done again if a crash comes first.

@@ -924,6 +924,14 @@ impl Transaction {
         self.commit_by(Writer::Committer)
     }
 
+    /// As [`Transaction::commit`], to be acknowledged before it is on disk, where it is some 200 ms later. A power loss before takes it
+    /// back, together with every later commit that was not waited for either. One that changes the catalog or loads segments waits.
+    pub fn commit_later(self) -> Result<Commit, EngineError> {
+        let waits = |step: &Step| matches!(step, Step::Edit { .. } | Step::Ingest { .. });
+        let writer = if self.steps.iter().any(waits) { Writer::Log } else { Writer::Later };
+        self.commit_by(writer)
+    }
+
     fn commit_by(mut self, writer: Writer) -> Result<Commit, EngineError> {
         sequences::write_down(&self.touched.lock(), &mut self.redo);
         if self.steps.is_empty() && self.redo.is_empty() {
@@ -937,7 +945,7 @@ impl Transaction {
         engine.check_open()?;
         let much = self.steps.len() >= BLOCKING_STEPS_MIN || self.redo.len() >= BLOCKING_BYTES_MIN;
         // The log's thread need not wait for many stamps.
-        let writer = if much { Writer::Log } else { writer };
+        let writer = if much && writer == Writer::Committer { Writer::Log } else { writer };
         let ticket = blocking_if(much, || self.log_and_stamp(writer))?;
         if writer == Writer::Committer {
             engine.wal.write_here();

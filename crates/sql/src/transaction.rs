@@ -267,8 +267,13 @@ impl State {
         let inner = self.inner.take();
         let before = self.settings.take();
         self.leave();
+        let commit = match settings.active().synchronous_commit {
+            false => Transaction::commit_later,
+            true if alone => Transaction::commit_here,
+            true => Transaction::commit,
+        };
         settings.end_transaction();
-        match inner.map(if alone { Transaction::commit_here } else { Transaction::commit }).transpose() {
+        match inner.map(commit).transpose() {
             Ok(Some(commit)) => Ok(Ending::Committed(commit)),
             Ok(None) => Ok(Ending::RolledBack),
             Err(error) => {

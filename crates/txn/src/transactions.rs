@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use types::{CommitTs, Key, Lsn, TableId, TxnId};
 
 use crate::advisory::AdvisoryLocks;
-use crate::commits::{CommitTicket, Commits, Failed};
+use crate::commits::{Acknowledge, CommitTicket, Commits, Failed};
 use crate::lock::{Asked, Grant, LockMode};
 use crate::rows::{Held, RowLock, RowLocks};
 use crate::session::{Party, SessionId};
@@ -153,7 +153,7 @@ impl Transactions {
         self.shard(txn).lock().contains_key(&txn)
     }
 
-    /// Every commit up to this one may be seen: stamped, durable, and so are all before it.
+    /// Every commit up to this one may be seen: stamped, durable unless it need not be, and so are all before it.
     pub fn visible(&self) -> CommitTs {
         self.snapshots.visible()
     }
@@ -164,7 +164,7 @@ impl Transactions {
     }
 
     /// A snapshot of what is visible now, with the end of the log record of the last logged commit it sees: recovery from a
-    /// manifest of that moment starts there.
+    /// manifest of that moment starts there, once the log is durable up to it.
     pub fn snapshot_position(&self, own: Option<TxnId>) -> (SnapshotGuard, Lsn) {
         self.commits.snapshot_position(own)
     }
@@ -184,8 +184,12 @@ impl Transactions {
     /// Takes the next timestamp and calls `append` with it, which appends the commit's record to the log and returns its end. No
     /// other commit is between the two. If `append` fails its error is returned and the timestamp is not used. Afterwards stamp the
     /// versions and call [`Transactions::stamped`]: nothing later becomes visible before that.
-    pub fn commit<E>(&self, append: impl FnOnce(CommitTs) -> Result<Lsn, E>) -> Result<CommitTicket, E> {
-        self.commits.commit(append)
+    pub fn commit<E>(
+        &self,
+        acknowledge: Acknowledge,
+        append: impl FnOnce(CommitTs) -> Result<Lsn, E>,
+    ) -> Result<CommitTicket, E> {
+        self.commits.commit(acknowledge, append)
     }
 
     /// All versions of the commit at `ts` are stamped.
