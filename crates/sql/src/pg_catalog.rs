@@ -95,7 +95,7 @@ impl Moment {
             user: session.login.user.clone(),
             process_id: session.login.process_id,
             search_path: Arc::clone(&session.settings.active().search_path),
-            settings: session.settings.reader(),
+            settings: session.settings_reader(),
             now_micros: dates.now.unwrap_or_default(),
             dates,
             format: session.format_options(),
