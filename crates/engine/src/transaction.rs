@@ -707,6 +707,12 @@ impl Transaction {
             Newest::Row { version, .. } | Newest::InSegment { version } if snapshot.sees(*version) => return Ok(true),
             Newest::Row { .. } | Newest::InSegment { .. } | Newest::Blocked(_) => {}
         }
+        self.goes_on(store, key)
+    }
+
+    /// Whether the row with this key is still the one that the snapshot sees, and has not been replaced by another.
+    pub(crate) fn goes_on(&self, store: &TableStore, key: &Key) -> Result<bool, EngineError> {
+        let snapshot = self.snapshot();
         match store.delta.lineage(key, &snapshot) {
             Lineage::Same => Ok(true),
             Lineage::Other => Ok(false),
@@ -882,6 +888,7 @@ impl Transaction {
         let Some(me) = self.id else { return };
         self.owed.now.truncate(savepoint.owed[0]);
         self.owed.at_end.truncate(savepoint.owed[1]);
+        let undoes = self.rows_locked > savepoint.rows_locked || self.steps.len() > savepoint.steps;
         self.unlock_rows(me, savepoint.rows_locked);
         while self.steps.len() > savepoint.steps {
             let Some(step) = self.steps.pop() else { break };
@@ -909,6 +916,9 @@ impl Transaction {
                     self.redo.truncate(redo_len);
                 }
             }
+        }
+        if undoes {
+            self.engine.txns.look_again(me);
         }
     }
 

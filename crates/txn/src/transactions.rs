@@ -51,7 +51,7 @@ pub struct Counters {
     pub snapshots: usize,
 }
 
-/// The end of a transaction that somebody waits for.
+/// The end of a transaction, or of something in it, that somebody waits for.
 struct End {
     ended: AtomicBool,
     signal: Arc<dyn Signal>,
@@ -148,6 +148,15 @@ impl Transactions {
         }
     }
 
+    /// Lets those who wait for `txn` look again, as it has undone something: they may find that it is not in their way any more.
+    pub fn look_again(&self, txn: TxnId) {
+        let end = self.shard(txn).lock().get_mut(&txn).and_then(|active| active.end.take());
+        if let Some(end) = end {
+            end.ended.store(true, Ordering::SeqCst);
+            end.signal.notify_all();
+        }
+    }
+
     /// True until [`Transactions::finish`].
     pub fn is_active(&self, txn: TxnId) -> bool {
         self.shard(txn).lock().contains_key(&txn)
@@ -224,7 +233,7 @@ impl Transactions {
         self.commits.quiesce(publish)
     }
 
-    /// Waits until `holder` has ended; returns at once if it has. Errors: [`WaitError`]; with a timeout of zero `Timeout` at once
+    /// Waits until `holder` has ended or undone something ([`Transactions::look_again`]); returns at once if it has ended. Errors: [`WaitError`]; with a timeout of zero `Timeout` at once
     /// if `holder` is in progress, without looking for deadlocks.
     pub fn wait_for(&self, me: TxnId, holder: TxnId, limits: WaitLimits<'_>) -> Result<(), WaitError> {
         if limits.timeout == Some(Duration::ZERO) {
