@@ -3,9 +3,8 @@
     step NAME: a line for each row, command tag, error or notice              it ended before the next was sent
     step NAME: <waiting ...>  and later  step NAME: <... completed>           it waited for another session
 
-PostgreSQL itself says whether a session is blocked. A server without pg_isolation_test_session_is_blocked goes by the clock: what has
-not answered `patience` seconds after the last thing that happened is waiting. Every running step settles, by either rule, before
-anything is told, so that what is told does not depend on who was quicker. Rows are sorted unless the step says ORDER BY, no other order
+The server itself says whether a session is blocked (pg_isolation_test_session_is_blocked). Every running step settles before anything is
+told, so that what is told does not depend on who was quicker. Rows are sorted unless the step says ORDER BY, no other order
 being promised; numerics are compared as numbers and plans not at all. Unlike there, each permutation has sessions of its own.
 """
 
@@ -23,10 +22,8 @@ from psycopg import pq
 REFUSED = {"0A000", "42601", "42883"}
 # What follows from a table, column or type that the setup could not make.
 MISSING = {"42P01", "42703", "42704"}
-# Seconds for what is no step, and for PostgreSQL's steps; a step by the clock has so many times its patience, but some seconds at least
-# (a deadlock is found after one).
-LIMIT = 60.0
-LIMIT_PATIENCES, LIMIT_LEAST = 8, 4.0
+# Seconds that anything may take, and that a step may be blocked that has to end before the next: longer than any timeout of a spec.
+LIMIT, BLOCKED_LIMIT = 60.0, 8.0
 # The name that specs know theirs by.
 DATABASE = "isolation_regression"
 # Of a statement that is refused: the table whose answers it would change, or that it only makes something.
@@ -146,14 +143,13 @@ def failure(results):
 class Stage:
     """A spec's database on a server, made anew after a permutation left anything behind."""
 
-    def __init__(self, url, spec, by_clock=False):
-        self.url, self.spec, self.by_clock = url, spec, by_clock
+    def __init__(self, url, spec):
+        self.url, self.spec = url, spec
         self.database, self.made, self.sessions, self.left_out = None, 0, [], []
 
-    def run(self, turns, patience):
+    def run(self, turns):
         """The events of a permutation; `left_out` says what the setup did without."""
-        self.events, self.patience, self.left_out, clean = [], patience, [], False
-        self.limit = max(LIMIT_LEAST, patience * LIMIT_PATIENCES) if self.by_clock else LIMIT
+        self.events, self.left_out, clean = [], [], False
         self.open()
         try:
             if self.set_up():
@@ -260,7 +256,7 @@ class Stage:
                     waiting = [other for other in waiting if self.runs(other)]
                 self.settle()
                 waiting = self.tell_waiting(waiting)
-                if session.turn is not None and time.monotonic() - since > self.limit:
+                if session.turn is not None and time.monotonic() - since > LIMIT:
                     raise Stuck(f"step {session.turn.step.name}: its end may not be told")
             session.turn = turn
             for blocker in turn.blockers:
@@ -285,20 +281,13 @@ class Stage:
         return self.sessions[turn.step.session].turn is turn
 
     def finish(self, turn):
-        if not self.sessions[turn.step.session].wait(self.limit):
+        session = self.sessions[turn.step.session]
+        if not session.wait(BLOCKED_LIMIT) and (self.is_blocked(session) or not session.wait(LIMIT)):
             raise Stuck(f"step {turn.step.name}: {turn.step.sql}")
 
     def settle(self):
         """Until every session has answered or is blocked."""
-        if self.by_clock:
-            quiet_from = time.monotonic()
-            while (busy := [s for s in self.sessions if s.busy]) and (left := quiet_from + self.patience - time.monotonic()) > 0:
-                for socket in select.select([s.pg.socket for s in busy], [], [], left)[0]:
-                    session = next(s for s in busy if s.pg.socket == socket)
-                    session.read()
-                    quiet_from = time.monotonic()
-            return
-        until = time.monotonic() + self.limit
+        until = time.monotonic() + LIMIT
         while not all(session.wait(0.01) or self.is_blocked(session) for session in self.sessions):
             if time.monotonic() > until:
                 raise Stuck("a step neither answers nor is blocked")

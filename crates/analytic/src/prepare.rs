@@ -253,7 +253,7 @@ fn flow<T>(result: Result<T, SqlError>) -> ControlFlow<SqlError, T> {
 
 fn refuse(query: &Query, text: &str) -> Result<(), SqlError> {
     if !query.locks.is_empty() {
-        return Err(SqlError::bug("locking clauses are for another to do"));
+        return Err(SqlError::unsupported("FOR UPDATE and its kin are not supported in a subquery, view or WITH query"));
     }
     if query.with.as_ref().is_some_and(|with| with.cte_tables.len() > CTES_MAX) {
         return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, format!("WITH of more than {CTES_MAX} queries")));

@@ -171,7 +171,7 @@ fn main() {
     clock.time("begin, commit, stamped, durable, finish", n_rows, || {
         for n in 1..=rows {
             let txn = transactions.begin();
-            let ticket = transactions.commit(|_| Ok::<_, ()>(types::Lsn(n))).unwrap();
+            let ticket = transactions.commit(txn::Acknowledge::OnDisk, |_| Ok::<_, ()>(types::Lsn(n))).unwrap();
             transactions.stamped(ticket.ts);
             transactions.durable(ticket.lsn);
             transactions.finish(txn, txn::Outcome::Committed);

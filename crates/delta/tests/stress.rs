@@ -15,7 +15,7 @@ use env::RealEnv;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use txn::{Cancel, Outcome, Snapshot, SnapshotGuard, Transactions, Version, WaitError, WaitLimits};
+use txn::{Acknowledge, Cancel, Outcome, Snapshot, SnapshotGuard, Transactions, Version, WaitError, WaitLimits};
 use types::{CommitTs, Datum, DatumRef, Key, Lsn, Row, RowLayout, SqlType, TxnId};
 
 const ACCOUNTS: u64 = 600;
@@ -111,7 +111,7 @@ impl Bank {
         segments: impl FnOnce(CommitTs, &mut HashMap<u64, Frozen>),
     ) {
         let append = |_| Ok::<_, ()>(Lsn(self.appended.fetch_add(1, Ordering::SeqCst) + 1));
-        let ticket = self.transactions.commit(append).unwrap();
+        let ticket = self.transactions.commit(Acknowledge::OnDisk, append).unwrap();
         segments(ticket.ts, &mut self.segments.lock());
         slots.for_each(|slot| self.table.stamp(slot, me, ticket.ts));
         self.transactions.stamped(ticket.ts);

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! 1. A crash between any two lines leaves either the old manifest with its log, or the new one; files of the other are garbage.
-//! 2. Hot rows are dumped, not frozen: they never hold back the log.
+//! 2. The log is durable up to Lsn(F) before the manifest is installed.
+//! 3. Hot rows are dumped, not frozen: they never hold back the log.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -74,6 +75,8 @@ fn attempt(engine: &Inner, until: Option<Duration>) -> Result<(), EngineError> {
         // As of now, which is not before F: what the log has after F is no older.
         extra: engine.counters.encode(&catalog),
     };
+    // It may have commits that nobody waited for: what follows them in the log must find them there.
+    engine.wal.wait_durable(lsn)?;
     env::point(engine.env.as_ref(), "checkpoint: all described");
     let dir = engine.dir.join("manifest");
     if env::seeded_bug("log-cut-before-manifest") {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use segments::{DeletionLog, LiveSegment};
-use txn::{CommitTicket, Failed, SerialTransaction};
+use txn::{Acknowledge, CommitTicket, Failed, SerialTransaction};
 use types::{CommitTs, TxnId};
 use wal::Wal;
 
@@ -42,7 +42,7 @@ impl Commit {
         self.0.as_ref().map(|(_, ticket, _)| ticket.ts)
     }
 
-    /// Waits until the commit is on disk. Errors: `Closed` if the log failed first; whether the commit survives is then known
+    /// Waits until the commit is on disk, or after [`Transaction::commit_later`] until it is visible. Errors: `Closed` if the log failed first; whether the commit survives is then known
     /// only after a restart.
     pub fn wait(self) -> Result<(), EngineError> {
         let Some((engine, ticket, _)) = &self.0 else { return Ok(()) };
@@ -95,6 +95,8 @@ pub(crate) enum Writer {
     Log,
     /// The committer, by calling [`wal::Wal::write_here`] next.
     Committer,
+    /// The log's own thread, a while later: nobody waits for it.
+    Later,
 }
 
 /// Gives the transaction its place in the order and its record to the log. Errors: under SERIALIZABLE, that it must not commit.
@@ -107,8 +109,10 @@ pub(crate) fn log(
     let append = match writer {
         Writer::Log => Wal::append,
         Writer::Committer => Wal::stage,
+        Writer::Later => Wal::append_lazily,
     };
-    engine.txns.commit(|ts| {
+    let acknowledge = if writer == Writer::Later { Acknowledge::AtOnce } else { Acknowledge::OnDisk };
+    engine.txns.commit(acknowledge, |ts| {
         if let Some(serial) = serial {
             serial.commit(Some(ts))?;
         }

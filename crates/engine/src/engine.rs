@@ -10,10 +10,11 @@ use catalog::Catalog;
 use env::{Env, JobHandle, Lock, Signal};
 use parking_lot::{Mutex, RwLock};
 use segments::{Cache, Segment};
-use txn::{Cancel, Serializable, Transactions};
+use txn::{Cancel, HeldLock, Serializable, Transactions};
 use types::{CommitTs, SegmentId, TableId};
 use wal::Wal;
 
+use crate::advisory::SessionLocks;
 use crate::check::{self, Finding};
 use crate::error::EngineError;
 use crate::maintenance::{self, Progress};
@@ -38,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) txns: Transactions,
     pub(crate) serializable: Arc<Serializable>,
+    /// The sessions that wait for a snapshot with which they cannot fail, by what their clients know them by.
+    pub(crate) deferred: Mutex<Vec<i32>>,
     pub(crate) wal: Wal,
     pub(crate) cache: Arc<Cache>,
     /// How far sequences are.
@@ -99,6 +102,26 @@ impl Engine {
         self.inner.close_for_writes("the database is closed");
         self.inner.workers.stop();
         Ok(self.inner.wal.close()?)
+    }
+
+    /// A place for a session among those who hold locks. `process` is what its client knows it by, `cancel` what stops its statements.
+    pub fn begin_session(&self, process: i32, cancel: Arc<Cancel>) -> SessionLocks {
+        SessionLocks::new(Arc::clone(&self.inner), process, cancel)
+    }
+
+    /// What is locked and waited for, now.
+    pub fn locks(&self) -> Vec<HeldLock> {
+        self.inner.txns.locks()
+    }
+
+    /// The sessions that keep one from the lock it waits for, by what their clients know them by.
+    pub fn blocking(&self, process: i32) -> Vec<i32> {
+        self.inner.txns.blocking(process)
+    }
+
+    /// The sessions that wait for a snapshot with which they cannot fail, by what their clients know them by.
+    pub fn deferred(&self) -> Vec<i32> {
+        self.inner.deferred.lock().clone()
     }
 
     /// A new transaction. Nothing happens until its first statement.
@@ -191,6 +214,7 @@ impl Inner {
             options,
             txns: from.txns,
             serializable,
+            deferred: Mutex::default(),
             wal: from.wal,
             cache: from.cache,
             counters: from.counters,

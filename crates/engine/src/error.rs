@@ -40,6 +40,8 @@ pub enum EngineError {
     LockTimeout,
     #[error("could not obtain lock on row in relation \"{0}\"")]
     RowLocked(String),
+    #[error("out of shared memory")]
+    TooManyLocks,
     #[error("canceling statement due to user request")]
     Canceled,
     #[error("cannot execute this statement in a read-only transaction")]
@@ -91,6 +93,7 @@ impl From<txn::WaitError> for EngineError {
             txn::WaitError::Deadlock { detail } => EngineError::Deadlock(detail),
             txn::WaitError::Timeout => EngineError::LockTimeout,
             txn::WaitError::Cancelled => EngineError::Canceled,
+            txn::WaitError::TooMany => EngineError::TooManyLocks,
         }
     }
 }
@@ -163,6 +166,10 @@ impl From<EngineError> for SqlError {
                     .hint("Run the transaction again.");
             }
             EngineError::LockTimeout | EngineError::RowLocked(_) => SqlState::LOCK_NOT_AVAILABLE,
+            EngineError::TooManyLocks => {
+                return SqlError::new(SqlState::OUT_OF_MEMORY, message)
+                    .hint("Give back advisory locks that are not needed any more.");
+            }
             EngineError::Canceled => SqlState::QUERY_CANCELED,
             EngineError::ReadOnly => SqlState::READ_ONLY_SQL_TRANSACTION,
             EngineError::NoTable(_) => SqlState::UNDEFINED_TABLE,

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! 1. At any snapshot each live row is produced by exactly one place: a delta slot or one segment position (I1).
-//! 2. Commit order = log order = timestamp order (I3). A commit is acknowledged, and visible to others, once it is on disk.
+//! 2. Commit order = log order = timestamp order (I3). A commit is acknowledged, and visible to others, once it is on disk,
+//!    but for one that asked not to wait for that ([`Transaction::commit_later`]).
 //! 3. The log carries commits only: rows by key, catalog edits, files of bulk loads; and, with each end of a transaction that took
 //!    values of sequences, how far those are. Freeze and compaction move rows without
 //!    changing them; they become durable with the next manifest and are simply done again if a crash comes first.
@@ -21,6 +22,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod advisory;
 mod bulk;
 mod burial;
 mod check;
@@ -46,6 +48,7 @@ mod table;
 mod transaction;
 mod workers;
 
+pub use advisory::{Advisory, SessionLocks};
 pub use bulk::Bulk;
 pub use check::Finding;
 pub use commit::Commit;
@@ -63,3 +66,5 @@ pub use transaction::{Begin, Change, Inserted, Isolation, Locked, Modified, OnLo
 pub use txn::Cancel;
 /// How strongly [`Transaction::lock_row`] locks.
 pub use txn::RowLock;
+/// What [`Advisory`] locks and how, and what [`Engine::locks`] says.
+pub use txn::{AdvisoryKey, HeldLock, LockMode, LockObject, SessionId, Until};

@@ -18,7 +18,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use delta::Newest;
-use txn::TableLock;
+use txn::LockMode;
 use types::{Key, Oid, Row, TableId};
 
 use crate::error::EngineError;
@@ -106,17 +106,17 @@ impl Transaction {
     pub fn lock_key(&mut self, table: TableId, key: &[u8], lock: KeyLock) -> Result<(), EngineError> {
         let me = self.write_id()?;
         if self.key_locks >= KEY_LOCKS_MAX {
-            return self.lock(me, table, TableLock::Exclusive);
+            return self.lock(me, table, LockMode::Exclusive);
         }
-        self.lock(me, table, TableLock::Shared)?;
+        self.lock(me, table, LockMode::Shared)?;
         self.key_locks += 1;
         let mut hasher = DefaultHasher::new();
         (table, key).hash(&mut hasher);
         // No table has such an id. Two keys with the same one only wait for each other without need.
         let id = TableId(hasher.finish() as u32 | 1 << 31);
         let mode = match lock {
-            KeyLock::Shared => TableLock::Shared,
-            KeyLock::Exclusive => TableLock::Exclusive,
+            KeyLock::Shared => LockMode::Shared,
+            KeyLock::Exclusive => LockMode::Exclusive,
         };
         self.lock(me, id, mode)
     }

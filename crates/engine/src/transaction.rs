@@ -24,9 +24,10 @@ use env::{BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, blocking_if};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use segments::LiveSegment;
-use txn::{Cancel, CommitTicket, Outcome, RowLock, SerialTransaction, Snapshot, SnapshotGuard, TableLock, WaitLimits};
+use txn::{Cancel, CommitTicket, LockMode, Outcome, RowLock, SerialTransaction, SessionId, Snapshot, SnapshotGuard, WaitLimits};
 use types::{CommitTs, Key, Row, RowRef, SegmentId, SqlError, TableId, TxnId};
 
+use crate::advisory::Taken;
 use crate::commit::{self, Commit, Writer};
 use crate::engine::Inner;
 use crate::error::EngineError;
@@ -80,6 +81,8 @@ pub struct Begin {
     pub lock_timeout: Option<Duration>,
     /// What the session has been given of sequences.
     pub given: Arc<Given>,
+    /// The session that holds its locks; see [`crate::SessionLocks`].
+    pub session: Option<SessionId>,
 }
 
 /// Where a row is.
@@ -130,6 +133,7 @@ pub struct Savepoint {
     steps: usize,
     owed: [usize; 2],
     rows_locked: usize,
+    advisory: usize,
 }
 
 /// What a transaction has done to one table.
@@ -158,7 +162,7 @@ impl Own {
 pub(crate) struct TouchedTable {
     pub(crate) store: Arc<TableStore>,
     pub(crate) own: Arc<Own>,
-    locked: Option<TableLock>,
+    locked: Option<LockMode>,
 }
 
 /// One change, with what is needed to stamp or undo it.
@@ -187,7 +191,7 @@ pub(crate) enum Step {
 /// A transaction. Dropping it rolls it back.
 pub struct Transaction {
     engine: Arc<Inner>,
-    begin: Begin,
+    pub(crate) begin: Begin,
     id: Option<TxnId>,
     snapshot: Option<Arc<SnapshotGuard>>,
     /// Of SERIALIZABLE: what notes its reads and writes.
@@ -211,6 +215,8 @@ pub struct Transaction {
     rows_locked: usize,
     /// Sequences it has taken values of.
     touched: Arc<Mutex<Touched>>,
+    /// Advisory locks it has taken.
+    pub(crate) advisory: Option<Arc<Taken>>,
 }
 
 impl Transaction {
@@ -232,6 +238,7 @@ impl Transaction {
             key_locks: 0,
             rows_locked: 0,
             touched: Arc::default(),
+            advisory: None,
         }
     }
 
@@ -448,7 +455,7 @@ impl Transaction {
         }
         self.engine.check_open()?;
         let engine = &self.engine;
-        Ok(*self.id.get_or_insert_with(|| engine.txns.begin()))
+        Ok(*self.id.get_or_insert_with(|| engine.txns.begin_in(self.begin.session)))
     }
 
     fn limits(&self) -> WaitLimits<'_> {
@@ -495,14 +502,14 @@ impl Transaction {
     /// A row id for a row of a table without primary key. Ids are not reused while the engine runs; one of a transaction that is
     /// rolled back is lost.
     pub fn new_rowid(&mut self, table: TableId) -> Result<i64, EngineError> {
-        let (at, _) = self.writable(table, TableLock::Shared)?;
+        let (at, _) = self.writable(table, LockMode::Shared)?;
         Ok(self.tables[at].store.take_rowid())
     }
 
     /// Adds a row (of the stored columns). Waits for a transaction in flight that holds its key; `Duplicate` leaves things as
     /// they were.
     pub fn insert(&mut self, table: TableId, row: &Row) -> Result<Inserted, EngineError> {
-        let (at, me) = self.writable(table, TableLock::Shared)?;
+        let (at, me) = self.writable(table, LockMode::Shared)?;
         self.room_for(row.0.len())?;
         let store = Arc::clone(&self.tables[at].store);
         let key = store.definition.key_of(&store.layout.read(row));
@@ -512,8 +519,12 @@ impl Transaction {
                     self.wait_for(me, holder)?;
                     continue;
                 }
-                Newest::Row { .. } | Newest::InSegment { .. } => {
+                Newest::Row { version, .. } | Newest::InSegment { version } => {
                     self.note_read(table, &key)?;
+                    if !self.snapshot().sees(version) {
+                        // Of two who have not seen the other's row, the second is told that, not that it has come too late.
+                        self.note_write(table, &key)?;
+                    }
                     return Ok(Inserted::Duplicate);
                 }
                 Newest::Deleted { version } => Expect::Version(version),
@@ -597,7 +608,7 @@ impl Transaction {
         any: bool,
         change: &mut dyn FnMut(RowRef<'_>) -> Result<Change, SqlError>,
     ) -> Result<Modified, EngineError> {
-        let (at, me) = self.writable(table, TableLock::Shared)?;
+        let (at, me) = self.writable(table, LockMode::Shared)?;
         let store = Arc::clone(&self.tables[at].store);
         let key = Key::from(key);
         loop {
@@ -696,6 +707,12 @@ impl Transaction {
             Newest::Row { version, .. } | Newest::InSegment { version } if snapshot.sees(*version) => return Ok(true),
             Newest::Row { .. } | Newest::InSegment { .. } | Newest::Blocked(_) => {}
         }
+        self.goes_on(store, key)
+    }
+
+    /// Whether the row with this key is still the one that the snapshot sees, and has not been replaced by another.
+    pub(crate) fn goes_on(&self, store: &TableStore, key: &Key) -> Result<bool, EngineError> {
+        let snapshot = self.snapshot();
         match store.delta.lineage(key, &snapshot) {
             Lineage::Same => Ok(true),
             Lineage::Other => Ok(false),
@@ -817,7 +834,7 @@ impl Transaction {
     /// Errors: `TableChanged` for a table that the statement's snapshot sees otherwise.
     pub fn edit_catalog(&mut self, edit: Edit) -> Result<(), EngineError> {
         let me = self.write_id()?;
-        self.lock(me, CATALOG_LOCK, TableLock::Exclusive)?;
+        self.lock(me, CATALOG_LOCK, LockMode::Exclusive)?;
         let changed = match &edit {
             Edit::CreateTable(table) | Edit::AlterTable(table) => Some(table.id),
             Edit::DropTable(id) => Some(TableId(*id)),
@@ -826,7 +843,7 @@ impl Transaction {
         if matches!(edit, Edit::AlterTable(_) | Edit::DropTable(_))
             && let Some(table) = changed
         {
-            self.writable(table, TableLock::Exclusive)?;
+            self.writable(table, LockMode::Exclusive)?;
         }
         let current = match &self.edited {
             Some(edited) => Arc::clone(edited),
@@ -839,14 +856,14 @@ impl Transaction {
         };
         let (before, after) = (with_rows(&current), with_rows(&next));
         for gone in before.iter().filter(|id| !after.contains(id)) {
-            self.writable(*gone, TableLock::Exclusive)?;
+            self.writable(*gone, LockMode::Exclusive)?;
         }
         let redo_len = self.redo.len();
         redo::catalog(&mut self.redo, &edit);
         for new in after.iter().filter(|id| !before.contains(id)) {
             let definition = next.stored_table(*new).expect("apply has just added it");
             let store = Arc::new(TableStore::new(Arc::clone(definition)));
-            self.tables.push(TouchedTable { store, own: Arc::default(), locked: Some(TableLock::Exclusive) });
+            self.tables.push(TouchedTable { store, own: Arc::default(), locked: Some(LockMode::Exclusive) });
         }
         let before = self.edited.replace(next);
         self.steps.push(Step::Edit { before, redo_len });
@@ -856,11 +873,13 @@ impl Transaction {
     /// A moment to go back to.
     pub fn savepoint(&self) -> Savepoint {
         let owed = [self.owed.now.len(), self.owed.at_end.len()];
-        Savepoint { steps: self.steps.len(), owed, rows_locked: self.rows_locked }
+        Savepoint { steps: self.steps.len(), owed, rows_locked: self.rows_locked, advisory: self.advisory_taken() }
     }
 
-    /// Undoes every change since `savepoint`, and gives back locks of rows that were not written. Others stay until the end.
+    /// Undoes every change since `savepoint`, and gives back advisory locks and those of rows that were not written. Others stay until the
+    /// end.
     pub fn rollback_to(&mut self, savepoint: &Savepoint) {
+        self.unlock_advisory(savepoint.advisory);
         let undone = self.steps.len().saturating_sub(savepoint.steps);
         blocking_if(undone >= BLOCKING_STEPS_MIN, || self.undo_to(savepoint));
     }
@@ -869,6 +888,7 @@ impl Transaction {
         let Some(me) = self.id else { return };
         self.owed.now.truncate(savepoint.owed[0]);
         self.owed.at_end.truncate(savepoint.owed[1]);
+        let undoes = self.rows_locked > savepoint.rows_locked || self.steps.len() > savepoint.steps;
         self.unlock_rows(me, savepoint.rows_locked);
         while self.steps.len() > savepoint.steps {
             let Some(step) = self.steps.pop() else { break };
@@ -897,6 +917,9 @@ impl Transaction {
                 }
             }
         }
+        if undoes {
+            self.engine.txns.look_again(me);
+        }
     }
 
     /// Commits. The answer is to be waited for ([`Commit`]): only then is the transaction acknowledged. On an error nothing of it
@@ -909,6 +932,14 @@ impl Transaction {
     /// writes just now and the disk is fast, which spares two changes of thread. Blocks for some hundreds of microseconds then.
     pub fn commit_here(self) -> Result<Commit, EngineError> {
         self.commit_by(Writer::Committer)
+    }
+
+    /// As [`Transaction::commit`], to be acknowledged before it is on disk, where it is some 200 ms later. A power loss before takes it
+    /// back, together with every later commit that was not waited for either. One that changes the catalog or loads segments waits.
+    pub fn commit_later(self) -> Result<Commit, EngineError> {
+        let waits = |step: &Step| matches!(step, Step::Edit { .. } | Step::Ingest { .. });
+        let writer = if self.steps.iter().any(waits) { Writer::Log } else { Writer::Later };
+        self.commit_by(writer)
     }
 
     fn commit_by(mut self, writer: Writer) -> Result<Commit, EngineError> {
@@ -924,7 +955,7 @@ impl Transaction {
         engine.check_open()?;
         let much = self.steps.len() >= BLOCKING_STEPS_MIN || self.redo.len() >= BLOCKING_BYTES_MIN;
         // The log's thread need not wait for many stamps.
-        let writer = if much { Writer::Log } else { writer };
+        let writer = if much && writer == Writer::Committer { Writer::Log } else { writer };
         let ticket = blocking_if(much, || self.log_and_stamp(writer))?;
         if writer == Writer::Committer {
             engine.wal.write_here();
@@ -946,6 +977,7 @@ impl Transaction {
         if let Some(me) = me {
             engine.txns.finish(me, Outcome::Committed);
         }
+        self.end_advisory(Some(ticket.ts));
         self.end_serial(true);
         engine.after_commit(self.redo.len() as u64);
         self.redo = Vec::new();
@@ -978,6 +1010,7 @@ impl Drop for Transaction {
             self.rollback_to(&Savepoint::default());
             self.engine.txns.finish(me, Outcome::RolledBack);
         }
+        self.end_advisory(None);
         self.end_serial(false);
         self.keep_sequences();
     }

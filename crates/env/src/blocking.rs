@@ -4,7 +4,8 @@
 //!    more goes through [`blocking`], waits of a [`crate::Signal`] do so themselves, once they really wait.
 //! 2. How a thread hands over is the program's to say ([`set_blocking_hook`]); without a hook the work is simply done.
 //! 3. Within such work there may be more of it, and locks may be held.
-//! 4. Threads whose tasks are all alike, as those of queries are, keep them ([`keep_thread`]).
+//! 4. Threads whose tasks are all alike, as those of queries are, keep them ([`keep_thread`]), but where one waits for another session
+//!    ([`waiting`]).
 //!
 //! Not here: which threads there are (docs/notes/0003-half-the-cores-for-connections.md).
 
@@ -40,7 +41,12 @@ pub fn keep_thread() {
 
 /// Runs something that may keep this thread for long.
 pub fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    let Some(hook) = HOOK.get().filter(|_| !IS_KEPT.get()) else { return work() };
+    if IS_KEPT.get() { work() } else { waiting(work) }
+}
+
+/// Runs something that may wait for as long as another session likes: a thread that is kept hands over, too.
+pub fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    let Some(hook) = HOOK.get() else { return work() };
     let mut work = Some(work);
     let mut result = None;
     hook(&mut || result = work.take().map(|work| work()));

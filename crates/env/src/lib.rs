@@ -28,6 +28,7 @@ mod sim;
 
 pub use blocking::{
     BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, BlockingHook, blocking, blocking_if, keep_thread, lock_blocking, set_blocking_hook,
+    waiting,
 };
 pub use machine::{idle_core_seconds, process_cpu_seconds};
 pub use real::RealEnv;

@@ -12,6 +12,7 @@ mod conditional;
 mod datetime;
 mod encoding;
 mod fields;
+mod hash;
 mod math;
 mod pattern;
 mod regexp;
@@ -33,6 +34,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Function> {
         conditional::FUNCTIONS,
         datetime::FUNCTIONS,
         encoding::FUNCTIONS,
+        hash::FUNCTIONS,
         math::FUNCTIONS,
         regexp::FUNCTIONS,
         text::FUNCTIONS,

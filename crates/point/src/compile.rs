@@ -220,10 +220,7 @@ fn outputs_of(
 pub(crate) fn name_of(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Nested(inner) => name_of(inner),
-        Expr::Value(value) => match &value.value {
-            ast::Value::Boolean(_) => Some("bool".into()),
-            _ => Some("?column?".into()),
-        },
+        Expr::Value(_) => Some("?column?".into()),
         Expr::BinaryOp { .. } | Expr::UnaryOp { .. } | Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::Between { .. } => {
             Some("?column?".into())
         }

@@ -13,7 +13,7 @@ use crate::parse::{Discard, Modes, Set, SetValue, Statement};
 use crate::prepare::OutputColumn;
 use crate::references::Looking;
 use crate::session::Session;
-use crate::settings::{Reach, active, unrecognized};
+use crate::settings::{Reach, Reader, active, unrecognized};
 
 impl Session {
     pub(crate) fn begin(&mut self, start: bool, modes: Modes) -> Result<Answer, SqlError> {
@@ -173,6 +173,12 @@ impl Session {
         }
     }
 
+    /// The settings as they are now, the transaction's own among them.
+    pub(crate) fn settings_reader(&self) -> Reader {
+        let own = ["transaction_isolation", "transaction_read_only", "transaction_deferrable"];
+        self.settings.reader().with(own.map(|name| (name, self.show_value(name).unwrap_or_default())))
+    }
+
     fn in_transaction(&self) -> bool {
         self.transaction.is_explicit() || self.transaction.is_implicit()
     }
@@ -226,6 +232,7 @@ impl Session {
                 self.settings.reset_all()?;
                 self.statements.clear();
                 self.transaction.given().clear();
+                self.locks.unlock_all();
                 "DISCARD ALL"
             }
         };

@@ -9,7 +9,7 @@
 //!
 //! 1. Rows are locked in the order in which they are given, and no more of them than LIMIT and OFFSET ask for.
 //! 2. Of a row that has changed, the whole query is asked again about it alone; it keeps its place, whatever ORDER BY makes of it now.
-//! 3. Only tables named in FROM are locked: rows behind a view or a subquery cannot be.
+//! 3. Of a view or a subquery the rows of the one table behind it are locked (`nested`).
 //!
 //! Not here: rows found by a key (`point`). Source: PostgreSQL 15 `nodeLockRows.c`, `parser/analyze.c` (`transformLockingClause`).
 
@@ -34,9 +34,11 @@ use crate::prepare::{Kind, OutputColumn, Planned};
 use crate::query::output_columns;
 use crate::session::Session;
 
+mod nested;
 mod relations;
 mod run;
 
+use nested::Asked;
 use relations::{Relation, each_relation};
 
 /// Rows beyond LIMIT that the first query gives, for those that are locked already or have changed.
@@ -158,20 +160,24 @@ impl Session {
         let mut keys = Vec::new();
         let mut names: Vec<String> = Vec::new();
         let catalog = self.catalog();
+        let asked = Asked { statement, clauses, ctes: &ctes };
         let mut refused_first = None;
         for from in &mut select.from {
-            each_relation(from, false, &mut |mut relation| {
+            each_relation(from, false, &mut |relation| {
                 let Some(name) = relation.name() else { return };
                 names.push(name.clone());
                 let Some(lock) = LockClause::lock_of(clauses, &name) else { return };
                 let is_named = clauses.iter().any(|clause| clause.of.iter().any(|of| of.value == name));
-                match self.lockable(statement, &catalog, &relation, &ctes, lock, is_named) {
+                let shown = self.is_lockable(&asked, &catalog, &relation, lock, is_named).and_then(|is_lockable| {
+                    let shown = keyed_name(targets.len());
+                    is_lockable.then(|| self.show_keys(&catalog, relation, &asked, shown)).transpose()
+                });
+                match shown {
                     Err(error) => {
                         refused_first.get_or_insert(error);
                     }
                     Ok(None) => {}
-                    Ok(Some(table)) => {
-                        let alias = relation.show_keys(keyed_name(targets.len()));
+                    Ok(Some((table, alias))) => {
                         let key = Expr::CompoundIdentifier(vec![alias, Ident::with_quote('"', KEY_COLUMN)]);
                         keys.push(SelectItem::UnnamedExpr(key));
                         targets.push(LockTarget { table, lock });
@@ -195,16 +201,15 @@ impl Session {
         Ok(targets)
     }
 
-    /// The table whose rows are to be locked; `None`: it has none that could be. Errors: 0A000.
-    fn lockable(
+    /// Whether a relation has rows that are to be locked. Errors: 0A000.
+    fn is_lockable(
         &self,
-        statement: &Statement,
+        asked: &Asked<'_>,
         catalog: &Arc<catalog::Catalog>,
         relation: &Relation<'_>,
-        ctes: &[String],
         lock: Lock,
         is_named: bool,
-    ) -> Result<Option<Arc<Table>>, SqlError> {
+    ) -> Result<bool, SqlError> {
         let words = lock.words();
         let cannot = |what: &str| Err(SqlError::unsupported(format!("{words} cannot be applied to {what}")));
         if relation.is_nullable {
@@ -212,28 +217,18 @@ impl Session {
         }
         let name = match &relation.factor {
             TableFactor::Table { name, args: None, .. } => name,
-            TableFactor::Derived { subquery, .. } if !matches!(subquery.body.as_ref(), SetExpr::Values(_)) => {
-                return Err(SqlError::unsupported(format!("{words} of rows behind a subquery is not supported"))
-                    .hint("Name the tables to lock with OF."));
-            }
+            TableFactor::Derived { subquery, .. } if !matches!(subquery.body.as_ref(), SetExpr::Values(_)) => return Ok(true),
             TableFactor::Derived { .. } if is_named => return cannot("VALUES"),
             TableFactor::NestedJoin { .. } if is_named => return cannot("a join"),
             _ if is_named => return cannot("a function"),
-            _ => return Ok(None),
+            _ => return Ok(false),
         };
-        let name = Name::of(name, statement.source())?;
-        if name.schema.is_none() && ctes.contains(&name.name) {
-            return if is_named { cannot("a WITH query") } else { Ok(None) };
+        let name = Name::of(name, asked.statement.source())?;
+        if name.schema.is_none() && asked.ctes.contains(&name.name) {
+            return if is_named { cannot("a WITH query") } else { Ok(false) };
         }
-        match self.scope(catalog).table(&name) {
-            Ok(table) => Ok(Some(Arc::clone(table))),
-            Err(error) if error.state == SqlState::WRONG_OBJECT_TYPE => {
-                Err(SqlError::unsupported(format!("{words} of rows behind a view is not supported"))
-                    .hint("Name the tables to lock with OF."))
-            }
-            // The planner tells what is wrong, or it is the system's.
-            Err(_) => Ok(None),
-        }
+        // Of other names the planner tells what is wrong, or they are the system's.
+        Ok(matches!(self.scope(catalog).find(&name), Ok(Some(catalog::Relation::Table(_) | catalog::Relation::View(_)))))
     }
 
     /// Takes LIMIT and OFFSET off: they count rows that are locked. Errors: 0A000 for what is no constant.

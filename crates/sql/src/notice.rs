@@ -1,5 +1,6 @@
 //! What a client is told beside the answer: notices and warnings.
 
+use parking_lot::Mutex;
 use types::{SqlError, SqlState};
 
 /// How serious a [`Notice`] is, as PostgreSQL names it in the `S` and `V` fields.
@@ -47,5 +48,25 @@ impl Notice {
     /// A warning.
     pub fn warning(state: SqlState, message: impl Into<String>) -> Notice {
         Notice { severity: Severity::Warning, message: SqlError::new(state, message) }
+    }
+}
+
+/// So many notices wait for the client at most, of functions called for many rows; further ones are dropped.
+const HEARD_MAX: usize = 1000;
+
+/// Notices of functions, from whatever thread, until the session takes them.
+#[derive(Default)]
+pub(crate) struct Heard(Mutex<Vec<Notice>>);
+
+impl Heard {
+    pub(crate) fn add(&self, notice: Notice) {
+        let mut heard = self.0.lock();
+        if heard.len() < HEARD_MAX {
+            heard.push(notice);
+        }
+    }
+
+    pub(crate) fn take(&self) -> Vec<Notice> {
+        std::mem::take(&mut *self.0.lock())
     }
 }

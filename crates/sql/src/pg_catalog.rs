@@ -20,6 +20,7 @@ mod data;
 mod functions;
 mod indexes;
 mod kind;
+mod locks;
 mod objects;
 mod offer;
 mod operator;
@@ -36,11 +37,12 @@ mod value;
 use std::sync::Arc;
 
 use catalog::Catalog;
-use engine::Sequences;
+use engine::{Advisory, Sequences};
 use types::{DatabaseId, text};
 
 use crate::format::FormatOptions;
 use crate::instance::Instance;
+use crate::notice::Heard;
 use crate::session::Session;
 use crate::settings::Reader;
 
@@ -78,6 +80,9 @@ pub(crate) struct Moment {
     pub(crate) format: FormatOptions,
     /// Of the transaction, if one has begun.
     pub(crate) sequences: Option<Sequences>,
+    pub(crate) advisory: Option<Advisory>,
+    /// For what functions have to tell the client beside their values.
+    pub(crate) notices: Arc<Heard>,
 }
 
 impl Moment {
@@ -90,11 +95,13 @@ impl Moment {
             user: session.login.user.clone(),
             process_id: session.login.process_id,
             search_path: Arc::clone(&session.settings.active().search_path),
-            settings: session.settings.reader(),
+            settings: session.settings_reader(),
             now_micros: dates.now.unwrap_or_default(),
             dates,
             format: session.format_options(),
             sequences: session.transaction.inner().map(|transaction| transaction.sequences()),
+            advisory: session.transaction.inner().and_then(|transaction| transaction.advisory()),
+            notices: Arc::clone(&session.heard),
         }
     }
 }

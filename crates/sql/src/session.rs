@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use catalog::Catalog;
-use engine::{Cancel, Transaction};
+use engine::{Cancel, SessionLocks, Transaction};
 use env::{BLOCKING_BYTES_MIN, blocking_if};
 use sqlparser::ast::SetExpr;
 use types::{DatabaseId, Datum, SqlError, SqlState, SqlType};
@@ -25,7 +25,7 @@ use crate::format::FormatOptions;
 use crate::instance::Instance;
 use crate::locals::Locals;
 use crate::names::Scope;
-use crate::notice::Notice;
+use crate::notice::{Heard, Notice};
 use crate::parse::{Command, Statement};
 use crate::point_plan::PointPlan;
 use crate::prepare::{Kind, Planned, Prepared};
@@ -47,7 +47,7 @@ pub struct Login {
     pub client_address: String,
     /// Settings from the startup packet.
     pub settings: Vec<(String, String)>,
-    /// What `pg_backend_pid()` answers.
+    /// What `pg_backend_pid()` answers; 0: a number that no other session of the instance has, without a server.
     pub process_id: i32,
     /// Its connection, for `pg_cancel_backend` and `pg_terminate_backend`; `None` for an embedded client.
     pub backend: Option<Arc<dyn Backend>>,
@@ -86,12 +86,16 @@ pub struct Session {
     /// Statements kept under names, by PREPARE or by the protocol.
     pub(crate) statements: BTreeMap<String, Arc<Prepared>>,
     pub(crate) notices: Vec<Notice>,
+    /// Notices of functions, which may run in other threads.
+    pub(crate) heard: Arc<Heard>,
     pub(crate) copy: Option<CopyFrom>,
     pub(crate) cursors: Cursors,
     /// Databases that go when the transaction commits.
     pub(crate) dropping: Vec<Dropping>,
     /// Of the statement that is planned or run.
     pub(crate) locals: Locals,
+    /// Locks that outlive transactions: given back after the last has ended.
+    pub(crate) locks: SessionLocks,
     registered: Registered,
     /// Its last statement is the last of any session.
     alone: bool,
@@ -105,7 +109,7 @@ pub struct Session {
 
 impl Session {
     /// Opens a session. Errors: 3D000 when the database does not exist, 22023 or 42704 for a setting.
-    pub fn new(instance: Arc<Instance>, login: Login) -> Result<Session, SqlError> {
+    pub fn new(instance: Arc<Instance>, mut login: Login) -> Result<Session, SqlError> {
         let is_embedded = login.backend.is_none();
         let mut startup = vec![("application_name".to_owned(), login.application_name.clone())];
         for (name, value) in &login.settings {
@@ -118,6 +122,8 @@ impl Session {
         let missing = || SqlError::new(SqlState::INVALID_CATALOG_NAME, format!("database \"{}\" does not exist", login.database));
         let database = instance.engine().catalog().database(&login.database).ok_or_else(missing)?.id;
         let cancel = Arc::new(Cancel::new());
+        let locks = instance.engine().begin_session(login.process_id, Arc::clone(&cancel));
+        login.process_id = locks.id().process;
         let now = instance.env().now_micros();
         let registered = instance.registry().register(SessionActivity {
             process_id: login.process_id,
@@ -143,13 +149,15 @@ impl Session {
             database,
             cancel,
             settings,
-            transaction: State::new(),
+            transaction: State::new(locks.id()),
             statements: BTreeMap::new(),
             notices: Vec::new(),
+            heard: Arc::default(),
             copy: None,
             cursors: Cursors::default(),
             dropping: Vec::new(),
             locals: Locals::default(),
+            locks,
             registered,
             alone: false,
             uses_system: false,
@@ -486,6 +494,7 @@ impl Session {
     pub fn take_notices(&mut self) -> Vec<Notice> {
         let from = self.settings.active().notices_from;
         let mut notices = std::mem::take(&mut self.notices);
+        notices.extend(self.heard.take());
         notices.retain(|notice| from.is_some_and(|from| notice.severity >= from));
         notices
     }

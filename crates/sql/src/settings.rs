@@ -64,6 +64,14 @@ pub(crate) struct Settings {
     reported_of: Option<[Values; 3]>,
 }
 
+impl Reader {
+    /// With values of their own for some settings.
+    pub(crate) fn with<const N: usize>(mut self, values: [(&str, String); N]) -> Reader {
+        Arc::make_mut(&mut self.0[0]).extend(values.map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+}
+
 /// Which settings a change is made to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {

@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use engine::{Begin, Cancel, Engine, Given, Isolation, Transaction};
+use engine::{Begin, Cancel, Engine, Given, Isolation, SessionId, Transaction};
 use types::{SqlError, SqlState};
 
 use crate::notice::Notice;
@@ -61,6 +61,8 @@ pub(crate) struct State {
     began_micros: i64,
     /// What the session was given of sequences, in this transaction and before.
     given: Arc<Given>,
+    /// The session that holds its locks.
+    session: SessionId,
 }
 
 /// What the end of a transaction leaves to wait for.
@@ -72,7 +74,7 @@ pub(crate) enum Ending {
 }
 
 impl State {
-    pub(crate) fn new() -> State {
+    pub(crate) fn new(session: SessionId) -> State {
         State {
             block: Block::None,
             failed: false,
@@ -85,6 +87,7 @@ impl State {
             settings: None,
             began_micros: 0,
             given: Arc::default(),
+            session,
         }
     }
 
@@ -189,10 +192,11 @@ impl State {
     }
 
     fn open(&mut self, engine: &Engine, cancel: &Arc<Cancel>, active: &Active) -> &mut Transaction {
-        let (isolation, read_only, deferrable) = (self.isolation, self.read_only, self.deferrable);
+        let (isolation, read_only, deferrable, session) = (self.isolation, self.read_only, self.deferrable, self.session);
         self.inner.get_or_insert_with(|| {
             let (cancel, given) = (Arc::clone(cancel), Arc::clone(&self.given));
-            engine.begin(Begin { isolation, read_only, deferrable, cancel, lock_timeout: active.lock_timeout, given })
+            let lock_timeout = active.lock_timeout;
+            engine.begin(Begin { isolation, read_only, deferrable, cancel, lock_timeout, given, session: Some(session) })
         })
     }
 
@@ -263,8 +267,13 @@ impl State {
         let inner = self.inner.take();
         let before = self.settings.take();
         self.leave();
+        let commit = match settings.active().synchronous_commit {
+            false => Transaction::commit_later,
+            true if alone => Transaction::commit_here,
+            true => Transaction::commit,
+        };
         settings.end_transaction();
-        match inner.map(if alone { Transaction::commit_here } else { Transaction::commit }).transpose() {
+        match inner.map(commit).transpose() {
             Ok(Some(commit)) => Ok(Ending::Committed(commit)),
             Ok(None) => Ok(Ending::RolledBack),
             Err(error) => {

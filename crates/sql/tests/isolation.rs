@@ -156,6 +156,7 @@ macro_rules! files {
 }
 
 files!(
+    advisory_locks,
     changed_rows,
     deferrable_keys,
     definitions,

@@ -185,12 +185,19 @@ impl World {
         match self.random.random_range(0..20) {
             0..2 => {
                 let changes = state.changes;
-                let here = self.random.random_bool(0.5);
-                let commit = if here { state.transaction.commit_here()? } else { state.transaction.commit()? };
+                let how = self.random.random_range(0..5);
+                let commit = match how {
+                    0 => state.transaction.commit_later()?,
+                    1 | 2 => state.transaction.commit_here()?,
+                    _ => state.transaction.commit()?,
+                };
                 match commit.ts() {
                     Some(ts) => {
                         self.model.commit(ts, &changes, &state.ended);
-                        self.committing.push(commit);
+                        // One that is not waited for may be lost, unless a later one that is has been acknowledged.
+                        if how > 0 {
+                            self.committing.push(commit);
+                        }
                     }
                     None if changes.is_empty() => {}
                     None => self.fail("a transaction with changes committed nothing"),

@@ -39,8 +39,19 @@ pub struct Failed {
 
 pub(crate) type Callback = Box<dyn FnOnce(Result<(), Failed>) + Send>;
 
+/// When a commit is acknowledged, and visible to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// Once its record is on disk.
+    OnDisk,
+    /// At once, if those before it are visible: a crash may lose it, with all that came later.
+    AtOnce,
+}
+
 struct Entry {
     lsn: Lsn,
+    /// Visible only once the log is durable up to here.
+    needs: Lsn,
     stamped: bool,
 }
 
@@ -101,12 +112,17 @@ impl Commits {
         self.snapshots.publish(ts);
     }
 
-    pub(crate) fn commit<E>(&self, append: impl FnOnce(CommitTs) -> Result<Lsn, E>) -> Result<CommitTicket, E> {
+    pub(crate) fn commit<E>(
+        &self,
+        acknowledge: Acknowledge,
+        append: impl FnOnce(CommitTs) -> Result<Lsn, E>,
+    ) -> Result<CommitTicket, E> {
         let mut last = lock_blocking(&self.order);
         let ts = last.next();
         let lsn = append(ts)?;
         let mut queue = self.queue.lock();
-        queue.entries.push_back(Entry { lsn, stamped: false });
+        let needs = if acknowledge == Acknowledge::OnDisk { lsn } else { Lsn(0) };
+        queue.entries.push_back(Entry { lsn, needs, stamped: false });
         self.unstamped.fetch_add(1, Ordering::SeqCst);
         *last = ts;
         Ok(CommitTicket { ts, lsn })
@@ -132,13 +148,13 @@ impl Commits {
         self.advance(queue);
     }
 
-    /// Moves `visible` over what is stamped and durable, then tells who waits for it.
+    /// Moves `visible` over what is stamped and as durable as it has to be, then tells who waits for it.
     fn advance(&self, mut queue: MutexGuard<'_, Queue>) {
         if queue.failed.is_some() {
             return;
         }
         let before = queue.visible;
-        while queue.entries.front().is_some_and(|entry| entry.stamped && entry.lsn <= queue.durable) {
+        while queue.entries.front().is_some_and(|entry| entry.stamped && entry.needs <= queue.durable) {
             let entry = queue.entries.pop_front().expect("there is a front");
             queue.visible = queue.visible.next();
             queue.visible_lsn = queue.visible_lsn.max(entry.lsn);
@@ -224,7 +240,7 @@ impl Commits {
         *last = ts;
         let mut queue = self.queue.lock();
         // Nothing is logged, so nothing is left to become durable: it follows the commit before it.
-        queue.entries.push_back(Entry { lsn: Lsn(0), stamped: true });
+        queue.entries.push_back(Entry { lsn: Lsn(0), needs: Lsn(0), stamped: true });
         self.advance(queue);
         result
     }

@@ -1,4 +1,4 @@
-//! Transactions: timestamps, snapshots, what a snapshot sees, waiting for one another, locks of tables and rows.
+//! Transactions: timestamps, snapshots, what a snapshot sees, waiting for one another, locks of tables, rows and numbers.
 //!
 //! ```text
 //!            commit: next ts, append to log      stamp rows          log says durable
@@ -9,7 +9,8 @@
 //!
 //! 1. Commit order = log order = timestamp order: one critical section takes the timestamp and appends the record.
 //! 2. `visible` is the greatest timestamp such that every commit up to it is stamped in memory and durable in the log; it never
-//!    decreases, and every snapshot reads at it. So nobody sees what a crash could lose.
+//!    decreases, and every snapshot reads at it. So nobody sees what a crash could lose, but for commits that asked not to wait for the
+//!    disk ([`Acknowledge::AtOnce`]): a crash loses those, with all that came after, or none.
 //! 3. [`Transactions::oldest`] never passes a snapshot that is held, nor one about to be taken.
 //! 4. A wait that would close a circle of waits is refused at once; the one who would have closed it is the victim.
 //! 5. No lock of this crate is held while a caller's code runs, except the commit order lock in [`Transactions::commit`] and
@@ -21,22 +22,27 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod advisory;
 mod cancel;
 mod commits;
+mod lock;
 mod rows;
 mod serializable;
+mod session;
 mod snapshots;
 mod tables;
 mod transactions;
 mod version;
 mod waits;
 
+pub use advisory::{AdvisoryKey, Until};
 pub use cancel::Cancel;
-pub use commits::{CommitTicket, Failed};
+pub use commits::{Acknowledge, CommitTicket, Failed};
+pub use lock::LockMode;
 pub use rows::RowLock;
 pub use serializable::{SerialTransaction, Serializable, SerializationFailure};
+pub use session::SessionId;
 pub use snapshots::SnapshotGuard;
-pub use tables::TableLock;
-pub use transactions::{Counters, Outcome, Transactions};
+pub use transactions::{Counters, HeldLock, LockObject, Outcome, Transactions};
 pub use version::{Snapshot, Version};
 pub use waits::{WaitError, WaitLimits};

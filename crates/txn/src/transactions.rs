@@ -6,14 +6,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use env::{Env, Signal};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use types::{CommitTs, Key, Lsn, TableId, TxnId};
 
-use crate::commits::{CommitTicket, Commits, Failed};
+use crate::advisory::AdvisoryLocks;
+use crate::commits::{Acknowledge, CommitTicket, Commits, Failed};
+use crate::lock::{Asked, Grant, LockMode};
 use crate::rows::{Held, RowLock, RowLocks};
+use crate::session::{Party, SessionId};
 use crate::snapshots::{SnapshotGuard, Snapshots};
-use crate::tables::{Asked, TableLock, TableLocks};
+use crate::tables::TableLocks;
 use crate::waits::{WaitError, WaitLimits, Waits, WaitsFor};
+
+mod advisory;
+mod listing;
+
+pub use listing::{HeldLock, LockObject};
 
 const SHARDS: usize = 16;
 
@@ -43,7 +51,7 @@ pub struct Counters {
     pub snapshots: usize,
 }
 
-/// The end of a transaction that somebody waits for.
+/// The end of a transaction, or of something in it, that somebody waits for.
 struct End {
     ended: AtomicBool,
     signal: Arc<dyn Signal>,
@@ -51,6 +59,7 @@ struct End {
 
 #[derive(Default)]
 struct Active {
+    session: Option<SessionId>,
     end: Option<Arc<End>>,
     tables: Vec<TableId>,
     /// In the order they were locked.
@@ -63,11 +72,13 @@ pub struct Transactions {
     snapshots: Arc<Snapshots>,
     commits: Commits,
     txn_next: AtomicU64,
+    session_next: AtomicU64,
     active: [Mutex<HashMap<TxnId, Active>>; SHARDS],
-    /// Locked before a shard of `active` or `tables`, never after.
+    /// Locked before a shard of `active` or `tables`, or `advisory`, never after.
     waits: Mutex<Waits>,
     tables: TableLocks,
     rows: RowLocks,
+    advisory: AdvisoryLocks,
     committed: AtomicU64,
     rolled_back: AtomicU64,
     deadlocks: AtomicU64,
@@ -82,10 +93,12 @@ impl Transactions {
             env,
             snapshots,
             txn_next: AtomicU64::new(1),
+            session_next: AtomicU64::new(1),
             active: Default::default(),
             waits: Mutex::default(),
             tables: TableLocks::default(),
             rows: RowLocks::default(),
+            advisory: AdvisoryLocks::default(),
             committed: AtomicU64::new(0),
             rolled_back: AtomicU64::new(0),
             deadlocks: AtomicU64::new(0),
@@ -101,10 +114,15 @@ impl Transactions {
         &self.active[txn.0 as usize % SHARDS]
     }
 
-    /// A new transaction, in progress until [`Transactions::finish`].
+    /// A new transaction of no session, in progress until [`Transactions::finish`].
     pub fn begin(&self) -> TxnId {
+        self.begin_in(None)
+    }
+
+    /// A new transaction of a session, in progress until [`Transactions::finish`].
+    pub fn begin_in(&self, session: Option<SessionId>) -> TxnId {
         let txn = TxnId(self.txn_next.fetch_add(1, Ordering::Relaxed));
-        self.shard(txn).lock().insert(txn, Active::default());
+        self.shard(txn).lock().insert(txn, Active { session, ..Active::default() });
         txn
     }
 
@@ -130,12 +148,21 @@ impl Transactions {
         }
     }
 
+    /// Lets those who wait for `txn` look again, as it has undone something: they may find that it is not in their way any more.
+    pub fn look_again(&self, txn: TxnId) {
+        let end = self.shard(txn).lock().get_mut(&txn).and_then(|active| active.end.take());
+        if let Some(end) = end {
+            end.ended.store(true, Ordering::SeqCst);
+            end.signal.notify_all();
+        }
+    }
+
     /// True until [`Transactions::finish`].
     pub fn is_active(&self, txn: TxnId) -> bool {
         self.shard(txn).lock().contains_key(&txn)
     }
 
-    /// Every commit up to this one may be seen: stamped, durable, and so are all before it.
+    /// Every commit up to this one may be seen: stamped, durable unless it need not be, and so are all before it.
     pub fn visible(&self) -> CommitTs {
         self.snapshots.visible()
     }
@@ -146,7 +173,7 @@ impl Transactions {
     }
 
     /// A snapshot of what is visible now, with the end of the log record of the last logged commit it sees: recovery from a
-    /// manifest of that moment starts there.
+    /// manifest of that moment starts there, once the log is durable up to it.
     pub fn snapshot_position(&self, own: Option<TxnId>) -> (SnapshotGuard, Lsn) {
         self.commits.snapshot_position(own)
     }
@@ -166,8 +193,12 @@ impl Transactions {
     /// Takes the next timestamp and calls `append` with it, which appends the commit's record to the log and returns its end. No
     /// other commit is between the two. If `append` fails its error is returned and the timestamp is not used. Afterwards stamp the
     /// versions and call [`Transactions::stamped`]: nothing later becomes visible before that.
-    pub fn commit<E>(&self, append: impl FnOnce(CommitTs) -> Result<Lsn, E>) -> Result<CommitTicket, E> {
-        self.commits.commit(append)
+    pub fn commit<E>(
+        &self,
+        acknowledge: Acknowledge,
+        append: impl FnOnce(CommitTs) -> Result<Lsn, E>,
+    ) -> Result<CommitTicket, E> {
+        self.commits.commit(acknowledge, append)
     }
 
     /// All versions of the commit at `ts` are stamped.
@@ -202,7 +233,7 @@ impl Transactions {
         self.commits.quiesce(publish)
     }
 
-    /// Waits until `holder` has ended; returns at once if it has. Errors: [`WaitError`]; with a timeout of zero `Timeout` at once
+    /// Waits until `holder` has ended or undone something ([`Transactions::look_again`]); returns at once if it has ended. Errors: [`WaitError`]; with a timeout of zero `Timeout` at once
     /// if `holder` is in progress, without looking for deadlocks.
     pub fn wait_for(&self, me: TxnId, holder: TxnId, limits: WaitLimits<'_>) -> Result<(), WaitError> {
         if limits.timeout == Some(Duration::ZERO) {
@@ -212,13 +243,28 @@ impl Transactions {
         let Some(end) = self.end_of(holder) else {
             return Ok(());
         };
-        waits
-            .add(me, WaitsFor::End(holder), &|txn, table| self.tables.blockers(txn, table))
-            .inspect_err(|_| self.count_deadlock())?;
+        let (me, what) = (self.party(me), WaitsFor::End(holder));
+        waits.add(me, what, &|party, wait| self.blockers(party, wait)).inspect_err(|_| self.count_deadlock())?;
         drop(waits);
         let result = wait(&end.signal, &mut || end.ended.load(Ordering::SeqCst), limits);
-        self.waits.lock().remove(me);
+        self.waits.lock().remove(me, what);
         result
+    }
+
+    pub(crate) fn party(&self, txn: TxnId) -> Party {
+        Party::of(txn, self.shard(txn).lock().get(&txn).and_then(|active| active.session))
+    }
+
+    /// Who keeps one from what it waits for.
+    fn blockers(&self, party: Party, waits_for: &WaitsFor) -> Vec<Party> {
+        match waits_for {
+            WaitsFor::End(txn) => vec![self.party(*txn)],
+            WaitsFor::Table(txn, table, _) => self.tables.blockers(*txn, *table).into_iter().map(|txn| self.party(txn)).collect(),
+            WaitsFor::Advisory(key, _) => {
+                let of = |session| self.advisory.blockers(session, *key);
+                party.session().map_or_else(Vec::new, of).into_iter().map(Party::Session).collect()
+            }
+        }
     }
 
     fn end_of(&self, txn: TxnId) -> Option<Arc<End>> {
@@ -230,7 +276,7 @@ impl Transactions {
 
     /// Locks `table` until `me` ends; waits its turn if others are in the way. A stronger lock than the one held replaces it; asking
     /// for what is held costs little. Errors: [`WaitError`]; with a timeout of zero `Timeout` at once instead of waiting.
-    pub fn lock_table(&self, me: TxnId, table: TableId, lock: TableLock, limits: WaitLimits<'_>) -> Result<(), WaitError> {
+    pub fn lock_table(&self, me: TxnId, table: TableId, lock: LockMode, limits: WaitLimits<'_>) -> Result<(), WaitError> {
         match self.tables.ask(me, table, lock) {
             Asked::Held => return Ok(()),
             Asked::Granted { first } => {
@@ -240,7 +286,7 @@ impl Transactions {
             Asked::Blocked if limits.timeout == Some(Duration::ZERO) => return Err(WaitError::Timeout),
             Asked::Blocked => (),
         }
-        let mut waits = self.waits.lock();
+        let waits = self.waits.lock();
         let first = self.tables.held(me, table).is_none();
         let grant = match self.tables.ask_or_enqueue(me, table, lock, self.env.signal()) {
             Ok(_) => {
@@ -249,28 +295,38 @@ impl Transactions {
             }
             Err(grant) => grant,
         };
-        let added = waits.add(me, WaitsFor::Table(table, lock), &|txn, table| self.tables.blockers(txn, table));
-        drop(waits);
-        let waited = match added {
-            Ok(()) => {
-                let waited = wait(&grant.signal, &mut || grant.is_granted(), limits);
-                self.waits.lock().remove(me);
-                waited
-            }
-            Err(deadlock) => Err(deadlock),
-        };
-        if let Err(error) = waited {
-            self.tables.dequeue(me, table, &grant);
-            // Granted in the last moment: take it.
-            if !grant.is_granted() {
-                if matches!(error, WaitError::Deadlock { .. }) {
-                    self.count_deadlock();
-                }
-                return Err(error);
-            }
-        }
+        let what = WaitsFor::Table(me, table, lock);
+        self.wait_granted(waits, self.party(me), what, &grant, limits, || self.tables.dequeue(table, &grant))?;
         self.note_table(me, table, first);
         Ok(())
+    }
+
+    /// Waits in a queue, unless that closes a circle; `dequeue` leaves it. What was granted in the last moment counts.
+    fn wait_granted(
+        &self,
+        mut waits: MutexGuard<'_, Waits>,
+        me: Party,
+        what: WaitsFor,
+        grant: &Grant,
+        limits: WaitLimits<'_>,
+        dequeue: impl FnOnce(),
+    ) -> Result<(), WaitError> {
+        let added = waits.add(me, what, &|party, wait| self.blockers(party, wait));
+        drop(waits);
+        let waited = added.and_then(|()| {
+            let waited = wait(&grant.signal, &mut || grant.is_granted(), limits);
+            self.waits.lock().remove(me, what);
+            waited
+        });
+        let Err(error) = waited else { return Ok(()) };
+        dequeue();
+        if grant.is_granted() {
+            return Ok(());
+        }
+        if matches!(error, WaitError::Deadlock { .. }) {
+            self.count_deadlock();
+        }
+        Err(error)
     }
 
     /// Gives a table's lock back before the transaction ends. For one that has done nothing there yet.
@@ -282,7 +338,7 @@ impl Transactions {
     }
 
     /// How `txn` holds `table`, if it does.
-    pub fn table_lock(&self, txn: TxnId, table: TableId) -> Option<TableLock> {
+    pub fn table_lock(&self, txn: TxnId, table: TableId) -> Option<LockMode> {
         self.tables.held(txn, table)
     }
 

@@ -11,7 +11,7 @@ use env::RealEnv;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use txn::{Failed, Transactions};
+use txn::{Acknowledge, Failed, Transactions};
 use types::{CommitTs, Lsn};
 
 fn transactions() -> Transactions {
@@ -19,12 +19,14 @@ fn transactions() -> Transactions {
 }
 
 fn commit(transactions: &Transactions, lsn: u64) -> CommitTs {
-    transactions.commit(|_| Ok::<_, ()>(Lsn(lsn))).unwrap().ts
+    transactions.commit(Acknowledge::OnDisk, |_| Ok::<_, ()>(Lsn(lsn))).unwrap().ts
 }
 
 enum Step {
     /// Commits with a record that ends there.
     Commit(u64),
+    /// The same, and does not wait for it.
+    Later(u64),
     Stamped(u64),
     Durable(u64),
     /// Publishes something unlogged.
@@ -33,8 +35,8 @@ enum Step {
 
 #[test]
 fn visible_is_the_prefix_that_is_stamped_and_durable() {
-    use Step::{Commit, Durable, Quiesce, Stamped};
-    let cases: [(&[Step], u64); 11] = [
+    use Step::{Commit, Durable, Later, Quiesce, Stamped};
+    let cases: [(&[Step], u64); 16] = [
         (&[], 0),
         (&[Commit(10)], 0),
         (&[Commit(10), Stamped(1)], 0),
@@ -44,6 +46,11 @@ fn visible_is_the_prefix_that_is_stamped_and_durable() {
         (&[Commit(10), Durable(10), Stamped(1)], 1),
         (&[Commit(10), Commit(20), Stamped(2), Durable(20)], 0),
         (&[Commit(10), Commit(20), Stamped(2), Durable(20), Stamped(1)], 2),
+        (&[Later(10)], 0),
+        (&[Later(10), Stamped(1)], 1),
+        (&[Commit(10), Later(20), Stamped(1), Stamped(2)], 0),
+        (&[Commit(10), Later(20), Stamped(1), Stamped(2), Durable(10)], 2),
+        (&[Later(10), Commit(20), Stamped(1), Stamped(2), Durable(10)], 1),
         (&[Quiesce], 1),
         (&[Commit(10), Stamped(1), Quiesce, Commit(20), Durable(10)], 2),
     ];
@@ -52,6 +59,7 @@ fn visible_is_the_prefix_that_is_stamped_and_durable() {
         for step in *steps {
             match step {
                 Commit(lsn) => drop(commit(&transactions, *lsn)),
+                Later(lsn) => drop(transactions.commit(Acknowledge::AtOnce, |_| Ok::<_, ()>(Lsn(*lsn)))),
                 Stamped(ts) => transactions.stamped(CommitTs(*ts)),
                 Durable(lsn) => transactions.durable(Lsn(*lsn)),
                 Quiesce => transactions.quiesce(|_| ()),
@@ -65,7 +73,7 @@ fn visible_is_the_prefix_that_is_stamped_and_durable() {
 #[test]
 fn the_timestamp_of_a_failed_append_goes_to_the_next_commit() {
     let transactions = transactions();
-    assert_eq!(transactions.commit(Err::<Lsn, _>), Err(CommitTs(1)));
+    assert_eq!(transactions.commit(Acknowledge::OnDisk, Err::<Lsn, _>), Err(CommitTs(1)));
     assert_eq!(commit(&transactions, 10), CommitTs(1));
 }
 
@@ -230,7 +238,7 @@ fn invariants_hold_under_random_schedules() {
                 let _running = Running(running);
                 let random = &mut StdRng::seed_from_u64(seed);
                 for round in 0..COMMITS {
-                    let ticket = transactions.commit(|ts| {
+                    let ticket = transactions.commit(Acknowledge::OnDisk, |ts| {
                         let lsn = appended.fetch_add(1, Ordering::SeqCst) + 1;
                         lsn_of[ts.0 as usize].store(lsn, Ordering::SeqCst);
                         Ok::<_, ()>(Lsn(lsn))

@@ -42,7 +42,7 @@ mod tests;
 
 pub use error::{ReplayStop, WalError};
 use prepare::Preparer;
-use shared::Shared;
+use shared::{Haste, Shared};
 use writer::{Writer, WriterJob};
 
 /// The longest record, in bytes.
@@ -110,8 +110,18 @@ impl Wal {
     /// same time may be ordered in any way. Errors: [`WalError::DiskFull`] (nothing was appended; try again when there is space),
     /// [`WalError::TooLong`], [`WalError::Closed`].
     pub fn append(&self, record: &[&[u8]]) -> Result<Lsn, WalError> {
-        let (end, was_empty) = self.shared.stage(record)?;
-        if was_empty {
+        self.append_with(record, Haste::AtOnce)
+    }
+
+    /// As [`Wal::append`], for a record that nobody waits for: the log writes it after 200 ms, unless something appended later, or so
+    /// much of it, is to be written before. [`Wal::wait_durable`] hastens it.
+    pub fn append_lazily(&self, record: &[&[u8]]) -> Result<Lsn, WalError> {
+        self.append_with(record, Haste::Lazy)
+    }
+
+    fn append_with(&self, record: &[&[u8]], haste: Haste) -> Result<Lsn, WalError> {
+        let (end, tell) = self.shared.stage(record, haste)?;
+        if tell {
             self.shared.wake_writer();
         }
         Ok(end)
@@ -120,7 +130,7 @@ impl Wal {
     /// As [`Wal::append`], for a caller that calls [`Wal::write_here`] next and waits for nothing before: until then, nobody may
     /// write the record.
     pub fn stage(&self, record: &[&[u8]]) -> Result<Lsn, WalError> {
-        Ok(self.shared.stage(record)?.0)
+        Ok(self.shared.stage(record, Haste::AtOnce)?.0)
     }
 
     /// Has what waits written: in this thread, if nobody writes just now, it is little and the disk answers fast; the callbacks of

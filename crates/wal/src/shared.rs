@@ -24,6 +24,19 @@ pub(crate) const SPARES_MAX: usize = 16;
 /// An append does not try again to make a file if that failed less than this ago: it would write and remove most of a file.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// How long a lazy record may wait to be written: PostgreSQL's default `wal_writer_delay`.
+pub(crate) const LAZY_MAX: Duration = Duration::from_millis(200);
+
+/// More lazy bytes than this do not wait: PostgreSQL's default `wal_writer_flush_after`.
+const LAZY_BYTES_MAX: usize = 1 << 20;
+
+/// Whether somebody waits for a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Haste {
+    AtOnce,
+    Lazy,
+}
+
 type Listener = dyn Fn(Result<Lsn, WalError>) + Send + Sync;
 
 /// A file that holds part of the stream, from `first` on.
@@ -46,6 +59,8 @@ pub(crate) struct Buffer {
     pub(crate) end: u64,
     /// Records in `bytes`.
     pub(crate) records: usize,
+    /// Until when, by the monotonic clock, `bytes` may wait to be written. `None`: somebody waits for them.
+    pub(crate) lazy_until: Option<Duration>,
     /// The [`cost`] of what the writer has taken and not yet written.
     pub(crate) in_flight: u64,
     /// What an append waits for.
@@ -106,6 +121,7 @@ impl Shared {
             bytes: Vec::new(),
             end,
             records: 0,
+            lazy_until: None,
             in_flight: 0,
             wanted: 0,
             tail_room: writer.tail_room(),
@@ -150,8 +166,8 @@ impl Shared {
         });
     }
 
-    /// Appends without waking anybody; returns the end and whether nothing waited before.
-    pub(crate) fn stage(&self, record: &[&[u8]]) -> Result<(Lsn, bool), WalError> {
+    /// Appends without waking anybody; returns the end and whether the writer is to be told.
+    pub(crate) fn stage(&self, record: &[&[u8]], haste: Haste) -> Result<(Lsn, bool), WalError> {
         let len = record.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
         if len > RECORD_BYTES_MAX {
             return Err(WalError::TooLong { bytes: len });
@@ -159,7 +175,7 @@ impl Shared {
         let bytes = (RECORD_HEADER + len) as u64;
         loop {
             let seen = self.changes.load(Ordering::Acquire);
-            if let Some(appended) = self.try_append(record, bytes)? {
+            if let Some(appended) = self.try_append(record, bytes, haste)? {
                 return Ok(appended);
             }
             if !self.changed.wait_until(&mut || self.changes.load(Ordering::Acquire) != seen, None) {
@@ -169,11 +185,13 @@ impl Shared {
     }
 
     /// `None`: something must change first.
-    fn try_append(&self, record: &[&[u8]], bytes: u64) -> Result<Option<(Lsn, bool)>, WalError> {
+    fn try_append(&self, record: &[&[u8]], bytes: u64, haste: Haste) -> Result<Option<(Lsn, bool)>, WalError> {
         let mut buffer = self.buffer.lock();
         self.check_open(&buffer)?;
         let waiting = buffer.end - self.durable.load(Ordering::Acquire);
         if waiting > 0 && waiting + bytes > self.options.buffer_bytes_max as u64 {
+            drop(buffer);
+            self.hurry();
             return Ok(None);
         }
         let reserved = buffer.reserved(bytes);
@@ -190,8 +208,22 @@ impl Shared {
             return Ok(None);
         }
         let was_empty = buffer.bytes.is_empty();
+        let was_lazy = buffer.lazy_until.is_some();
         buffer.take(record, bytes);
-        Ok(Some((Lsn(buffer.end), was_empty)))
+        buffer.lazy_until = match haste {
+            Haste::Lazy if was_empty => Some(self.env.monotonic() + LAZY_MAX),
+            Haste::Lazy if buffer.bytes.len() <= LAZY_BYTES_MAX => buffer.lazy_until,
+            Haste::Lazy | Haste::AtOnce => None,
+        };
+        let tell = was_empty || (was_lazy && buffer.lazy_until.is_none());
+        Ok(Some((Lsn(buffer.end), tell)))
+    }
+
+    /// Has what waits written at once.
+    pub(crate) fn hurry(&self) {
+        if self.buffer.lock().lazy_until.take().is_some() {
+            self.wake_writer();
+        }
     }
 
     fn check_open(&self, buffer: &Buffer) -> Result<(), WalError> {
@@ -207,6 +239,9 @@ impl Shared {
     pub(crate) fn wait_durable(&self, lsn: u64) -> Result<(), WalError> {
         let durable = || self.durable.load(Ordering::Acquire) >= lsn;
         let mut over = || durable() || self.failure.get().is_some() || self.closed.get().is_some();
+        if !durable() {
+            self.hurry();
+        }
         if durable() || (self.changed.wait_until(&mut over, None) && durable()) {
             return Ok(());
         }

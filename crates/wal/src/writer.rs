@@ -4,7 +4,8 @@
 //!    after the sync: so a file's header, by being there, says that everything before the file is durable.
 //! 2. Every frame of a group carries the position where the group starts, which is durable when the group is written.
 //! 3. At rest, a mark behind the last group says that this one is durable too. It is not synced: it is evidence, not data.
-//! 4. One thread writes at a time: it holds the [`Writer`], which otherwise lies in the buffer. Mostly that is the job; a committer
+//! 4. What nobody waits for is written once it has waited for a while, or with what somebody does wait for.
+//! 5. One thread writes at a time: it holds the [`Writer`], which otherwise lies in the buffer. Mostly that is the job; a committer
 //!    who finds it there may write its record itself and saves two changes of thread. Who puts it back and sees more waiting, or
 //!    something only the job does, wakes the job: nothing waits for a thread that may not come.
 //!
@@ -89,7 +90,7 @@ impl<'a> Turn<'a> {
 }
 
 impl Drop for Turn<'_> {
-    /// Rule 4.
+    /// Rule 5.
     fn drop(&mut self) {
         let Some(writer) = self.writer.take() else { return };
         if std::thread::panicking() {
@@ -136,17 +137,20 @@ impl Writer {
     }
 
     fn work(&mut self, shared: &Shared) -> Result<Next, WalError> {
-        let closing = {
+        let (closing, left) = {
             let mut buffer = shared.buffer.lock();
             if let Some(cause) = &buffer.broken {
                 return Err(WalError::Closed { cause: cause.clone() });
             }
-            if self.group.is_empty() && !buffer.bytes.is_empty() {
+            let left =
+                buffer.lazy_until.and_then(|until| until.checked_sub(shared.env.monotonic())).filter(|left| !left.is_zero());
+            if self.group.is_empty() && !buffer.bytes.is_empty() && (left.is_none() || buffer.closing) {
+                buffer.lazy_until = None;
                 std::mem::swap(&mut buffer.bytes, &mut self.group);
                 buffer.in_flight = cost(self.group.len() as u64);
                 self.shared_group = std::mem::take(&mut buffer.records) > 1;
             }
-            buffer.closing
+            (buffer.closing, left)
         };
         if !self.group.is_empty() {
             self.write_part(shared)?;
@@ -155,7 +159,7 @@ impl Writer {
         if !self.marked {
             let rested = shared.env.monotonic().saturating_sub(self.written_at);
             if rested < REST && !closing {
-                return Ok(Next::Sleep(REST - rested)); // others have written meanwhile
+                return Ok(Next::Sleep(left.unwrap_or(REST).min(REST - rested))); // others have written meanwhile
             }
             self.write_mark()?;
         }
@@ -166,7 +170,7 @@ impl Writer {
             shared.set_closed();
             return Ok(Next::Done);
         }
-        Ok(Next::Wait)
+        Ok(left.map_or(Next::Wait, Next::Sleep))
     }
 
     /// Makes durable as much of the group as one file takes.

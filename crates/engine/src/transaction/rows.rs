@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use txn::{RowLock, TableLock};
+use txn::{LockMode, RowLock};
 use types::{Key, Row, TableId, TxnId};
 
 use super::{Change, Modified, Transaction};
@@ -41,14 +41,15 @@ pub enum Locked {
 }
 
 impl Transaction {
-    /// Locks the row that the statement's snapshot sees under this key until the transaction ends. Errors: 40001 under REPEATABLE READ if
+    /// Locks the row that the statement's snapshot sees under this key until the transaction ends. With [`RowLock::KeyShare`] it is given
+    /// as the snapshot has it, else as it is now. Errors: 40001 under REPEATABLE READ if
     /// it has changed since, 40P01, 55P03, 57014, 25006.
     pub fn lock_row(&mut self, table: TableId, key: &[u8], lock: RowLock, on_locked: OnLocked) -> Result<Locked, EngineError> {
-        let (at, me) = self.writable(table, TableLock::Shared)?;
+        let (at, me) = self.writable(table, LockMode::Shared)?;
         let store = Arc::clone(&self.tables[at].store);
         let key = Key::from(key);
         if self.rows_locked >= ROW_LOCKS_MAX {
-            self.lock(me, table, TableLock::Exclusive)?;
+            self.lock(me, table, LockMode::Exclusive)?;
         }
         let writer = || {
             let (txn, deletes) = store.delta.writer(&key, me)?;
@@ -68,17 +69,25 @@ impl Transaction {
                 },
             }
         }
+        // Its key stays, whatever has become of the rest, or becomes of it.
+        let seen = |me: &Transaction| Ok(me.get(table, &key)?.map_or(Locked::Gone, Locked::Row));
         if lock == RowLock::KeyShare && store.delta.writer(&key, me).is_some() {
-            // Its key stays, whatever becomes of the rest.
-            return Ok(self.get(table, &key)?.map_or(Locked::Gone, Locked::Row));
+            return seen(self);
         }
         let mut newest = None;
         let found = self.modify(table, &key, &mut |row| {
             newest = Some(row.to_row());
             Ok(Change::Keep)
-        })?;
-        if found == Modified::NotFound {
-            return Ok(Locked::Gone);
+        });
+        match found {
+            Ok(Modified::NotFound) => return Ok(Locked::Gone),
+            Ok(_) if lock == RowLock::KeyShare => return seen(self),
+            Err(EngineError::Conflict("update")) if lock == RowLock::KeyShare && self.goes_on(&store, &key)? => {
+                return seen(self);
+            }
+            // As PostgreSQL words it for locks.
+            Err(EngineError::Conflict(_)) => return Err(EngineError::Conflict("update")),
+            found => found.map(drop)?,
         }
         newest.map(Locked::Row).ok_or_else(|| EngineError::Bug(format!("a row of table {table} was kept unseen")))
     }

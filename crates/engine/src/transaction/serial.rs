@@ -20,11 +20,14 @@ impl Transaction {
         if self.begin.isolation != Isolation::Serializable {
             return take();
         }
-        if self.begin.read_only
-            && self.begin.deferrable
-            && let Some(guard) = engine.serializable.begin_deferrable(&self.begin.cancel, take)
-        {
-            return guard;
+        if self.begin.read_only && self.begin.deferrable {
+            let waiting = self.begin.session.map(|session| session.process);
+            engine.deferred.lock().extend(waiting);
+            let guard = engine.serializable.begin_deferrable(&self.begin.cancel, take);
+            engine.deferred.lock().retain(|process| Some(*process) != waiting);
+            if let Some(guard) = guard {
+                return guard;
+            }
         }
         let (guard, serial) = engine.serializable.begin(self.begin.read_only, take);
         self.serial = serial.map(Arc::new);

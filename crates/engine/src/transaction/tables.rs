@@ -8,14 +8,14 @@
 
 use std::sync::Arc;
 
-use txn::TableLock;
+use txn::LockMode;
 use types::{CommitTs, TableId, TxnId};
 
 use super::{CATALOG_LOCK, Step, TouchedTable, Transaction};
 use crate::error::EngineError;
 
 impl Transaction {
-    pub(crate) fn lock(&self, me: TxnId, table: TableId, mode: TableLock) -> Result<(), EngineError> {
+    pub(crate) fn lock(&self, me: TxnId, table: TableId, mode: LockMode) -> Result<(), EngineError> {
         Ok(self.engine.txns.lock_table(me, table, mode, self.limits())?)
     }
 
@@ -23,7 +23,7 @@ impl Transaction {
     ///
     /// Looks whether the statement is to stop: what writes many rows need not. Errors: `Canceled`, `NoTable`, `TableChanged`, and those
     /// of waiting.
-    pub(crate) fn writable(&mut self, table: TableId, mode: TableLock) -> Result<(usize, TxnId), EngineError> {
+    pub(crate) fn writable(&mut self, table: TableId, mode: LockMode) -> Result<(usize, TxnId), EngineError> {
         if self.begin.cancel.is_set() {
             return Err(EngineError::Canceled);
         }
@@ -37,7 +37,7 @@ impl Transaction {
             }
         };
         let have = self.tables[at].locked;
-        if have != Some(TableLock::Exclusive) && have != Some(mode) {
+        if have != Some(LockMode::Exclusive) && have != Some(mode) {
             self.lock(me, table, mode)?;
             let store = &self.tables[at].store;
             if store.dropped_at() != CommitTs::MAX {
@@ -56,7 +56,7 @@ impl Transaction {
     /// alone: the one that closes the circle lets it go if it has written nothing there, and must find it as it was. Errors:
     /// `TableChanged` then.
     pub(crate) fn writable_alone(&mut self, table: TableId) -> Result<(usize, TxnId), EngineError> {
-        let deadlock = match self.writable(table, TableLock::Exclusive) {
+        let deadlock = match self.writable(table, LockMode::Exclusive) {
             Err(error @ EngineError::Deadlock(_)) => error,
             done => return done,
         };
@@ -66,7 +66,7 @@ impl Transaction {
                 Step::Edit { .. } => false,
             })
         };
-        let held = self.tables.iter().position(|t| t.store.id() == table && t.locked == Some(TableLock::Shared));
+        let held = self.tables.iter().position(|t| t.store.id() == table && t.locked == Some(LockMode::Shared));
         // Locks of keys are under the table's, too.
         let Some(at) = held.filter(|at| self.key_locks == 0 && !wrote(*at)) else { return Err(deadlock) };
         let me = self.write_id()?;
@@ -74,7 +74,7 @@ impl Transaction {
         let known = store.changed_at();
         self.engine.txns.unlock_table(me, table);
         self.tables[at].locked = None;
-        let found = self.writable(table, TableLock::Exclusive)?;
+        let found = self.writable(table, LockMode::Exclusive)?;
         if store.changed_at() == known { Ok(found) } else { Err(EngineError::TableChanged(table)) }
     }
 
@@ -82,18 +82,18 @@ impl Transaction {
     /// Errors: `TableChanged` or `NoTable` if it is another one by now; the statement is to be planned again on a new snapshot,
     /// after [`Transaction::settle`].
     pub fn hold_definition(&mut self, table: TableId) -> Result<(), EngineError> {
-        self.writable(table, TableLock::Shared).map(drop)
+        self.writable(table, LockMode::Shared).map(drop)
     }
 
     /// As [`Transaction::hold_definition`]; others do not write the table's rows meanwhile.
     pub fn hold_rows(&mut self, table: TableId) -> Result<(), EngineError> {
-        self.writable(table, TableLock::Exclusive).map(drop)
+        self.writable(table, LockMode::Exclusive).map(drop)
     }
 
     /// As [`Transaction::hold_definition`], to change the definition: others neither write rows nor change the catalog meanwhile.
     pub fn hold_table(&mut self, table: TableId) -> Result<(), EngineError> {
         let me = self.write_id()?;
-        self.lock(me, CATALOG_LOCK, TableLock::Exclusive)?;
-        self.writable(table, TableLock::Exclusive).map(drop)
+        self.lock(me, CATALOG_LOCK, LockMode::Exclusive)?;
+        self.writable(table, LockMode::Exclusive).map(drop)
     }
 }

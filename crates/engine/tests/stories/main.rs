@@ -4,6 +4,7 @@
 
 mod bulk;
 mod checkpoint;
+mod later;
 mod maintenance;
 mod pressure;
 mod recovery;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! FOR NO KEY UPDATE OF a, b      FOR UPDATE OF <no key update>.a.b          read again by `point::LockClause`
+//! FOR UPDATE LIMIT 1             LIMIT 1 FOR UPDATE
 //! ```
 
 use point::{KEY_SHARE, NO_KEY_UPDATE};
@@ -14,13 +15,51 @@ use super::source::Source;
 /// The tokens with locking clauses as the parser knows them. Errors: 42601.
 pub(super) fn adjust(mut tokens: Vec<TokenWithSpan>, source: &Source) -> Result<Vec<TokenWithSpan>, SqlError> {
     let mut at = 0;
+    // Where the clauses begin that the last one belongs to, and the first token behind them.
+    let mut clauses = (0, None);
     while at < tokens.len() {
         if is(&tokens[at], "for") {
-            at = clause(&mut tokens, at, source)?;
+            let end = clause(&mut tokens, at, source)?;
+            if end > at {
+                let first = if clauses.1 == Some(at) { clauses.0 } else { at };
+                let end = policy(&tokens, end);
+                at = end + bounds(&mut tokens, first, end);
+                clauses = (first, next(&tokens, at));
+            }
         }
         at += 1;
     }
     Ok(tokens)
+}
+
+/// Behind a clause, the end of its NOWAIT or SKIP LOCKED.
+fn policy(tokens: &[TokenWithSpan], end: usize) -> usize {
+    match next(tokens, end) {
+        Some(at) if is(&tokens[at], "nowait") => at,
+        Some(at) if is(&tokens[at], "skip") => words(tokens, at, &["locked"]).and_then(|at| at.last().copied()).unwrap_or(end),
+        _ => end,
+    }
+}
+
+/// Moves LIMIT, OFFSET and FETCH from behind the clauses that end at `end` to before them; returns by how much those moved.
+fn bounds(tokens: &mut Vec<TokenWithSpan>, first: usize, end: usize) -> usize {
+    let is_bound = |at: &usize| ["limit", "offset", "fetch"].iter().any(|word| is(&tokens[*at], word));
+    let Some(from) = next(tokens, end).filter(is_bound) else { return 0 };
+    let mut depth = 0;
+    let is_over = |token: &TokenWithSpan| {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        depth < 0 || matches!(token.token, Token::SemiColon | Token::EOF)
+    };
+    let to = tokens[from..].iter().position(is_over).map_or(tokens.len(), |rest| from + rest);
+    let blank = TokenWithSpan { token: Token::Whitespace(Whitespace::Space), span: tokens[from].span };
+    let moved: Vec<TokenWithSpan> = tokens.drain(from..to).chain([blank]).collect();
+    let by = moved.len();
+    tokens.splice(first..first, moved);
+    by
 }
 
 fn is(token: &TokenWithSpan, word: &str) -> bool {
@@ -136,6 +175,19 @@ mod tests {
             let expected: Vec<_> = expected.into_iter().map(|(lock, on_locked, of)| (lock, on_locked, of.to_owned())).collect();
             assert_eq!(found, expected, "{text}");
         }
+        for (text, expected) in [
+            ("for update limit 1", "LIMIT 1 FOR UPDATE"),
+            (
+                "for update skip locked for share of u offset (2) limit 1; select 1",
+                "LIMIT 1 OFFSET (2) FOR UPDATE SKIP LOCKED FOR SHARE OF u",
+            ),
+            ("for update nowait fetch first 2 rows only", "FETCH FIRST 2 ROWS ONLY FOR UPDATE NOWAIT"),
+        ] {
+            let statements = parse(&format!("select * from t, u {text}")).unwrap();
+            let Command::Query(query) = statements[0].command() else { panic!("{text}") };
+            assert_eq!(query.to_string(), format!("SELECT * FROM t, u {expected}"), "{text}");
+        }
+        assert!(parse("select * from t limit 1 for update limit 1").is_err());
         for text in ["for key update", "for no update", "for update of", "for update of a b", "for update of a.b, c of d"] {
             assert!(parse(&format!("select * from t {text}")).is_err(), "{text}");
         }

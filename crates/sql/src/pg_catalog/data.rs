@@ -150,7 +150,7 @@ pub(crate) fn shape(schema: &str, name: &str) -> Option<&'static Shape> {
 }
 
 /// Views of what is not here: extensions, replication, large statistics, files of PostgreSQL's own. They have columns and no rows.
-const EMPTY_VIEWS: [&str; 33] = [
+const EMPTY_VIEWS: [&str; 32] = [
     "pg_available_extension_versions",
     "pg_available_extensions",
     "pg_backend_memory_contexts",
@@ -159,7 +159,6 @@ const EMPTY_VIEWS: [&str; 33] = [
     "pg_file_settings",
     "pg_hba_file_rules",
     "pg_ident_file_mappings",
-    "pg_locks",
     "pg_prepared_statements",
     "pg_prepared_xacts",
     "pg_replication_origin_status",

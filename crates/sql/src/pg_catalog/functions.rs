@@ -5,10 +5,12 @@
 //!         object     what relations, types and users are called, how they are defined, how big they are
 //!         session    who and where the session is
 //!         sequence   nextval and its kin
+//!         advisory   pg_advisory_lock and its kin
 //!         text       strings and arrays
 //!         sets       functions that return rows
 //! ```
 
+mod advisory;
 mod object;
 mod schema;
 mod sequence;
@@ -73,6 +75,7 @@ impl Function {
 pub(crate) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
     session::find(name, kinds)
         .or_else(|| sequence::find(name, kinds))
+        .or_else(|| advisory::find(name, kinds))
         .or_else(|| object::find(name, kinds))
         .or_else(|| schema::find(name, kinds))
         .or_else(|| text::find(name, kinds))

@@ -1,8 +1,10 @@
 //! Rows about the server: databases, roles, sessions, settings.
 
+use super::locks;
 use super::objects::OWNER;
 use super::store::{Rows, Store};
 use super::value::Value;
+use crate::activity::ActivityState;
 use crate::settings::definition::{self, Context, Kind};
 
 /// The oid of the user who is not the first one.
@@ -128,6 +130,7 @@ pub(crate) fn settings(store: &Store) -> Vec<Vec<Value>> {
 pub(crate) fn activity(store: &Store, process_id: Option<i64>) -> Vec<Vec<Value>> {
     let time = |micros: Option<i64>| micros.map_or(Value::Null, Value::timestamp);
     let sessions = store.moment.instance.sessions();
+    let waits = locks::waits(store);
     let wanted = sessions.into_iter().filter(|s| process_id.is_none_or(|id| id == i64::from(s.process_id)));
     wanted
         .map(|s| {
@@ -136,8 +139,11 @@ pub(crate) fn activity(store: &Store, process_id: Option<i64>) -> Vec<Vec<Value>
                 None if s.client_address.is_empty() => (Value::Null, Value::Int(-1)),
                 None => (Value::text(&s.client_address), Value::Null),
             };
-            let waiting = s.state != crate::activity::ActivityState::Active;
-            let wait = |text: &str| if waiting { Value::text(text) } else { Value::Null };
+            let (wait_type, wait_event) = match waits.get(&s.process_id) {
+                Some((kind, what)) => (Value::text(*kind), Value::text(*what)),
+                None if s.state == ActivityState::Active => (Value::Null, Value::Null),
+                None => (Value::text("Client"), Value::text("ClientRead")),
+            };
             vec![
                 Value::Int(s.database.0.into()),
                 Value::Int(s.process_id.into()),
@@ -145,8 +151,8 @@ pub(crate) fn activity(store: &Store, process_id: Option<i64>) -> Vec<Vec<Value>
                 Value::text(&s.application_name),
                 Value::text(s.state.as_str()),
                 Value::text(s.statement.as_ref().map_or("", |statement| statement.text())),
-                wait("Client"),
-                wait("ClientRead"),
+                wait_type,
+                wait_event,
                 time(s.transaction_micros),
                 time(s.query_micros),
                 time(Some(s.began_micros)),

@@ -25,6 +25,8 @@ pub(crate) struct Active {
     pub(crate) default_isolation: Isolation,
     pub(crate) default_read_only: bool,
     pub(crate) default_deferrable: bool,
+    /// Whether a commit is answered only once it is on disk.
+    pub(crate) synchronous_commit: bool,
     pub(crate) notices_from: Option<Severity>,
     /// Everything a plan depends on.
     pub(crate) planning: Arc<str>,
@@ -58,6 +60,7 @@ impl Active {
             default_isolation: isolation(&text("default_transaction_isolation")),
             default_deferrable: text("default_transaction_deferrable") == "on",
             default_read_only: text("default_transaction_read_only") == "on",
+            synchronous_commit: text("synchronous_commit") != "off",
             notices_from: match text("client_min_messages").as_str() {
                 "error" => None,
                 "warning" => Some(Severity::Warning),

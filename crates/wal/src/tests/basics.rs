@@ -46,6 +46,35 @@ fn a_group_is_everything_that_waits_and_costs_one_write_and_one_sync() {
 }
 
 #[test]
+fn a_lazy_record_waits_for_a_while_or_for_one_that_is_not() {
+    let env = SimEnv::new(1);
+    let (wal, _) = open(&env);
+    let first = wal.append_lazily(&[b"lazy"]).unwrap();
+    env.run_jobs(100);
+    env.advance(Duration::from_millis(199));
+    env.run_jobs(100);
+    assert!(wal.durable() < first);
+    let second = wal.append_lazily(&[b"no longer"]).unwrap();
+    env.advance(Duration::from_millis(1));
+    env.run_jobs(100);
+    assert_eq!(wal.durable(), second, "the first has waited for 200 ms");
+    wal.append_lazily(&[b"lazy"]).unwrap();
+    let urgent = wal.append(&[b"urgent"]).unwrap();
+    env.run_jobs(100);
+    assert_eq!(wal.durable(), urgent);
+    let waited_for = wal.append_lazily(&[b"waited for"]).unwrap();
+    wal.wait_durable(waited_for).unwrap();
+    let here = [wal.append_lazily(&[b"lazy"]).unwrap(), wal.stage(&[b"own"]).unwrap()];
+    wal.write_here();
+    assert_eq!(wal.durable(), here[1]);
+    let many: Vec<Lsn> = (0..30).map(|_| wal.append_lazily(&[&[7; 1000]]).unwrap()).collect();
+    assert!(wal.durable() >= many[10], "there is no room for all of them to wait");
+    wal.append_lazily(&[b"last"]).unwrap();
+    wal.close().unwrap();
+    assert_eq!(wal.durable(), wal.end());
+}
+
+#[test]
 fn a_record_is_written_in_the_thread_that_asks_and_marked_by_the_job() {
     let env = SimEnv::new(1);
     let (wal, _) = open(&env);

@@ -5,6 +5,7 @@ use types::{Datum, SqlError, SqlState};
 use super::{Function, integer, string};
 use crate::activity::SessionActivity;
 use crate::pg_catalog::kind::{self, Kind};
+use crate::pg_catalog::locks;
 use crate::pg_catalog::objects;
 use crate::pg_catalog::run::Run;
 use crate::pg_catalog::server;
@@ -44,9 +45,15 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
                 Ok(Value::Int(i64::try_from(visible).unwrap_or(i64::MAX)))
             })
         }
-        ("pg_blocking_pids" | "pg_safe_snapshot_blocking_pids", 1) => {
-            Function::strict(kind::by_name("_int4")?, |_, _, _| Ok(Value::array([])))
+        ("pg_blocking_pids", 1) => {
+            Function::strict(kind::by_name("_int4")?, |run, args, _| Ok(locks::blocking(run.store, integer(args, 0)))).volatile()
         }
+        ("pg_isolation_test_session_is_blocked", 2) => Function::strict(kind::BOOL, |run, args, _| {
+            let by = args.get(1).and_then(Value::as_array).unwrap_or_default();
+            Ok(Value::Bool(locks::is_blocked(run.store, integer(args, 0), by)))
+        })
+        .volatile(),
+        ("pg_safe_snapshot_blocking_pids", 1) => Function::strict(kind::by_name("_int4")?, |_, _, _| Ok(Value::array([]))),
         ("pg_client_encoding" | "getdatabaseencoding", 0) => f(kind::NAME, |_, _, _| Ok(Value::text("UTF8"))),
         ("now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp", 0) => {
             f(kind::TIMESTAMPTZ, |run, _, _| Ok(Value::timestamp(run.store.moment.now_micros))).common()
@@ -66,8 +73,6 @@ pub(super) fn find(name: &str, kinds: &[Kind]) -> Option<Function> {
         ("pg_terminate_backend", 1 | 2) => Function::strict(kind::BOOL, |run, args, _| {
             Ok(Value::Bool(other(run, integer(args, 0)).is_some_and(|session| session.terminate())))
         }),
-        // There are no advisory locks to release; taking one is refused as an unknown function.
-        ("pg_advisory_unlock_all", 0) => f(kind::VOID, |_, _, _| Ok(Value::text(""))),
         _ => return None,
     })
 }

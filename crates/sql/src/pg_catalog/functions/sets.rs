@@ -4,6 +4,7 @@ use types::{SqlError, SqlState};
 
 use super::{integer, string};
 use crate::pg_catalog::kind::{self, Kind};
+use crate::pg_catalog::locks;
 use crate::pg_catalog::run::Run;
 use crate::pg_catalog::server;
 use crate::pg_catalog::value::Value;
@@ -18,6 +19,7 @@ pub(crate) enum SetFunction {
     ExplodePrivileges,
     Settings,
     Activity,
+    Locks,
     SplitRegex,
     Split,
     /// One that would find nothing here.
@@ -85,6 +87,7 @@ pub(crate) fn find(name: &str, kinds: &[Kind]) -> Option<(SetFunction, Vec<(&'st
             ];
             (Activity, kinds.into_iter().map(|k| ("activity", k)).collect())
         }
+        ("pg_lock_status", 0) => (Locks, locks::columns()),
         ("regexp_split_to_table", 2) => (SplitRegex, vec![("regexp_split_to_table", kind::TEXT)]),
         ("string_to_table", 2) => (Split, vec![("string_to_table", kind::TEXT)]),
         ("pg_options_to_table", 1) => (Nothing, vec![("option_name", kind::TEXT), ("option_value", kind::TEXT)]),
@@ -99,8 +102,8 @@ pub(crate) fn find(name: &str, kinds: &[Kind]) -> Option<(SetFunction, Vec<(&'st
 
 /// Whether a function that returns rows tells something only the server knows.
 pub(crate) fn is_system(name: &str, kinds: &[Kind]) -> bool {
-    use SetFunction::{Activity, ExpandArray, ExplodePrivileges, Nothing, Settings};
-    find(name, kinds).is_some_and(|(f, _)| matches!(f, Activity | ExpandArray | ExplodePrivileges | Nothing | Settings))
+    use SetFunction::{Activity, ExpandArray, ExplodePrivileges, Locks, Nothing, Settings};
+    find(name, kinds).is_some_and(|(f, _)| matches!(f, Activity | ExpandArray | ExplodePrivileges | Locks | Nothing | Settings))
 }
 
 /// The rows of a call.
@@ -152,6 +155,7 @@ pub(crate) fn set(run: &Run<'_>, function: SetFunction, args: &[Value], kinds: &
         }
         SetFunction::Settings => server::settings(run.store),
         SetFunction::Activity => server::activity(run.store, args.first().and_then(Value::as_int)),
+        SetFunction::Locks => locks::status(run.store),
         SetFunction::SplitRegex => {
             if args.iter().any(Value::is_null) {
                 return Ok(vec![]);
