@@ -84,7 +84,8 @@ pub(crate) fn prepare(env: &dyn Env, dir: &Path, new: bool) -> Result<(), Engine
             return Err(EngineError::Incomplete { dir: dir.to_owned(), what });
         }
     }
-    Ok(())
+    // Who made it may have been killed before the name `FORMAT` was durable.
+    env.sync_dir(dir).map_err(|e| io("sync data directory", e))
 }
 
 /// The first commit of a new directory, its manifest, and `FORMAT`.
