@@ -20,7 +20,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use engine::{Begin, RangeOf};
+use catalog::Edit;
+use engine::{Begin, EngineError, RangeOf};
 use env::{Env, SimEnv};
 use sql::{Answer, Instance, Login, Session};
 use types::{Direction, Key, SqlError, TableId};
@@ -287,7 +288,9 @@ impl Machine {
                 content.insert(format!("{} {columns:?} {:?}", table.name, indexes.collect::<Vec<_>>()), read);
             }
         }
-        Ok(State { catalog: view.catalog().encode(), rows, content })
+        // Ids that a statement has used up which failed are no difference.
+        let catalog = view.catalog().apply(&Edit::ReserveOids(u32::MAX / 2)).map_err(EngineError::from)?;
+        Ok(State { catalog: catalog.encode(), rows, content })
     }
 
     /// What is wrong with the database: checksums, indexes against rows.

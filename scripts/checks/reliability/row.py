@@ -10,6 +10,7 @@ import collections
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ COLONNADE = pathlib.Path(os.environ.get("COLONNADE", BUILD / "colonnade"))
 BUG = os.environ.get("COLONNADE_BUG")
 FAILURES_MAX = 20  # After so many a row need not go on.
 DEADLINE = time.monotonic() + 60 * float(os.environ.get("MINUTES", "inf"))
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # Servers are killed and disks unmounted on the way out.
 
 
 class Row:
