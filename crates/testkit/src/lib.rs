@@ -18,9 +18,12 @@
 
 mod model;
 mod ranges;
+mod reading;
+pub mod rot;
 pub mod rows;
 mod script;
 mod tables;
 mod world;
 
+pub use rot::{SmallDatabase, Verdict};
 pub use world::{Crash, World};
