@@ -31,6 +31,7 @@ mod directory;
 mod engine;
 mod error;
 mod freeze;
+pub mod fuzzing;
 mod maintenance;
 mod options;
 mod owed;

@@ -25,6 +25,7 @@ mod encode;
 mod error;
 pub mod files;
 mod filter;
+pub mod fuzzing;
 mod group;
 mod info;
 mod keys;

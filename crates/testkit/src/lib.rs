@@ -16,6 +16,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test kit: what fails here fails the test, with its seed")]
 
+pub mod fuzz;
 mod model;
 mod ranges;
 mod reading;

@@ -31,6 +31,7 @@ use types::Lsn;
 mod error;
 mod file;
 mod frame;
+pub mod fuzzing;
 mod prepare;
 mod repair;
 mod replay;
