@@ -28,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) memory: Memory,
     pub(crate) merge: Merge,
     pub(crate) disk: Disk,
+    pub(crate) scrub: Scrub,
     pub(crate) settings: BTreeMap<String, toml::Value>,
 }
 
@@ -85,6 +86,14 @@ pub(crate) struct Disk {
     pub(crate) reserve_mib: Option<u64>,
 }
 
+/// How fast and how often everything is read again.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Scrub {
+    pub(crate) mib_per_second: Option<u64>,
+    pub(crate) every_seconds: Option<u64>,
+}
+
 impl Config {
     /// Reads the file. Relative names of files in it are relative to it. Errors name the line.
     pub(crate) fn read(path: &Path) -> Result<Config, Failure> {
@@ -123,6 +132,12 @@ impl Config {
         }
         if let Some(mib) = self.merge.checkpoint_mib {
             options.engine.checkpoint_wal_bytes = bytes(mib);
+        }
+        if let Some(mib) = self.scrub.mib_per_second {
+            options.engine.scrub_bytes_per_second = bytes(mib);
+        }
+        if let Some(seconds) = self.scrub.every_seconds {
+            options.engine.scrub_interval = Duration::from_secs(seconds);
         }
         if let Some(seconds) = self.merge.checkpoint_seconds {
             options.engine.checkpoint_interval = Duration::from_secs(seconds);

@@ -63,6 +63,18 @@ pub(crate) fn is_new(env: &dyn Env, dir: &Path) -> Result<bool, EngineError> {
     }
 }
 
+/// Reads `FORMAT` again. Errors: it is not what was written.
+pub(crate) fn verify_format(env: &dyn Env, dir: &Path) -> Result<(), EngineError> {
+    let path = dir.join("FORMAT");
+    let found = env::read_file(env, &path).map_err(|e| EngineError::io("read", &path, &e))?;
+    match found == FORMAT.as_bytes() {
+        true => Ok(()),
+        false => {
+            Err(EngineError::Format { path, found: String::from_utf8_lossy(&found).chars().take(FORMAT_SHOWN_MAX).collect() })
+        }
+    }
+}
+
 /// A directory with tables and without `FORMAT`.
 pub(crate) fn no_format(dir: &Path) -> EngineError {
     EngineError::Incomplete { dir: dir.to_owned(), what: "its file FORMAT is missing" }
@@ -84,7 +96,8 @@ pub(crate) fn prepare(env: &dyn Env, dir: &Path, new: bool) -> Result<(), Engine
             return Err(EngineError::Incomplete { dir: dir.to_owned(), what });
         }
     }
-    Ok(())
+    // Who made it may have been killed before the name `FORMAT` was durable.
+    env.sync_dir(dir).map_err(|e| io("sync data directory", e))
 }
 
 /// The first commit of a new directory, its manifest, and `FORMAT`.
@@ -96,6 +109,11 @@ pub(crate) fn complete(engine: &Arc<Inner>) -> Result<(), EngineError> {
     env::point(engine.env.as_ref(), "new directory: first commit");
     checkpoint::run(engine)?;
     env::point(engine.env.as_ref(), "new directory: first manifest");
-    let path = engine.dir.join("FORMAT");
-    env::write_file_atomically(engine.env.as_ref(), &path, FORMAT.as_bytes()).map_err(|e| EngineError::io("write", path, &e))
+    write_format(engine.env.as_ref(), &engine.dir)
+}
+
+/// The file `FORMAT`.
+pub(crate) fn write_format(env: &dyn Env, dir: &Path) -> Result<(), EngineError> {
+    let path = dir.join("FORMAT");
+    env::write_file_atomically(env, &path, FORMAT.as_bytes()).map_err(|e| EngineError::io("write", path, &e))
 }

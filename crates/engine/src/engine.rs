@@ -20,7 +20,9 @@ use crate::error::EngineError;
 use crate::maintenance::{self, Progress};
 use crate::options::Options;
 use crate::recovery;
+use crate::repair::Repair;
 use crate::reserve::Reserve;
+use crate::scrub::{self, ScrubStatus, Scrubbed};
 use crate::sequences::Counters;
 use crate::status::Status;
 use crate::table::TableStore;
@@ -31,6 +33,7 @@ use crate::workers::Workers;
 pub struct Engine {
     inner: Arc<Inner>,
     job: Mutex<Option<Arc<dyn JobHandle>>>,
+    scrub: Mutex<Option<Arc<dyn JobHandle>>>,
 }
 
 pub(crate) struct Inner {
@@ -53,6 +56,10 @@ pub(crate) struct Inner {
     next_segment: AtomicU64,
     /// Why writes are refused, if they are.
     closed: RwLock<Option<String>>,
+    /// The damage that opening has found, if any: then there are no writes, and tables that are not damaged can be read.
+    damage: Option<String>,
+    /// What [`Options::repair`] has done.
+    repairs: Vec<Repair>,
     /// Segments that no table has any more, with the manifest their files have to wait for.
     pub(crate) discarded: Mutex<Vec<(CommitTs, Arc<Segment>)>>,
     /// Bytes of all deltas, about: measured by the maintenance job, added to by writes.
@@ -64,6 +71,7 @@ pub(crate) struct Inner {
     /// Held while a checkpoint is made, files that it supersedes removed included.
     pub(crate) checkpointing: Mutex<()>,
     pub(crate) checkpointed: Mutex<Progress>,
+    pub(crate) scrub: Scrubbed,
     waker: RwLock<Option<Arc<dyn JobHandle>>>,
     /// Room for a checkpoint on a full disk.
     pub(crate) reserve: Reserve,
@@ -80,14 +88,16 @@ impl Engine {
     ///
     /// Errors: `Locked` if another engine has it, `NotADataDirectory`, `Incomplete` if it has lost files, `Io`, and whatever shows that
     /// bytes on disk are not what was written; then the database is what it was. Of its files at most a torn end of the log has been
-    /// cut, and some that nothing names have been written or removed.
+    /// cut, and some that nothing names have been written or removed. Damage of a table's own files is no such error: the database
+    /// is open for reading then, the table's reads and all writes fail.
     pub fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Arc<Engine>, EngineError> {
         let inner = recovery::open(env, dir, options)?;
-        let engine = Arc::new(Engine { inner: Arc::clone(&inner), job: Mutex::new(None) });
+        let engine = Arc::new(Engine { inner: Arc::clone(&inner), job: Mutex::new(None), scrub: Mutex::new(None) });
         if inner.options.maintenance {
             let job = maintenance::start(&inner);
             *inner.waker.write() = Some(Arc::clone(&job));
             *engine.job.lock() = Some(job);
+            *engine.scrub.lock() = scrub::start(&inner);
         }
         Ok(engine)
     }
@@ -95,7 +105,7 @@ impl Engine {
     /// Ends background work, makes everything committed durable and closes the log. Transactions still open fail on their next
     /// write. The directory is free for another engine once the last [`Transaction`] and [`crate::ReadView`] is gone.
     pub fn close(&self) -> Result<(), EngineError> {
-        if let Some(job) = self.job.lock().take() {
+        for job in [self.scrub.lock().take(), self.job.lock().take()].into_iter().flatten() {
             job.stop();
         }
         *self.inner.waker.write() = None;
@@ -132,6 +142,11 @@ impl Engine {
     /// The newest catalog that is durable.
     pub fn catalog(&self) -> Arc<Catalog> {
         self.inner.catalog_at(self.inner.txns.visible())
+    }
+
+    /// What was damaged and has been dealt with, after an opening with [`Options::repair`].
+    pub fn repairs(&self) -> &[Repair] {
+        &self.inner.repairs
     }
 
     /// Figures of the moment.
@@ -171,8 +186,13 @@ impl Engine {
         maintenance::merge_now(&self.inner, table)
     }
 
-    /// Verifies every checksum of the segments and every invariant that can be seen from the outside. Reads all segments; what
-    /// opening has verified (manifest, dumps, deletion vectors, log) is not read again.
+    /// How far the scrub is, and what it has found.
+    pub fn scrub_status(&self) -> ScrubStatus {
+        self.inner.scrub.lock().clone()
+    }
+
+    /// Verifies every checksum on disk and every invariant that can be seen from the outside, while others go on; only checkpoints wait
+    /// for a part of it. Reads everything once, and holds the keys of a table's delta.
     pub fn check(&self) -> Result<Vec<Finding>, EngineError> {
         check::run(&self.inner)
     }
@@ -198,6 +218,8 @@ pub(crate) struct Recovered {
     pub(crate) next_segment: u64,
     pub(crate) progress: Progress,
     pub(crate) wal_bytes: u64,
+    pub(crate) damage: Option<String>,
+    pub(crate) repairs: Vec<Repair>,
 }
 
 impl Inner {
@@ -223,11 +245,14 @@ impl Inner {
             catalogs: RwLock::new(vec![(from.catalog_at, from.catalog)]),
             next_segment: AtomicU64::new(from.next_segment),
             closed: RwLock::new(None),
+            damage: from.damage,
+            repairs: from.repairs,
             discarded: Mutex::new(Vec::new()),
             delta_bytes: AtomicU64::new(delta_bytes),
             wal_bytes: AtomicU64::new(from.wal_bytes),
             checkpointing: Mutex::new(()),
             checkpointed: Mutex::new(from.progress),
+            scrub: Scrubbed::default(),
             waker: RwLock::new(None),
             _lock: lock,
         })
@@ -235,9 +260,10 @@ impl Inner {
 
     /// Errors if writes are refused.
     pub(crate) fn check_open(&self) -> Result<(), EngineError> {
-        match &*self.closed.read() {
-            None => Ok(()),
-            Some(cause) => Err(EngineError::Closed(cause.clone())),
+        match (&*self.closed.read(), &self.damage) {
+            (Some(cause), _) => Err(EngineError::Closed(cause.clone())),
+            (None, Some(damage)) => Err(EngineError::ReadOnlyDamaged(damage.clone())),
+            (None, None) => Ok(()),
         }
     }
 
@@ -245,8 +271,13 @@ impl Inner {
         self.closed.write().get_or_insert_with(|| cause.to_owned());
     }
 
+    /// Where the rows of a table are. Errors: `NoTable`, `Damaged`.
     pub(crate) fn store(&self, table: TableId) -> Result<Arc<TableStore>, EngineError> {
-        self.tables.read().get(&table).cloned().ok_or(EngineError::NoTable(table))
+        let store = self.tables.read().get(&table).cloned().ok_or(EngineError::NoTable(table))?;
+        match store.damage().filter(|_| !env::seeded_bug("damaged-table-read")) {
+            Some(damage) => Err(damage.clone()),
+            None => Ok(store),
+        }
     }
 
     pub(crate) fn stores(&self) -> Vec<Arc<TableStore>> {

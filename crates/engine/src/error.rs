@@ -6,6 +6,10 @@ use std::sync::Arc;
 use catalog::CatalogError;
 use types::{Datum, Kind, SqlError, SqlState, TableId};
 
+/// What to do about damage.
+const REPAIR: &str =
+    "Stop the server and look at the directory with colonnade check; colonnade check --repair saves what is left.";
+
 /// An error of the engine.
 #[derive(Debug, Clone, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
@@ -30,6 +34,10 @@ pub enum EngineError {
     Catalog(#[from] CatalogError),
     #[error("record at log position {lsn} cannot be read: {what}")]
     Record { lsn: u64, what: String },
+    #[error("table \"{table}\" cannot be read: {what}")]
+    Damaged { table: String, what: String },
+    #[error("the database can only be read, as it is damaged: {0}")]
+    ReadOnlyDamaged(String),
     #[error("could not serialize access due to concurrent {0}")]
     Conflict(&'static str),
     #[error("could not serialize access due to {0}")]
@@ -79,6 +87,11 @@ impl EngineError {
     /// True if there was no room on the disk.
     pub(crate) fn is_disk_full(&self) -> bool {
         SqlError::from(self.clone()).state == SqlState::DISK_FULL
+    }
+
+    /// True if bytes on disk are not what was written.
+    pub(crate) fn is_corrupt(&self) -> bool {
+        self.kind() == Kind::Corrupt
     }
 
     /// What the caller can do about it.
@@ -156,6 +169,10 @@ impl From<EngineError> for SqlError {
                 CatalogError::Malformed(_) => SqlState::DATA_CORRUPTED,
             },
             EngineError::Record { .. } => SqlState::DATA_CORRUPTED,
+            EngineError::Damaged { table, .. } => {
+                return SqlError::new(SqlState::DATA_CORRUPTED, message).table(table).hint(REPAIR);
+            }
+            EngineError::ReadOnlyDamaged(_) => return SqlError::new(SqlState::DATA_CORRUPTED, message).hint(REPAIR),
             EngineError::Conflict(_) => SqlState::SERIALIZATION_FAILURE,
             EngineError::Serialization(_) => {
                 return SqlError::new(SqlState::SERIALIZATION_FAILURE, message).hint("The transaction might succeed if retried.");

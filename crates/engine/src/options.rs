@@ -41,9 +41,15 @@ pub struct Options {
     pub wal_file_bytes: u64,
     /// Bytes of commits waiting for the log writer; committers wait above it. Default 64 MiB.
     pub wal_buffer_bytes: usize,
+    /// Bytes a second that the scrub reads, about; 0: there is none. Default 4 MiB: 100 GiB in seven hours.
+    pub scrub_bytes_per_second: u64,
+    /// From the beginning of one pass of the scrub to that of the next, at least. Default a day.
+    pub scrub_interval: Duration,
     /// Whether an empty or missing directory becomes a data directory; else it is refused. Default true.
     pub create: bool,
-    /// Whether the maintenance job runs by itself; tests of single steps turn it off.
+    /// Whether a damaged directory is opened with what is left of it, and made whole; see `repair`. Default false.
+    pub repair: bool,
+    /// Whether background work (maintenance, scrub) is done by itself; tests of single steps turn it off.
     pub maintenance: bool,
 }
 
@@ -65,7 +71,10 @@ impl Default for Options {
             bulk_rows_min: 65_536,
             wal_file_bytes: 64 << 20,
             wal_buffer_bytes: 64 << 20,
+            scrub_bytes_per_second: 4 << 20,
+            scrub_interval: Duration::from_secs(24 * 60 * 60),
             create: true,
+            repair: false,
             maintenance: true,
         }
     }

@@ -9,23 +9,28 @@
 //!
 //! 1. What is redone takes the same path as what was done: versions in the delta, dead rows in deletion vectors.
 //! 2. Redo obeys the delta's limit: above it rows are frozen while the log is read.
-//! 3. Nothing here writes to the log, and files are removed only after everything is loaded and the manifest is durable. Crashing
+//! 3. A table of which something cannot be loaded is damaged: it takes no further part, the others are loaded. Then nothing is removed,
+//!    and the database is for reading only.
+//! 4. Nothing here writes to the log, and files are removed only after everything is loaded and the manifest is durable. Crashing
 //!    at any point and opening again gives the same database.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use catalog::Catalog;
 use delta::{Base, Expect, Newest, PutOutcome, Write};
 use env::Env;
+use roaring::RoaringBitmap;
 use segments::files::FileName;
-use segments::{Cache, DeletionLog, DumpReader, LiveSegment, Manifest, Segment, SegmentFileInfo, files};
+use segments::{Cache, DeletionLog, DumpReader, LiveSegment, Manifest, ManifestTable, Segment, SegmentFileInfo, files};
 use txn::Transactions;
 use types::{CommitTs, Key, Lsn, Row, SegmentId, TableId, TxnId};
 use wal::{ReplayStop, Wal};
 
+use crate::checkpoint;
 use crate::directory;
 use crate::engine::{Inner, Recovered, table_dir};
 use crate::error::EngineError;
@@ -33,6 +38,7 @@ use crate::freeze::{self, Destination};
 use crate::maintenance::Progress;
 use crate::options::Options;
 use crate::redo::{self, Op};
+use crate::repair::Repairs;
 use crate::sequences::Counters;
 use crate::table::TableStore;
 
@@ -43,6 +49,9 @@ pub(crate) const REDO: TxnId = TxnId(0);
 const RECORDS_PER_LOOK: u64 = 1024;
 /// The same in bytes of records: rows may be big.
 const BYTES_PER_LOOK: u64 = 1 << 20;
+
+/// Between two lines of the log that say how far recovery is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(3);
 
 struct Loading {
     env: Arc<dyn Env>,
@@ -58,25 +67,39 @@ struct Loading {
     redone_bytes: u64,
     records_since_look: u64,
     bytes_since_look: u64,
+    /// What there is to redo, at most: files are reused, and the last one is seldom full.
+    log_bytes_max: u64,
+    /// When progress is told next, by the monotonic clock.
+    next_told: Duration,
     /// Segments that the log names: the next recovery may read the same log, so their files stay even if they are retired.
     logged: HashSet<SegmentId>,
+    /// If what is damaged is to be mended.
+    repairs: Option<Repairs>,
 }
 
 pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Arc<Inner>, EngineError> {
     let io = |action, error: std::io::Error| EngineError::io(action, dir, &error);
-    if directory::is_new(env.as_ref(), dir)? && !options.create {
+    let cache = Cache::new(options.cache_bytes_max as usize);
+    let mut repairs = options.repair.then(|| Repairs::new(&env, dir, &cache));
+    if repairs.is_none() && directory::is_new(env.as_ref(), dir)? && !options.create {
         return Err(EngineError::NotADataDirectory(dir.to_owned()));
     }
-    env.create_dir_all(dir).map_err(|e| io("create data directory", e))?;
+    if repairs.is_none() {
+        env.create_dir_all(dir).map_err(|e| io("create data directory", e))?;
+    } else if !env.exists(&dir.join("manifest")).map_err(|e| io("look into", e))? {
+        return Err(EngineError::NotADataDirectory(dir.to_owned()));
+    }
     let lock = env.lock(&dir.join("LOCK")).map_err(|e| match e.kind() {
         std::io::ErrorKind::WouldBlock => EngineError::Locked(dir.to_owned()),
         _ => io("lock data directory", e),
     })?;
+    if let Some(repairs) = &mut repairs {
+        repairs.mend_format()?;
+    }
     // Another process may have made it meanwhile.
     let new = directory::is_new(env.as_ref(), dir)?;
     directory::prepare(env.as_ref(), dir, new)?;
 
-    let cache = Cache::new(options.cache_bytes_max as usize);
     let manifest = Manifest::load_newest(env.as_ref(), &dir.join("manifest"))?;
     let mut loading = Loading {
         env: Arc::clone(&env),
@@ -90,16 +113,28 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         redone_bytes: 0,
         records_since_look: 0,
         bytes_since_look: 0,
+        log_bytes_max: 0,
+        next_told: Duration::ZERO,
         logged: HashSet::new(),
+        repairs,
         options,
     };
-    let (from, version) = match &manifest {
+    let wal_options = wal::Options {
+        dir: dir.join("wal"),
+        file_bytes: loading.options.wal_file_bytes,
+        buffer_bytes_max: loading.options.wal_buffer_bytes,
+    };
+    let from = manifest.as_ref().map_or(Lsn(0), |manifest| manifest.lsn);
+    if let Some(repairs) = loading.repairs.as_mut().filter(|_| !new) {
+        repairs.mend_log(&wal_options, from)?;
+    }
+    let version = match &manifest {
         Some(manifest) => {
             loading.load(manifest)?;
             env::point(env.as_ref(), "recovery: manifest loaded");
-            (manifest.lsn, manifest.version)
+            manifest.version
         }
-        None if new => (Lsn(0), 0),
+        None if new => 0,
         None => return Err(EngineError::Incomplete { dir: dir.to_owned(), what: "it has no manifest" }),
     };
     loading.pass_used_segment_ids()?;
@@ -112,12 +147,10 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
     let checkpoint = loading.ts;
     env::point(env.as_ref(), "recovery: manifest durable");
     let started = env.monotonic();
+    loading.next_told = started + PROGRESS_EVERY;
+    let log_files = env.list(&wal_options.dir).map_or(0, |names| names.len() as u64);
+    loading.log_bytes_max = log_files * loading.options.wal_file_bytes;
     let mut failed = None;
-    let wal_options = wal::Options {
-        dir: dir.join("wal"),
-        file_bytes: loading.options.wal_file_bytes,
-        buffer_bytes_max: loading.options.wal_buffer_bytes,
-    };
     let opened = Wal::open(Arc::clone(&env), wal_options, from, &mut |lsn, record| {
         loading.redo(lsn, record).map_err(|error| {
             let stop = ReplayStop(error.to_string());
@@ -138,7 +171,14 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         let (mib, seconds) = (loading.redone_bytes as f64 / f64::from(1 << 20), (env.monotonic() - started).as_secs_f64());
         tracing::info!("replayed {mib:.1} MiB of log in {seconds:.1} s");
     }
-    loading.remove_garbage(manifest.as_ref())?;
+    if let Some(manifest) = &manifest {
+        Manifest::restore_copy(env.as_ref(), &dir.join("manifest"), manifest);
+    }
+    let damage = loading.damage();
+    let repairing = loading.repairs.is_some();
+    if damage.is_none() && !repairing {
+        loading.remove_garbage(manifest.as_ref())?;
+    }
 
     let txns = Transactions::new(Arc::clone(&env), CommitTs::ZERO);
     txns.recovered(loading.ts, wal.end());
@@ -151,8 +191,11 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         catalog: loading.catalog,
         catalog_at: loading.ts,
         next_segment: loading.next_segment,
-        progress: Progress { at: checkpoint, made: env.monotonic(), version },
+        // After a repair the next checkpoint is not spared.
+        progress: Progress { at: if repairing { CommitTs::ZERO } else { checkpoint }, made: env.monotonic(), version },
         wal_bytes: loading.redone_bytes,
+        damage,
+        repairs: loading.repairs.map_or_else(Vec::new, |repairs| repairs.done),
     };
     let inner = Inner::new(env, dir, loading.options, lock, recovered);
     let weak = Arc::downgrade(&inner);
@@ -170,6 +213,10 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
     if new {
         directory::complete(&inner)?;
     }
+    if repairing {
+        inner.check_open()?;
+        checkpoint::run(&inner)?;
+    }
     Ok(inner)
 }
 
@@ -180,6 +227,7 @@ impl Loading {
         self.counters = Counters::decode(&manifest.extra).map_err(|what| EngineError::Record { lsn: 0, what })?;
         self.ts = manifest.ts;
         self.next_segment = manifest.next_segment.0;
+        self.pass_used_segment_ids()?;
         for definition in self.catalog.stored_tables() {
             self.tables.insert(definition.id, Arc::new(TableStore::new(Arc::clone(definition))));
         }
@@ -191,23 +239,31 @@ impl Loading {
                 });
             };
             store.raise_rowid(listed.next_rowid as i64);
-            let dir = table_dir(&self.dir, listed.table);
-            let mut live = Vec::with_capacity(listed.segments.len());
-            for segment in &listed.segments {
-                let opened = self.open_segment(store, segment.id, &segment.info)?;
-                let dead = segment.dead.load(self.env.as_ref(), &dir, segment.id, segment.info.rows)?;
-                live.push(Arc::new(LiveSegment::new(opened, segment.from, DeletionLog::new(dead))));
+            let store = &Arc::clone(store);
+            match self.load_table(store, listed, manifest.ts) {
+                Err(error) if error.is_corrupt() => store.set_damaged(&error),
+                loaded => loaded?,
             }
+        }
+        Ok(())
+    }
+
+    fn load_table(&mut self, store: &TableStore, listed: &ManifestTable, at: CommitTs) -> Result<(), EngineError> {
+        let dir = table_dir(&self.dir, listed.table);
+        if let Some(repairs) = &mut self.repairs {
+            let (live, dump) = repairs.table(store, listed, &mut self.next_segment)?;
             store.change_segments(|list| *list = live);
-            if let Some(dump) = &listed.dump {
-                let mut reader = DumpReader::open(self.env.as_ref(), &dir, dump, listed.table, manifest.ts)?;
-                while let Some((key, image)) = reader.next_row()? {
-                    let row =
-                        store.layout.decode(image).map_err(|e| EngineError::Record { lsn: 0, what: format!("dump: {e}") })?;
-                    // A dumped row is in no segment: its position, if it ever had one, is dead as of the manifest.
-                    put(store, &Key::from(key), Expect::NoSlot(Base::Absent), Write::Row(&row), manifest.ts)?;
-                }
-            }
+            return dump.map_or(Ok(()), |dump| load_dump(store, dump, at));
+        }
+        let mut live = Vec::with_capacity(listed.segments.len());
+        for segment in &listed.segments {
+            let opened = self.open_segment(store, segment.id, &segment.info)?;
+            let dead = segment.dead.load(self.env.as_ref(), &dir, segment.id, segment.info.rows)?;
+            live.push(Arc::new(LiveSegment::new(opened, segment.from, DeletionLog::new(dead))));
+        }
+        store.change_segments(|list| *list = live);
+        if let Some(dump) = &listed.dump {
+            load_dump(store, DumpReader::open(self.env.as_ref(), &dir, dump, listed.table, at)?, at)?;
         }
         Ok(())
     }
@@ -239,30 +295,18 @@ impl Loading {
         }
         for op in ops {
             match op {
-                Op::Put { table, image } => {
-                    let Some(store) = self.tables.get(&table) else { continue };
-                    let row = store.layout.decode(image).map_err(|e| malformed(e.to_string()))?;
-                    redo_put(store, &row, ts)?;
-                }
-                Op::Delete { table, key } => {
-                    let Some(store) = self.tables.get(&table) else { continue };
-                    if !env::seeded_bug("deletes-not-redone") {
-                        redo_delete(store, key, ts)?;
+                Op::Put { table, .. } | Op::Delete { table, .. } | Op::Ingest { table, .. } => {
+                    if let Op::Ingest { segment, .. } = op {
+                        self.next_segment = self.next_segment.max(segment.0 + 1);
+                        self.logged.insert(segment);
                     }
-                }
-                Op::Ingest { table, segment, info } => {
-                    self.next_segment = self.next_segment.max(segment.0 + 1);
-                    self.logged.insert(segment);
-                    let Some(store) = self.tables.get(&table) else { continue };
-                    let segment = self.open_segment(store, segment, &info)?;
-                    if store.definition.hidden() == 1
-                        && let Some(types::Datum::Int8(last)) = segment.statistics(0).max
-                    {
-                        store.raise_rowid(last + 1);
+                    let Some(store) = self.tables.get(&table).filter(|store| store.damage().is_none()) else { continue };
+                    let store = &Arc::clone(store);
+                    match self.redo_in(store, op, ts, lsn) {
+                        // The record itself is whole.
+                        Err(error @ EngineError::Segment(_)) if error.is_corrupt() => store.set_damaged(&error),
+                        redone => redone?,
                     }
-                    // A slot that says of one of its keys that it is deleted would be taken for newer. Nobody else reads yet.
-                    store.delta.reclaim(ts);
-                    store.change_segments(|list| list.push(Arc::new(LiveSegment::new(segment, ts, DeletionLog::default()))));
                 }
                 Op::Counter { storage, counter } => self.counters.recover(storage, counter),
                 Op::Catalog(edit) => {
@@ -286,7 +330,62 @@ impl Loading {
             return Ok(());
         }
         (self.records_since_look, self.bytes_since_look) = (0, 0);
+        self.tell_progress();
         self.keep_within_limit()
+    }
+
+    /// Says how far it is, now and then.
+    fn tell_progress(&mut self) {
+        let now = self.env.monotonic();
+        if now < self.next_told {
+            return;
+        }
+        self.next_told = now + PROGRESS_EVERY;
+        let mib = |bytes: u64| bytes >> 20;
+        tracing::info!("redoing the log: {} of at most {} MiB", mib(self.redone_bytes), mib(self.log_bytes_max));
+    }
+
+    /// Does one operation on a table again.
+    fn redo_in(&mut self, store: &TableStore, op: Op<'_>, ts: CommitTs, lsn: Lsn) -> Result<(), EngineError> {
+        match op {
+            Op::Put { image, .. } => {
+                let row = store.layout.decode(image).map_err(|e| EngineError::Record { lsn: lsn.0, what: e.to_string() })?;
+                redo_put(store, &row, ts)
+            }
+            Op::Delete { .. } if env::seeded_bug("deletes-not-redone") => Ok(()),
+            Op::Delete { key, .. } => redo_delete(store, key, ts),
+            Op::Ingest { segment, info, .. } => {
+                let segment = match &mut self.repairs {
+                    None => self.open_segment(store, segment, &info)?,
+                    Some(repairs) => {
+                        let left = repairs.segment(store, segment, &info, ts, RoaringBitmap::new(), &mut self.next_segment)?;
+                        let Some(live) = left else { return Ok(()) };
+                        Arc::clone(&live.segment)
+                    }
+                };
+                if store.definition.hidden() == 1
+                    && let Some(types::Datum::Int8(last)) = segment.statistics(0).max
+                {
+                    store.raise_rowid(last + 1);
+                }
+                // A slot that says of one of its keys that it is deleted would be taken for newer. Nobody else reads yet.
+                store.delta.reclaim(ts);
+                store.change_segments(|list| list.push(Arc::new(LiveSegment::new(segment, ts, DeletionLog::default()))));
+                Ok(())
+            }
+            Op::Counter { .. } | Op::Catalog(_) => Ok(()),
+        }
+    }
+
+    /// The damage of the tables, if any.
+    fn damage(&self) -> Option<String> {
+        let mut damaged: Vec<_> = self.tables.values().filter_map(|store| Some((store.id(), store.damage()?))).collect();
+        damaged.sort_by_key(|(id, _)| *id);
+        match damaged.as_slice() {
+            [] => None,
+            [(_, first)] => Some(first.to_string()),
+            [(_, first), rest @ ..] => Some(format!("{first}, and {} more tables", rest.len())),
+        }
     }
 
     /// Freezes what is in the deltas if they have outgrown their limit, tables that hold most first, until half of it is left.
@@ -300,8 +399,8 @@ impl Loading {
         for store in self.tables.values() {
             store.delta.reclaim(self.ts);
         }
-        let mut by_bytes: Vec<(usize, Arc<TableStore>)> =
-            self.tables.values().map(|s| (s.delta.bytes(), Arc::clone(s))).collect();
+        let whole = self.tables.values().filter(|store| store.damage().is_none());
+        let mut by_bytes: Vec<(usize, Arc<TableStore>)> = whole.map(|s| (s.delta.bytes(), Arc::clone(s))).collect();
         by_bytes.sort_unstable_by_key(|(bytes, store)| (Reverse(*bytes), store.id()));
         for (_, store) in by_bytes {
             if bytes(&self.tables) <= limit / 2 {
@@ -345,6 +444,16 @@ impl Loading {
         }
         Ok(())
     }
+}
+
+/// Puts the rows of a dump as of `at` into a delta that has none of them.
+fn load_dump(store: &TableStore, mut reader: DumpReader, at: CommitTs) -> Result<(), EngineError> {
+    while let Some((key, image)) = reader.next_row()? {
+        let row = store.layout.decode(image).map_err(|e| EngineError::Record { lsn: 0, what: format!("dump: {e}") })?;
+        // A dumped row is in no segment: its position, if it ever had one, is dead as of the manifest.
+        put(store, &Key::from(key), Expect::NoSlot(Base::Absent), Write::Row(&row), at)?;
+    }
+    Ok(())
 }
 
 /// The tables' folders, also of tables that are gone.

@@ -1,8 +1,8 @@
 //! One table's storage: its delta, its segments and the ids both need.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use catalog::Table;
 use delta::{DeltaTable, Found};
@@ -35,6 +35,8 @@ pub(crate) struct TableStore {
     changed_at: AtomicU64,
     /// Set once the table's folder is known to be there.
     has_dir: AtomicBool,
+    /// Why nobody can read the table, if opening could not.
+    damage: OnceLock<EngineError>,
 }
 
 impl TableStore {
@@ -56,11 +58,26 @@ impl TableStore {
             dropped_at: AtomicU64::new(CommitTs::MAX.0),
             changed_at: AtomicU64::new(CommitTs::ZERO.0),
             has_dir: AtomicBool::new(false),
+            damage: OnceLock::new(),
         }
     }
 
     pub(crate) fn id(&self) -> TableId {
         self.definition.id
+    }
+
+    /// Why nobody can read the table: some of it could not be loaded.
+    pub(crate) fn damage(&self) -> Option<&EngineError> {
+        self.damage.get()
+    }
+
+    /// Some of it cannot be loaded: the first reason counts, and what has been loaded is given up.
+    pub(crate) fn set_damaged(&self, error: &EngineError) {
+        let what = EngineError::Damaged { table: self.definition.name.clone(), what: error.to_string() };
+        if self.damage.set(what).is_ok() {
+            tracing::error!(table = %self.id(), name = self.definition.name, %error, "a table is damaged");
+        }
+        self.change_segments(Vec::clear);
     }
 
     /// The folder of the table's files below the data directory `base`, created durably if it is not there yet.

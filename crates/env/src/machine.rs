@@ -2,8 +2,6 @@
 //!
 //! Source: proc(5).
 
-#![expect(clippy::disallowed_methods, reason = "these are the operating system's files, not the database's")]
-
 /// USER_HZ, in which Linux tells times to programs on every processor it runs on but two that are gone.
 const TICKS_PER_SECOND: f64 = 100.0;
 

@@ -258,7 +258,11 @@ fn portable(bitmap: &RoaringBitmap) -> Vec<u8> {
     bytes
 }
 
-fn parse(path: &Path, bytes: &[u8], rows: u32) -> Result<RoaringBitmap> {
+pub(crate) fn parse(path: &Path, bytes: &[u8], rows: u32) -> Result<RoaringBitmap> {
+    // A list of containers is allocated by its length, before it is read.
+    if containers(bytes) > (rows >> 16) + 1 {
+        return Err(SegmentError::damaged(path, 0, format!("deletion vector: it has rows beyond {rows}")));
+    }
     let mut rest = bytes;
     let bitmap = RoaringBitmap::deserialize_from(&mut rest);
     let bitmap = bitmap.map_err(|e| SegmentError::damaged(path, 0, format!("deletion vector: {e}")))?;
@@ -266,6 +270,16 @@ fn parse(path: &Path, bytes: &[u8], rows: u32) -> Result<RoaringBitmap> {
         return Err(SegmentError::damaged(path, 0, format!("deletion vector: it has rows beyond {rows}")));
     }
     Ok(bitmap)
+}
+
+/// How many containers, of 65,536 rows each, a bitmap says that it has: after its cookie, or in it.
+fn containers(bytes: &[u8]) -> u32 {
+    const WITH_RUNS: u32 = 12_347;
+    let number = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    match number(0) {
+        cookie if cookie & 0xFFFF == WITH_RUNS => (cookie >> 16) + 1,
+        _ => number(4),
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use env::{Env, File, OpenMode};
-use types::{CommitTs, TableId};
+use types::{CommitTs, Kind, TableId};
 
 use crate::codec::{Decoder, Encoder};
 use crate::error::{Result, SegmentError};
@@ -186,6 +186,8 @@ pub struct DumpReader {
     blocks: u64,
     rows: u64,
     ended: bool,
+    /// Blocks that are damaged are passed over.
+    lenient: bool,
 }
 
 impl DumpReader {
@@ -213,10 +215,28 @@ impl DumpReader {
         if (from.u32()?, from.u64()?, from.u64()?) != (table.0, ts.0, info.salt) {
             return Err(SegmentError::damaged(&path, 12, "it is the dump of something else"));
         }
-        Ok(DumpReader {
+        Ok(DumpReader::new(path, file, *info, false))
+    }
+
+    /// Opens a damaged dump to read the rows of every block that is whole and can be found. Errors: `Missing`, `Io`.
+    pub fn salvage(env: &dyn Env, dir: &Path, info: &DumpInfo) -> Result<DumpReader> {
+        let path = dir.join(files::dump(info.version));
+        let failed = || SegmentError::io("read dump", &path);
+        let file = env.open(&path, OpenMode::Read).map_err(failed())?;
+        let bytes = file.len().map_err(failed())?.min(info.bytes).max(HEADER_BYTES as u64);
+        Ok(DumpReader::new(path, file, DumpInfo { bytes, ..*info }, true))
+    }
+
+    /// Rows that were read so far, or are about to be.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    fn new(path: PathBuf, file: Arc<dyn File>, info: DumpInfo, lenient: bool) -> DumpReader {
+        DumpReader {
             path,
             file,
-            info: *info,
+            info,
             next: HEADER_BYTES as u64,
             block_start: 0,
             block: Vec::new(),
@@ -225,7 +245,8 @@ impl DumpReader {
             blocks: 0,
             rows: 0,
             ended: false,
-        })
+            lenient,
+        }
     }
 
     /// The next row's key and image, valid until the next call; None after the last. Errors: `Checksum`, `Damaged`, `Io`; then
@@ -235,7 +256,10 @@ impl DumpReader {
             if self.ended {
                 return Ok(None);
             }
-            self.read_block()?;
+            match self.read_block() {
+                Err(error) if self.lenient && error.kind() == Kind::Corrupt => self.pass_over(),
+                read => read?,
+            }
         }
         self.rows_left -= 1;
         let start = self.at;
@@ -251,6 +275,16 @@ impl DumpReader {
 
     fn damaged(&self, offset: u64, what: &str) -> SegmentError {
         SegmentError::damaged(&self.path, offset, what)
+    }
+
+    /// Goes on behind the block that could not be read, if its length says where that is.
+    fn pass_over(&mut self) {
+        let mut header = [0; BLOCK_HEADER_BYTES];
+        let read = self.file.read_exact_at(&mut header, self.next);
+        let len = header.first_chunk().map_or(END, |len| u32::from_le_bytes(*len));
+        self.next += BLOCK_HEADER_BYTES as u64 + u64::from(len);
+        self.blocks += 1;
+        self.ended = read.is_err() || len == END || self.next >= self.info.bytes;
     }
 
     fn read_block(&mut self) -> Result<()> {

@@ -113,7 +113,7 @@ impl SegmentError {
 /// Compares the CRC-32 of `bytes` with the one noted when they were written.
 pub(crate) fn check_crc(path: &Path, what: impl FnOnce() -> String, offset: u64, bytes: &[u8], expected: u32) -> Result<()> {
     let found = crc32fast::hash(bytes);
-    if found == expected {
+    if found == expected || env::seeded_bug("page-checksum-not-compared") {
         Ok(())
     } else {
         Err(SegmentError::Checksum { path: path.to_path_buf(), what: what(), offset, expected, found })

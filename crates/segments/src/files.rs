@@ -1,7 +1,7 @@
 //! Names of the files in a table's and in the manifest's directory.
 //!
 //! ```text
-//! data/<table>/<segment>.parquet   <segment>.idx   <segment>.<F>.dv   <manifest version>.rows      manifest/<20 digits>.mf
+//! data/<table>/<segment>.parquet   <segment>.idx   <segment>.<F>.dv   <manifest version>.rows      manifest/<20 digits>.mf, .copy
 //! ```
 //!
 //! 1. A name says what a file is and to whom it belongs; whether it is needed only a manifest says. A file that has one of these
@@ -22,6 +22,8 @@ pub enum FileName {
     Dump(u64),
     /// A manifest by its version.
     Manifest(u64),
+    /// The second copy of a manifest.
+    ManifestCopy(u64),
     /// Left behind by a write that did not finish.
     Temporary,
 }
@@ -51,6 +53,11 @@ pub fn manifest(version: u64) -> String {
     format!("{version:020}.mf")
 }
 
+/// The second copy of a manifest.
+pub fn manifest_copy(version: u64) -> String {
+    format!("{version:020}.copy")
+}
+
 /// What `name` stands for; None for a name that is not one of ours and is to be left alone.
 pub fn parse(name: &str) -> Option<FileName> {
     let (stem, extension) = name.rsplit_once('.')?;
@@ -64,6 +71,7 @@ pub fn parse(name: &str) -> Option<FileName> {
         }
         "rows" => FileName::Dump(number(stem)?),
         "mf" => FileName::Manifest(number(stem)?),
+        "copy" => FileName::ManifestCopy(number(stem)?),
         "tmp" => return Some(FileName::Temporary),
         _ => return None,
     };
@@ -78,6 +86,7 @@ impl std::fmt::Display for FileName {
             FileName::Deletions(id, ts) => deletions(id, ts),
             FileName::Dump(version) => dump(version),
             FileName::Manifest(version) => manifest(version),
+            FileName::ManifestCopy(version) => manifest_copy(version),
             FileName::Temporary => "*.tmp".into(),
         })
     }
@@ -96,6 +105,7 @@ mod tests {
             FileName::Deletions(id, CommitTs(9)),
             FileName::Dump(3),
             FileName::Manifest(12),
+            FileName::ManifestCopy(12),
         ];
         for name in names {
             assert_eq!(parse(&name.to_string()), Some(name));

@@ -337,6 +337,32 @@ pub(crate) fn decode_value(bytes: &[u8], t: SqlType) -> Option<Datum> {
     })
 }
 
+/// A key as people write its values, `(7, abc)`; where they cannot be told from its bytes, those.
+pub(crate) fn text_of_key(schema: &SegmentSchema, key: &[u8]) -> String {
+    let plain = schema.order().iter().all(|order| *order == KeyOrder::default());
+    let mut rest = key;
+    let values = schema.key_columns().map(|column| {
+        if column.nullable {
+            let (marker, value) = rest.split_first()?;
+            rest = value;
+            if *marker == 2 {
+                return Some("NULL".to_owned());
+            }
+        }
+        let len = match width(column.sql_type) {
+            Some(width) => width,
+            None => rest.windows(2).position(|pair| pair == [0, 0])? + 2,
+        };
+        let (value, after) = rest.split_at_checked(len)?;
+        rest = after;
+        decode_value(value, column.sql_type).map(|value| types::text::to_string(value.as_ref()))
+    });
+    match values.collect::<Option<Vec<_>>>() {
+        Some(values) if plain => format!("({})", values.join(", ")),
+        _ => key.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
 fn unescape(mut bytes: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(bytes.len());
     loop {

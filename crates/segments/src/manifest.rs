@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! manifest/00000000000000000007.mf = v7: as of F, log position of F, counters, catalog, per table { segments, dead rows, dump }
-//! install v8:  write 8.tmp, sync --> link as 8.mf --> sync directory                 the link is the moment v8 becomes the truth
+//! install v8:  write 8.tmp, sync --> link as 8.mf --> sync directory --> 8.copy       the link is the moment v8 becomes the truth
 //! ```
 //!
 //! 1. A file counts only if the newest manifest lists it, with its length and checksum. Everything else is garbage.
 //! 2. A manifest is complete or absent: its name is given after its bytes are on disk.
 //! 3. Versions only grow, and a version is installed once: a second writer's attempt fails.
-//! 4. If the newest manifest is damaged, opening fails and says so. An older one would name files that may be gone, and the log
-//!    since then may have been truncated: going back silently would lose commits.
+//! 4. It is there twice, since without it nothing else can be read: if the newest is damaged or lost, its copy counts. A copy that is
+//!    not there, as after a crash, is made again by the next opening. If both are damaged, opening fails and says so. An older one would name files that may be gone, and the log since then may have been truncated:
+//!    going back silently would lose commits.
 //!
 //! Byte table: `docs/format.md`, Manifest. Source: LevelDB's and Iceberg's version lists; ours has no deltas, since it is small.
 
@@ -152,11 +153,12 @@ impl Manifest {
         let path = dir.join(files::manifest(manifest.version));
         let temporary = path.with_extension("tmp");
         let failed = |action| SegmentError::io(action, &path);
+        let bytes = manifest.encode();
         if env.exists(&temporary).map_err(failed("write manifest"))? {
             env.unlink(&temporary).map_err(failed("write manifest"))?;
         }
         let file = env.open(&temporary, OpenMode::CreateNew).map_err(failed("write manifest"))?;
-        file.write_all_at(&manifest.encode(), 0).map_err(failed("write manifest"))?;
+        file.write_all_at(&bytes, 0).map_err(failed("write manifest"))?;
         env::point(env, "manifest: written");
         file.sync_data().map_err(failed("sync manifest"))?;
         env::point(env, "manifest: synced");
@@ -170,37 +172,75 @@ impl Manifest {
         if let Err(error) = removed {
             tracing::warn!(path = %temporary.display(), %error, "cannot remove a temporary name");
         }
+        write_copy(env, dir, manifest.version, &bytes);
         Ok(())
     }
 
-    /// The newest manifest in `dir`; None if there is none, also if there is no directory.
-    /// Errors: `Checksum`, `Damaged`, `Version` if it cannot be believed, naming the file; `Io`.
-    pub fn load_newest(env: &dyn Env, dir: &Path) -> Result<Option<Manifest>> {
-        let Some((version, path)) = Manifest::list(env, dir)?.pop() else { return Ok(None) };
-        let bytes = env::read_file(env, &path).map_err(SegmentError::io("read manifest", &path))?;
-        let manifest = Manifest::decode(&path, &bytes)?;
-        if manifest.version != version {
-            return Err(SegmentError::damaged(&path, 12, format!("it is version {}", manifest.version)));
+    /// Writes the copy of the manifest that was loaded again, unless it is as it should be.
+    pub fn restore_copy(env: &dyn Env, dir: &Path, manifest: &Manifest) {
+        let copy = dir.join(files::manifest_copy(manifest.version));
+        if Manifest::load(env, &copy, manifest.version).is_ok_and(|found| found == *manifest) {
+            return;
         }
-        Ok(Some(manifest))
+        write_copy(env, dir, manifest.version, &manifest.encode());
+    }
+
+    /// The newest manifest in `dir`, or its copy if it is damaged or lost; None if there is none, also if there is no directory.
+    /// Errors: `Checksum`, `Damaged`, `Version` if neither can be believed, naming the file; `Io`.
+    pub fn load_newest(env: &dyn Env, dir: &Path) -> Result<Option<Manifest>> {
+        let newest = match Manifest::list(env, dir)?.pop() {
+            Some(newest) => newest,
+            None => {
+                match list_of(env, dir, |file| if let FileName::ManifestCopy(version) = file { Some(version) } else { None })?
+                    .pop()
+                {
+                    Some((version, _)) => (version, dir.join(files::manifest(version))),
+                    None => return Ok(None),
+                }
+            }
+        };
+        let (version, path) = newest;
+        let error = match Manifest::load(env, &path, version) {
+            Ok(manifest) => return Ok(Some(manifest)),
+            Err(error) => error,
+        };
+        let copy = dir.join(files::manifest_copy(version));
+        match Manifest::load(env, &copy, version) {
+            Ok(manifest) => {
+                tracing::error!(%error, copy = %copy.display(), "the copy of the manifest is used");
+                Ok(Some(manifest))
+            }
+            Err(of_copy) => {
+                tracing::error!(error = %of_copy, "the copy of the manifest cannot be used either");
+                Err(error)
+            }
+        }
+    }
+
+    /// The manifest in the file `path`, which has to be version `version`. Errors: `Missing`, `Checksum`, `Damaged`, `Version`, `Io`.
+    fn load(env: &dyn Env, path: &Path, version: u64) -> Result<Manifest> {
+        let bytes = env::read_file(env, path).map_err(SegmentError::io("read manifest", path))?;
+        let manifest = Manifest::decode(path, &bytes)?;
+        if manifest.version != version {
+            return Err(SegmentError::damaged(path, 12, format!("it is version {}", manifest.version)));
+        }
+        Ok(manifest)
+    }
+
+    /// Compares the manifest of this version, and its copy, with `expected`. Returns what is wrong.
+    pub fn verify(env: &dyn Env, dir: &Path, expected: &Manifest) -> Vec<SegmentError> {
+        let names = [files::manifest(expected.version), files::manifest_copy(expected.version)];
+        let differs = |path: &Path| match Manifest::load(env, path, expected.version) {
+            Ok(found) if found == *expected => None,
+            Ok(_) => Some(SegmentError::damaged(path, 0, "it is not what was installed")),
+            Err(error) => Some(error),
+        };
+        names.iter().filter_map(|name| differs(&dir.join(name))).collect()
     }
 
     /// Versions and paths of the manifests in `dir`, oldest first.
     pub fn list(env: &dyn Env, dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
-        let names = match env.list(dir) {
-            Ok(names) => names,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(SegmentError::io("list manifests", dir)(e)),
-        };
-        let mut found: Vec<_> = names
-            .iter()
-            .filter_map(|name| match files::parse(name) {
-                Some(FileName::Manifest(version)) => Some((version, dir.join(name))),
-                _ => None,
-            })
-            .collect();
-        found.sort();
-        Ok(found)
+        list_of(env, dir, |file| if let FileName::Manifest(version) = file { Some(version) } else { None })
     }
 
     /// Removes manifests older than `version`, and names left behind by writes that did not finish. Returns how many manifests.
@@ -209,6 +249,10 @@ impl Manifest {
         for (_, path) in Manifest::list(env, dir)?.into_iter().filter(|(found, _)| *found < version) {
             env.unlink(&path).map_err(SegmentError::io("remove manifest", &path))?;
             removed += 1;
+        }
+        let of_copy = |file| if let FileName::ManifestCopy(version) = file { Some(version) } else { None };
+        for (_, path) in list_of(env, dir, of_copy)?.into_iter().filter(|(found, _)| *found < version) {
+            env.unlink(&path).map_err(SegmentError::io("remove copy of manifest", &path))?;
         }
         for name in env.list(dir).map_err(SegmentError::io("list manifests", dir))? {
             if files::parse(&name) == Some(FileName::Temporary) {
@@ -219,6 +263,27 @@ impl Manifest {
         env.sync_dir(dir).map_err(SegmentError::io("sync directory", dir))?;
         Ok(removed)
     }
+}
+
+/// A database without the copy is whole: an error is told, and no more.
+fn write_copy(env: &dyn Env, dir: &Path, version: u64, bytes: &[u8]) {
+    let copy = dir.join(files::manifest_copy(version));
+    if let Err(error) = env::write_file_atomically(env, &copy, bytes) {
+        tracing::warn!(path = %copy.display(), %error, "cannot write the copy of a manifest");
+    }
+}
+
+/// Versions and paths of the files in `dir` that `version_of` knows, oldest first.
+fn list_of(env: &dyn Env, dir: &Path, version_of: impl Fn(FileName) -> Option<u64>) -> Result<Vec<(u64, PathBuf)>> {
+    let names = match env.list(dir) {
+        Ok(names) => names,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(SegmentError::io("list manifests", dir)(e)),
+    };
+    let version = |name: &String| files::parse(name).and_then(&version_of);
+    let mut found: Vec<_> = names.iter().filter_map(|name| Some((version(name)?, dir.join(name)))).collect();
+    found.sort();
+    Ok(found)
 }
 
 fn decode_table(from: &mut Decoder<'_>) -> Result<ManifestTable> {

@@ -108,7 +108,7 @@ impl Reader {
     }
 
     /// The dictionary and the pages `pages` of one chunk, side by side and verified.
-    fn read_pages(
+    pub(crate) fn read_pages(
         &self,
         schema: &SegmentSchema,
         group: usize,
@@ -133,16 +133,21 @@ impl Reader {
         let bytes = if parts.len() == 1 { parts.remove(0) } else { Bytes::from(parts.concat()) };
 
         let mut at = 0;
-        let listed = chunk.dictionary.iter().chain(&chunk.pages[pages]).enumerate();
-        for (i, page) in listed {
+        let mut row: u64 = chunk.pages[..pages.start].iter().map(|page| u64::from(page.rows)).sum();
+        for page in chunk.dictionary.iter().chain(&chunk.pages[pages]) {
             let end = at + page.bytes as usize;
             let page_bytes = bytes.get(at..end).unwrap_or_default();
             let what = || {
-                let kind = if page.rows == 0 { "the dictionary".to_string() } else { format!("page {i}") };
-                format!("{kind} of column {} in row group {group}", schema.columns()[column].name)
+                let name = &schema.columns()[column].name;
+                match page.rows {
+                    0 => format!("the dictionary of column {name} in row group {group}"),
+                    rows => format!("column {name}, rows {row} to {} of row group {group}", row + u64::from(rows) - 1),
+                }
             };
-            check_crc(&self.path, what, chunk.offset + skipped + at as u64, page_bytes, page.crc)?;
+            let offset = chunk.offset + at as u64 + if page.rows == 0 { 0 } else { skipped };
+            check_crc(&self.path, what, offset, page_bytes, page.crc)?;
             at = end;
+            row += u64::from(page.rows);
         }
         Ok(bytes)
     }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use env::{Env, File};
 use object_store::ObjectStore;
+use parquet::basic::Compression;
 use parquet::file::metadata::ParquetMetaDataReader;
 use types::SegmentId;
 
@@ -28,6 +29,7 @@ use crate::group::Group;
 use crate::info::SegmentFileInfo;
 use crate::local::LocalStore;
 use crate::reader::Reader;
+use crate::salvage::footer_from;
 use crate::schema::SegmentSchema;
 use crate::sidecar::{KEY_BLOCK_ROWS, Sidecar};
 use crate::statistics::{ColumnStatistics, ColumnSummary};
@@ -61,9 +63,22 @@ impl Segment {
         cache: Arc<Cache>,
     ) -> Result<Arc<Segment>> {
         let sidecar = read_sidecar(env.as_ref(), dir, id, expected)?;
-        let path = dir.join(files::segment(id));
+        Segment::assemble(&env, dir, expected, &cache, sidecar, None)
+    }
+
+    /// The segment that `sidecar` describes. With a codec, of which its pages are, its footer is made of the sidecar and not read.
+    pub(crate) fn assemble(
+        env: &Arc<dyn Env>,
+        dir: &Path,
+        expected: &SegmentFileInfo,
+        cache: &Arc<Cache>,
+        sidecar: Sidecar,
+        codec: Option<Compression>,
+    ) -> Result<Arc<Segment>> {
+        let (env, cache) = (Arc::clone(env), Arc::clone(cache));
+        let path = dir.join(files::segment(sidecar.id));
         let store = LocalStore::new(Arc::clone(&env), dir);
-        let location = object_store::path::Path::from(files::segment(id));
+        let location = object_store::path::Path::from(files::segment(sidecar.id));
         let open = store.keep_open(&location).map_err(|e| match e {
             object_store::Error::NotFound { .. } => SegmentError::Missing { path: path.clone() },
             e => SegmentError::Io { action: "open segment", path: path.clone(), source: std::io::Error::other(e) },
@@ -73,10 +88,16 @@ impl Segment {
             let what = format!("it has {len} bytes, the manifest says {}", expected.parquet_bytes);
             return Err(SegmentError::damaged(&path, len.min(expected.parquet_bytes), what));
         }
-        let mut tail = vec![0; (len - sidecar.tail_offset) as usize];
-        open.read_exact_at(&mut tail, sidecar.tail_offset).map_err(SegmentError::io("read segment", &path))?;
-        check_crc(&path, || "the footer".into(), sidecar.tail_offset, &tail, sidecar.tail_crc)?;
-        let metadata = decode_footer(&tail).map_err(|what| SegmentError::damaged(&path, sidecar.tail_offset, what))?;
+        let metadata = match codec {
+            Some(codec) => footer_from(&sidecar, codec).map_err(|e| e.to_string()),
+            None => {
+                let mut tail = vec![0; (len - sidecar.tail_offset) as usize];
+                open.read_exact_at(&mut tail, sidecar.tail_offset).map_err(SegmentError::io("read segment", &path))?;
+                check_crc(&path, || "the footer".into(), sidecar.tail_offset, &tail, sidecar.tail_crc)?;
+                decode_footer(&tail)
+            }
+        };
+        let metadata = metadata.map_err(|what| SegmentError::damaged(&path, sidecar.tail_offset, what))?;
         let store: Arc<dyn ObjectStore> = Arc::new(store);
         let reader = Reader::new(store, location, &path, metadata, &sidecar)?;
 

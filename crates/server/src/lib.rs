@@ -31,6 +31,7 @@ mod encode;
 mod error;
 mod extended;
 mod frame;
+pub mod fuzzing;
 mod listener;
 mod logins;
 mod message;

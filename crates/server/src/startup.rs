@@ -193,7 +193,7 @@ fn cancel(body: &[u8], registry: &Registry) {
     }
 }
 
-fn parse(version: u32, body: &[u8]) -> Result<Startup, SqlError> {
+pub(crate) fn parse(version: u32, body: &[u8]) -> Result<Startup, SqlError> {
     let (major, minor) = (version >> 16, version & 0xFFFF);
     if major != PROTOCOL_MAJOR {
         let message = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{PROTOCOL_MINOR_MAX}");

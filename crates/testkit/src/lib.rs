@@ -16,11 +16,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test kit: what fails here fails the test, with its seed")]
 
+pub mod fuzz;
 mod model;
 mod ranges;
+mod reading;
+pub mod rot;
 pub mod rows;
 mod script;
 mod tables;
 mod world;
 
+pub use rot::{SmallDatabase, Verdict};
 pub use world::{Crash, World};

@@ -20,7 +20,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use engine::{Begin, RangeOf};
+use catalog::Edit;
+use engine::{Begin, EngineError, RangeOf};
 use env::{Env, SimEnv};
 use sql::{Answer, Instance, Login, Session};
 use types::{Direction, Key, SqlError, TableId};
@@ -102,13 +103,13 @@ pub(crate) fn script(much: bool) -> Vec<Step> {
         commit("DELETE FROM a WHERE k = 111"),
         Step::Merge,
         commit("ALTER TABLE a ADD COLUMN more text DEFAULT 'added'"),
-        insert_more(200, 200 + 15 * size),
+        insert_more(500, 500 + 15 * size),
         Step::Checkpoint,
         commit("INSERT INTO b VALUES (2, 'a'), (3, 'b'), (4, 'c')"),
         Step::Rest,
         commit("TRUNCATE b"),
         Step::Copy("COPY b FROM STDIN".into(), (0..30 * size).map(|n| format!("{n}\tloaded {n}\n")).collect()),
-        insert_more(300, 300 + 15 * size),
+        insert_more(700, 700 + 15 * size),
         Step::Merge,
         commit("DROP INDEX a_g"),
         commit("ALTER TABLE b RENAME TO c"),
@@ -287,7 +288,9 @@ impl Machine {
                 content.insert(format!("{} {columns:?} {:?}", table.name, indexes.collect::<Vec<_>>()), read);
             }
         }
-        Ok(State { catalog: view.catalog().encode(), rows, content })
+        // Ids that a statement has used up which failed are no difference.
+        let catalog = view.catalog().apply(&Edit::ReserveOids(u32::MAX / 2)).map_err(EngineError::from)?;
+        Ok(State { catalog: catalog.encode(), rows, content })
     }
 
     /// What is wrong with the database: checksums, indexes against rows.

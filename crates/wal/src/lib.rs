@@ -31,10 +31,14 @@ use types::Lsn;
 mod error;
 mod file;
 mod frame;
+pub mod fuzzing;
 mod prepare;
+mod repair;
 mod replay;
 mod shared;
+mod verify;
 mod window;
+mod witness;
 mod writer;
 
 #[cfg(test)]
@@ -42,6 +46,7 @@ mod tests;
 
 pub use error::{ReplayStop, WalError};
 use prepare::Preparer;
+pub use repair::{Cut, cut_damaged};
 use shared::{Haste, Shared};
 use writer::{Writer, WriterJob};
 
@@ -67,6 +72,11 @@ impl Options {
     pub fn new(dir: impl Into<PathBuf>) -> Options {
         Options { dir: dir.into(), file_bytes: 64 << 20, buffer_bytes_max: 16 << 20 }
     }
+
+    fn rounded(self) -> Options {
+        let file_bytes = self.file_bytes.max(Options::FILE_BYTES_MIN).next_multiple_of(file::PAGE);
+        Options { file_bytes, ..self }
+    }
 }
 
 /// The log of one database, open for appending. All methods may be called from many threads.
@@ -89,11 +99,10 @@ impl Wal {
         from: Lsn,
         replay: &mut dyn FnMut(Lsn, &[u8]) -> Result<(), ReplayStop>,
     ) -> Result<Wal, WalError> {
-        let file_bytes = options.file_bytes.max(Options::FILE_BYTES_MIN).next_multiple_of(file::PAGE);
-        let options = Options { file_bytes, ..options };
+        let options = options.rounded();
         let recovered = replay::recover(&*env, &options, from, replay)?;
         let end = recovered.end;
-        let writer = Writer::new(recovered.tail, end, recovered.restart);
+        let writer = Writer::new(recovered.tail, end, recovered.restart, recovered.witness);
         let shared = Arc::new(Shared::new(env.clone(), options, recovered.files, writer, end));
         let preparer = Preparer::new(shared.clone());
         shared.set_jobs(
@@ -166,6 +175,12 @@ impl Wal {
     /// again for anything smaller. Errors: [`WalError::Io`]; the files are then given up by a later call or opening.
     pub fn truncate_below(&self, lsn: Lsn) -> Result<(), WalError> {
         self.shared.truncate_below(lsn.0)
+    }
+
+    /// Reads everything again that is durable now and has not been given up, and returns the first thing in it that is damaged.
+    /// Appends go on; whoever calls sees to it that [`Wal::truncate_below`] is not called meanwhile. Errors: [`WalError::Io`].
+    pub fn verify(&self) -> Result<Option<WalError>, WalError> {
+        verify::verify(&self.shared)
     }
 
     /// Makes everything durable, marks the end and stops the writer. Later appends fail with [`WalError::Closed`]; a second close

@@ -16,8 +16,8 @@
 //! 5. The stream may end within a record. Its bytes stay; the next frame tells the reader to drop them.
 //!
 //! A last group that was acknowledged and then damaged, with nothing behind it that knows of it, cannot be told from a torn one.
-//! The writer sets a mark behind the last group as soon as it rests, and at close, so that this takes a crash within that moment
-//! *and* rot.
+//! The writer sets a mark behind the last group as soon as it rests, and at close, and notes the same in the [`Witness`], so that this
+//! takes a crash within that moment *and* rot.
 //!
 //! 6. After a failed sync the page cache calls clean what the disk does not have. The next process must not take that for durable: it
 //!    reads the files' headers, and the last file, from the disk.
@@ -34,6 +34,7 @@ use crate::file::{LogFile, number_of, path_of};
 use crate::frame::{FileHeader, Frame, RECORD_HEADER, SECTOR};
 use crate::shared::{FileSet, Live, SPARES_MAX};
 use crate::window::Window;
+use crate::witness::Witness;
 use crate::writer::Tail;
 use crate::{Options, RECORD_BYTES_MAX};
 
@@ -48,6 +49,7 @@ pub(crate) struct Recovered {
     pub(crate) end: u64,
     /// Rule 5.
     pub(crate) restart: bool,
+    pub(crate) witness: Witness,
 }
 
 /// Reads all records after `from`, then makes the log ready for the writer.
@@ -60,6 +62,7 @@ pub(crate) fn recover(
     let dir = &options.dir;
     env.create_dir_all(dir).map_err(WalError::io("create log directory", dir))?;
     let Found { mut used, mut spares, invalid, next_number } = find(env, dir)?;
+    let seen = Seen { checkpoint: from.0, witness: Witness::read(env, dir)? };
     let mut records = Records { from: from.0, partial: Vec::new(), replay };
     let (end, tail) = match used.iter().rposition(|file| file.first <= from.0) {
         Some(start) => {
@@ -69,13 +72,17 @@ pub(crate) fn recover(
         }
         None if used.is_empty() && from.0 == 0 => (End { offset: SECTOR, lsn: 0, marked: false }, None),
         None => {
-            check_nothing_is_lost(None, End { offset: SECTOR, lsn: 0, marked: false }, from, &invalid)?;
+            check_nothing_is_lost(None, End { offset: SECTOR, lsn: 0, marked: false }, &seen, &invalid)?;
             let first = Lsn(used.first().map_or(0, |file| file.first));
             let end = Lsn(used.last().map_or(0, |file| file.first));
             return Err(WalError::Missing { dir: dir.clone(), first, end, from });
         }
     };
-    check_nothing_is_lost(tail, end, from, &invalid)?;
+    check_nothing_is_lost(tail, end, &seen, &invalid)?;
+    if tail.is_none() && seen.witness > end.lsn {
+        let (first, end, from) = (Lsn(0), Lsn(end.lsn), Lsn(seen.witness));
+        return Err(WalError::Missing { dir: dir.clone(), first, end, from });
+    }
     let restart = !records.partial.is_empty();
     env::point(env, "replay: read");
     let tail = match tail {
@@ -92,29 +99,45 @@ pub(crate) fn recover(
     for file in drop.iter().chain(&invalid) {
         env.unlink(&file.path).map_err(WalError::io("remove log file", &file.path))?;
     }
+    let witness = Witness::open(env, dir);
+    if end.lsn > seen.witness {
+        witness.write(end.lsn);
+    }
     // A name that was not yet synced when the process was killed would take the file with it.
     env::point(env, "replay: files removed");
     env.sync_dir(dir).map_err(WalError::io("sync log directory", dir))?;
     tracing::debug!(from = from.0, end = end.lsn, files = used.len(), restart, "read the log");
     let live = used.into_iter().map(|file| Live { log_file: file.log_file, first: file.first }).collect();
-    Ok(Recovered { files: FileSet { live, spares: keep, next_number }, tail, end: end.lsn, restart })
+    Ok(Recovered { files: FileSet { live, spares: keep, next_number }, tail, end: end.lsn, restart, witness })
 }
 
 /// A file that holds, or held, part of the stream.
-struct Used {
-    log_file: LogFile,
-    salt: u64,
-    first: u64,
+pub(crate) struct Used {
+    pub(crate) log_file: LogFile,
+    pub(crate) salt: u64,
+    pub(crate) first: u64,
 }
 
-struct Found {
-    used: Vec<Used>, // by position in the stream
+pub(crate) struct Found {
+    pub(crate) used: Vec<Used>, // by position in the stream
     spares: Vec<LogFile>,
-    invalid: Vec<LogFile>,
-    next_number: u64,
+    pub(crate) invalid: Vec<LogFile>,
+    pub(crate) next_number: u64,
 }
 
 fn find(env: &dyn Env, dir: &Path) -> Result<Found, WalError> {
+    let found = find_all(env, dir)?;
+    for pair in found.used.windows(2) {
+        if pair[0].first == pair[1].first {
+            let finding = format!("it starts at {} as {} does", pair[1].first, pair[0].log_file.path.display());
+            return Err(damaged(&pair[1].log_file, 0, finding));
+        }
+    }
+    Ok(found)
+}
+
+/// The files, also where two start at one position.
+pub(crate) fn find_all(env: &dyn Env, dir: &Path) -> Result<Found, WalError> {
     let mut found = Found { used: Vec::new(), spares: Vec::new(), invalid: Vec::new(), next_number: 1 };
     let names = env.list(dir).map_err(WalError::io("list log directory", dir))?;
     for number in names.iter().filter_map(|name| number_of(name)) {
@@ -132,21 +155,21 @@ fn find(env: &dyn Env, dir: &Path) -> Result<Found, WalError> {
     if let Some(Used { log_file, .. }) = found.used.last() {
         log_file.forget_cached(log_file.len)?;
     }
-    for pair in found.used.windows(2) {
-        if pair[0].first == pair[1].first {
-            let finding = format!("it starts at {} as {} does", pair[1].first, pair[0].log_file.path.display());
-            return Err(damaged(&pair[1].log_file, 0, finding));
-        }
-    }
     Ok(found)
+}
+
+/// What is known, from elsewhere, to have been durable.
+struct Seen {
+    checkpoint: u64,
+    witness: u64,
 }
 
 /// Where the valid part of the stream ends.
 #[derive(Clone, Copy)]
-struct End {
-    offset: u64,
-    lsn: u64,
-    marked: bool, // there is a mark at `offset`
+pub(crate) struct End {
+    pub(crate) offset: u64,
+    pub(crate) lsn: u64,
+    pub(crate) marked: bool, // there is a mark at `offset`
 }
 
 /// Reads a chain of files, of which there is at least one.
@@ -163,7 +186,7 @@ fn read(files: &[Used], records: &mut Records<'_>) -> Result<End, WalError> {
     Ok(end)
 }
 
-fn read_file(file: &Used, records: &mut Records<'_>) -> Result<End, WalError> {
+pub(crate) fn read_file(file: &Used, records: &mut Records<'_>) -> Result<End, WalError> {
     let mut window = Window::new(&file.log_file);
     let mut end = End { offset: SECTOR, lsn: file.first, marked: false };
     while let Some((frame, payload)) = window.frame(end.offset)? {
@@ -184,10 +207,10 @@ fn read_file(file: &Used, records: &mut Records<'_>) -> Result<End, WalError> {
 }
 
 /// Rule 2.
-fn check_nothing_is_lost(tail: Option<&Used>, end: End, from: Lsn, invalid: &[LogFile]) -> Result<(), WalError> {
+fn check_nothing_is_lost(tail: Option<&Used>, end: End, seen: &Seen, invalid: &[LogFile]) -> Result<(), WalError> {
     if let Some(Used { log_file, salt, .. }) = tail {
-        if end.lsn < from.0 {
-            let finding = format!("the stream ends there at {}, but a checkpoint has seen {from}", end.lsn);
+        if end.lsn < seen.checkpoint {
+            let finding = format!("the stream ends there at {}, but a checkpoint has seen {}", end.lsn, seen.checkpoint);
             return Err(damaged(log_file, end.offset, finding));
         }
         if let Some(later) = Window::new(log_file).evidence(end.offset, Some(*salt), end.lsn)? {
@@ -201,7 +224,13 @@ fn check_nothing_is_lost(tail: Option<&Used>, end: End, from: Lsn, invalid: &[Lo
             return Err(damaged(log_file, 0, finding));
         }
     }
-    Ok(())
+    match tail {
+        Some(Used { log_file, .. }) if end.lsn < seen.witness => {
+            let finding = format!("the stream ends there at {}, but the note of its end has seen {}", end.lsn, seen.witness);
+            Err(damaged(log_file, end.offset, finding))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Rules 3 and 4.
@@ -234,13 +263,13 @@ fn cut(log_file: &LogFile, salt: u64, end: End) -> Result<(), WalError> {
 }
 
 /// Cuts the stream into records.
-struct Records<'a> {
-    from: u64,
-    partial: Vec<u8>, // the record that is not complete yet, with its header
-    replay: &'a mut dyn FnMut(Lsn, &[u8]) -> Result<(), ReplayStop>,
+pub(crate) struct Records<'a> {
+    pub(crate) from: u64,
+    pub(crate) partial: Vec<u8>, // the record that is not complete yet, with its header
+    pub(crate) replay: &'a mut dyn FnMut(Lsn, &[u8]) -> Result<(), ReplayStop>,
 }
 
-enum Refusal {
+pub(crate) enum Refusal {
     Stop(Lsn, ReplayStop),
     Length(u64, usize),
 }
@@ -250,7 +279,7 @@ const PARTIAL_KEPT: usize = 4 << 20;
 
 impl Records<'_> {
     /// Takes the next bytes of the stream; what is before `from` is passed over.
-    fn feed(&mut self, mut lsn: u64, payload: &[u8], restart: bool) -> Result<(), Refusal> {
+    pub(crate) fn feed(&mut self, mut lsn: u64, payload: &[u8], restart: bool) -> Result<(), Refusal> {
         if restart {
             self.partial.clear();
         }
@@ -304,6 +333,6 @@ fn name(log_file: &LogFile) -> String {
     log_file.path.display().to_string()
 }
 
-fn damaged(log_file: &LogFile, offset: u64, finding: String) -> WalError {
+pub(crate) fn damaged(log_file: &LogFile, offset: u64, finding: String) -> WalError {
     WalError::Damaged { path: log_file.path.clone(), offset, finding }
 }

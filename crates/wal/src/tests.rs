@@ -41,7 +41,7 @@ fn open(env: &Arc<SimEnv>) -> (Wal, Vec<Replayed>) {
 /// The log files with their lengths.
 fn files(env: &SimEnv) -> Vec<(PathBuf, u64)> {
     let names = env.list(Path::new(DIR)).unwrap();
-    let paths = names.iter().map(|name| Path::new(DIR).join(name));
+    let paths = names.iter().filter(|name| name.ends_with(".wal")).map(|name| Path::new(DIR).join(name));
     paths.map(|path| (path.clone(), handle(env, &path).len().unwrap())).collect()
 }
 

@@ -3,7 +3,8 @@
 //! 1. A group is one write and one sync in one file. What goes beyond the file's end is a group of its own in the next file, begun
 //!    after the sync: so a file's header, by being there, says that everything before the file is durable.
 //! 2. Every frame of a group carries the position where the group starts, which is durable when the group is written.
-//! 3. At rest, a mark behind the last group says that this one is durable too. It is not synced: it is evidence, not data.
+//! 3. At rest, a mark behind the last group says that this one is durable too, and so does the witness, in a file of its own. They
+//!    are not synced: they are evidence, not data.
 //! 4. What nobody waits for is written once it has waited for a while, or with what somebody does wait for.
 //! 5. One thread writes at a time: it holds the [`Writer`], which otherwise lies in the buffer. Mostly that is the job; a committer
 //!    who finds it there may write its record itself and saves two changes of thread. Who puts it back and sees more waiting, or
@@ -20,6 +21,7 @@ use crate::error::WalError;
 use crate::file::{LogFile, PAGE, cost};
 use crate::frame::{FRAME_HEADER, Frame, PAYLOAD_MAX, SECTOR, encode_file_header};
 use crate::shared::{Buffer, Live, Shared};
+use crate::witness::Witness;
 
 /// How long after the last group the log is taken to be at rest. A busy log need not write marks: the next group says as much.
 const REST: Duration = Duration::from_millis(50);
@@ -49,6 +51,7 @@ pub(crate) struct Writer {
     /// The next frame is the first after an incomplete record.
     restart: bool,
     marked: bool,
+    witness: Witness,
     group: Vec<u8>,
     /// So much of `group` is durable.
     done: usize,
@@ -127,9 +130,11 @@ pub(crate) fn write_here(shared: &Shared) {
 
 impl Writer {
     /// A writer after a recovery that left a mark at the end.
-    pub(crate) fn new(tail: Option<Tail>, end: u64, restart: bool) -> Writer {
+    pub(crate) fn new(tail: Option<Tail>, end: u64, restart: bool, witness: Witness) -> Writer {
+        let (group, framed) = (Vec::new(), Vec::new());
         let (written_at, took) = (Duration::ZERO, Duration::ZERO);
-        Writer { tail, end, restart, marked: true, group: vec![], done: 0, framed: vec![], written_at, took, shared_group: false }
+        let (marked, shared_group) = (true, false);
+        Writer { tail, end, restart, marked, witness, group, done: 0, framed, written_at, took, shared_group }
     }
 
     pub(crate) fn tail_room(&self) -> u64 {
@@ -166,6 +171,7 @@ impl Writer {
         if closing {
             if let Some(tail) = &self.tail {
                 tail.log_file.sync()?;
+                self.witness.sync();
             }
             shared.set_closed();
             return Ok(Next::Done);
@@ -264,6 +270,7 @@ impl Writer {
             self.framed.clear();
             Frame { len: 0, salt: *salt, lsn: self.end, durable: self.end, restart: false }.encode(&[], &mut self.framed);
             log_file.write(&self.framed, *offset)?;
+            self.witness.write(self.end);
         }
         self.marked = true;
         Ok(())

@@ -39,7 +39,7 @@ row = Row()
 cycles(row, Colonnade(SCRATCH), 15, 1000)
 statements = sum(row.sums[kind] for kind in ("group", "change", "bank", "list", "number", "table"))
 figure = f"{row.sums['rows'] + statements:,} operations, {statements:,} transactions acknowledged; {row.counted('in flight kept', 'in flight vanished')}"
-if TIER == "full":
+if TIER == "full" and not row.is_partial:
     peer = Row(SCRATCH / "peer.state")
     cycles(peer, Postgres15(SCRATCH), 0, 100)
     figure += f"; PostgreSQL 15: {peer.done} kills, {peer.failures} failures, {peer.sums['rows']:,} rows"

@@ -10,8 +10,10 @@ import collections
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 TIER = os.environ.get("TIER", "quick")
 SEED = int(os.environ.get("SEED", "1"))
@@ -20,18 +22,24 @@ BUILD = pathlib.Path(os.environ.get("BUILD", "target/debug"))
 COLONNADE = pathlib.Path(os.environ.get("COLONNADE", BUILD / "colonnade"))
 BUG = os.environ.get("COLONNADE_BUG")
 FAILURES_MAX = 20  # After so many a row need not go on.
+DEADLINE = time.monotonic() + 60 * float(os.environ.get("MINUTES", "inf"))
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to stop"))  # Servers are killed and disks unmounted on the way out.
 
 
 class Row:
     def __init__(self, state=None):
         self.state = pathlib.Path(state or os.environ.get("STATE", SCRATCH / "state"))
-        self.done, self.failures, self.sums = 0, 0, collections.Counter()
+        self.done, self.failures, self.sums, self.is_partial = 0, 0, collections.Counter(), False
         if self.state.exists():
             known = json.loads(self.state.read_text())
             self.done, self.failures, self.sums = known["done"], known["failures"], collections.Counter(known["sums"])
 
     def goes_on(self, total):
-        return self.done < total and self.failures < (1 if BUG else FAILURES_MAX)
+        if self.done >= total or self.failures >= (1 if BUG else FAILURES_MAX):
+            return False
+        self.is_partial = time.monotonic() > DEADLINE
+        return not self.is_partial
 
     def tries(self, quick, full):
         while self.goes_on(quick if TIER == "quick" else full):
@@ -50,8 +58,9 @@ class Row:
         temporary.rename(self.state)
 
     def result(self, figure):
-        self.state.unlink(missing_ok=True)
-        print(f"RESULT {self.done} {self.failures} {figure}", flush=True)
+        if not self.is_partial:
+            self.state.unlink(missing_ok=True)
+        print(f"RESULT {self.done} {self.failures} {'so far: ' * self.is_partial}{figure}", flush=True)
 
     def simulate(self, kind, quick, full=None, stride=1, slice_of=200):
         """Runs tries of `simulate KIND` in slices: all that there are, or at most so many; the quick tier each `stride`th of them."""

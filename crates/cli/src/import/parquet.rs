@@ -1,5 +1,7 @@
 //! Rows from a Parquet file: columns that have the table's type already go through as they are.
 
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,7 +36,7 @@ pub(super) struct ParquetSource {
 
 impl ParquetSource {
     pub(super) fn open(input: Input) -> Result<ParquetSource, Failure> {
-        let metadata = ArrowReaderMetadata::load(&input.file, ArrowReaderOptions::new())
+        let metadata = guarded(|| ArrowReaderMetadata::load(&input.file, ArrowReaderOptions::new()))
             .map_err(|error| Failure::during(format!("read {}", input.path.display()), error))?;
         let options = ArrowReaderOptions::new().with_schema(with_views(metadata.schema()));
         let reading = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).unwrap_or_else(|_| metadata.clone());
@@ -88,12 +90,12 @@ impl ParquetSource {
         progress: &Progress,
         take: &mut dyn FnMut(Lot) -> bool,
     ) -> Result<(), Failure> {
-        let failed = |error: &dyn std::fmt::Display| Failure::during(format!("read {}", self.input.path.display()), error);
+        let failed = |error: &dyn Display| Failure::during(format!("read {}", self.input.path.display()), error);
         let file = self.input.reopen().map_err(|error| failed(&error))?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.reading.clone());
         let roots: Vec<usize> = self.places.iter().map(|(at, _)| *at).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
-        let reader = builder.with_projection(mask).with_batch_size(ROWS_PER_BATCH).build().map_err(|error| failed(&error))?;
+        let mut reader = builder.with_projection(mask).with_batch_size(ROWS_PER_BATCH).build().map_err(|error| failed(&error))?;
         // The reader gives the chosen columns in the file's order.
         let mut in_order = roots.clone();
         in_order.sort_unstable();
@@ -104,8 +106,7 @@ impl ParquetSource {
         let total_rows = self.metadata.metadata().file_metadata().num_rows().max(1) as u64;
         let (mut rows_before, mut bytes_told) = (0_u64, 0);
         let mut faults = Faults::default();
-        for batch in reader {
-            let batch = batch.map_err(|error| failed(&error))?;
+        while let Some(batch) = guarded(|| reader.next().transpose()).map_err(|error| failed(&error))? {
             let arrays: Vec<ArrayRef> = self
                 .columns
                 .iter()
@@ -131,6 +132,14 @@ impl ParquetSource {
         }
         progress.add(self.input.bytes.saturating_sub(bytes_told));
         Ok(())
+    }
+}
+
+/// Has the decoder do something. It panics at some files that are damaged: that is an error here, and it is not used again.
+fn guarded<T, E: Display>(decode: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(decoded) => decoded.map_err(|error| error.to_string()),
+        Err(_) => Err("the file is damaged: its values cannot be decoded".into()),
     }
 }
 

@@ -12,7 +12,14 @@ const KIB: u64 = 1 << 10;
 
 fn short_of_memory(delta_bytes_max: u64) -> Machine {
     // Of a real server, where a segment is worth it from many rows on.
-    Machine::new(Options { maintenance: true, delta_bytes_max, compact_overlap: 1000, wal_file_bytes: 64 << 20, ..by_hand() })
+    Machine::new(Options {
+        maintenance: true,
+        delta_bytes_max,
+        compact_overlap: 1000,
+        wal_file_bytes: 64 << 20,
+        scrub_bytes_per_second: 0,
+        ..by_hand()
+    })
 }
 
 /// A table of `k bigint primary key, v text`.

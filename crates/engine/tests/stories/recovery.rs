@@ -1,8 +1,11 @@
 //! Recovery beside what earlier lives of the process have left in the folders.
 
-use engine::{Inserted, Options};
+use std::sync::Arc;
 
-use crate::support::{Machine, by_hand};
+use engine::{Begin, Engine, Inserted, Options};
+use env::{Env, SimEnv};
+
+use crate::support::{Machine, by_hand, dir};
 
 /// A freeze of redone rows took the next segment id after the manifest's, which a file already had: one of a freeze before the crash,
 /// or of the recovery before this one. No later opening did better.
@@ -43,4 +46,33 @@ fn no_log_is_removed_before_the_manifest_that_replaces_it_is_durable() {
         machine.kill_and_lose_power_in_recovery(in_recovery).unwrap();
         assert_eq!(machine.rows(), rows, "{seed} {in_checkpoint} {in_recovery}");
     }
+}
+
+/// Who made the directory was killed when `FORMAT` had its name and that was not durable. The next process took it for made; a power loss
+/// then took the name, and the directory was refused for good.
+#[test]
+fn a_directory_is_found_again_wherever_its_making_was_interrupted() {
+    for calls in 0..200 {
+        let env = SimEnv::new(calls);
+        env.set_crash_at(calls);
+        let made = Engine::open(Arc::clone(&env) as Arc<dyn Env>, dir(), by_hand());
+        let is_made = made.is_ok() && !env.has_crashed();
+        let env = env.process_kill();
+        drop(made);
+        let engine = Engine::open(Arc::clone(&env) as Arc<dyn Env>, dir(), by_hand()).unwrap();
+        let mut transaction = engine.begin(Begin::default());
+        transaction.begin_statement();
+        let id = transaction.new_oid();
+        transaction.edit_catalog(catalog::Edit::CreateTable(crate::support::definition(id))).unwrap();
+        transaction.commit().unwrap().wait().unwrap();
+        let env = env.power_loss();
+        drop(engine);
+        let engine = Engine::open(Arc::clone(&env) as Arc<dyn Env>, dir(), by_hand());
+        let engine = engine.unwrap_or_else(|error| panic!("stopped after {calls} calls: {error}"));
+        assert!(engine.catalog().table_by_id(types::TableId(id)).is_some(), "stopped after {calls} calls");
+        if is_made {
+            return;
+        }
+    }
+    panic!("a directory is made in 200 calls");
 }

@@ -173,6 +173,13 @@ fn any_changed_byte_of_a_manifest_is_noticed_and_names_it() {
     Manifest::install(env.as_ref(), manifests, &example(2)).unwrap();
     let path = manifests.join(files::manifest(2));
     for_each_flip(&env, &path, |_| {
+        assert_eq!(Manifest::load_newest(env.as_ref(), manifests).unwrap(), Some(example(2)), "of the copy");
+        let [error]: [SegmentError; 1] = Manifest::verify(env.as_ref(), manifests, &example(2)).try_into().unwrap();
+        is_corrupt(&error);
+        assert_eq!(error.path(), Some(path.as_path()));
+    });
+    env.unlink(&manifests.join(files::manifest_copy(2))).unwrap();
+    for_each_flip(&env, &path, |_| {
         let error = Manifest::load_newest(env.as_ref(), manifests).unwrap_err();
         is_corrupt(&error);
         assert_eq!(error.path(), Some(path.as_path()));

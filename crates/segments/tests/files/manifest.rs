@@ -57,7 +57,7 @@ fn a_manifest_comes_back_and_the_newest_wins() {
     let versions: Vec<u64> = Manifest::list(env.as_ref(), dir()).unwrap().into_iter().map(|(version, _)| version).collect();
     assert_eq!(versions, [9, 10, 11]);
     assert_eq!(Manifest::remove_older_than(env.as_ref(), dir(), 11).unwrap(), 2);
-    assert_eq!(env.list(dir()).unwrap(), [files::manifest(11)]);
+    assert_eq!(env.list(dir()).unwrap(), [files::manifest_copy(11), files::manifest(11)]);
     assert_eq!(Manifest::load_newest(env.as_ref(), dir()).unwrap(), Some(example(11)));
 }
 
@@ -68,7 +68,8 @@ fn a_version_is_installed_once() {
     let second = Manifest { extra: b"another writer".to_vec(), ..example(1) };
     assert!(matches!(Manifest::install(env.as_ref(), dir(), &second), Err(SegmentError::Io { .. })));
     assert_eq!(Manifest::load_newest(env.as_ref(), dir()).unwrap(), Some(example(1)));
-    assert_eq!(env.list(dir()).unwrap(), [files::manifest(1)]);
+    assert_eq!(env.list(dir()).unwrap(), [files::manifest_copy(1), files::manifest(1)]);
+    assert!(Manifest::verify(env.as_ref(), dir(), &example(1)).is_empty());
 }
 
 #[test]
@@ -82,7 +83,8 @@ fn leftovers_and_strangers_are_not_manifests() {
     Manifest::install(env.as_ref(), dir(), &example(2)).unwrap();
     assert_eq!(Manifest::load_newest(env.as_ref(), dir()).unwrap(), Some(example(2)));
     Manifest::remove_older_than(env.as_ref(), dir(), 2).unwrap();
-    assert_eq!(env.list(dir()).unwrap(), ["00000000000000000002.mf", "00000000000000000003.mf.bak", "3.mf", "notes"]);
+    let copy = "00000000000000000002.copy";
+    assert_eq!(env.list(dir()).unwrap(), [copy, "00000000000000000002.mf", "00000000000000000003.mf.bak", "3.mf", "notes"]);
 }
 
 #[test]

@@ -32,7 +32,42 @@ pub(crate) fn fill(store: &Store, relation: &str, rows: &mut Rows) {
         "pg_database" => databases(store, rows),
         "pg_authid" => roles(store, rows),
         "pg_shdescription" => descriptions(store, rows),
+        "pg_stat_scrub" => scrub(store, rows),
+        "pg_check_database" => check(store, rows),
         _ => {}
+    }
+}
+
+/// How far the scrub is.
+fn scrub(store: &Store, rows: &mut Rows) {
+    let status = store.moment.instance.engine().scrub_status();
+    let moment = |at: Option<i64>| at.map_or(Value::Null, Value::timestamp);
+    let last = status.findings.last();
+    rows.push([
+        ("passes", Value::Int(status.passes as i64)),
+        ("began", moment(status.began)),
+        ("ended", moment(status.ended)),
+        ("segments_read", Value::Int(status.segments as i64)),
+        ("bytes_read", Value::Int(status.bytes as i64)),
+        ("damaged", Value::Int(status.findings.len() as i64)),
+        ("last_damage", last.map_or(Value::Null, |finding| Value::text(&finding.what))),
+    ]);
+}
+
+/// Checks everything, now, and has a row for each finding.
+fn check(store: &Store, rows: &mut Rows) {
+    let instance = &store.moment.instance;
+    let findings = env::blocking(|| crate::check(instance)).unwrap_or_else(|error| {
+        vec![engine::Finding { table: None, place: "-".into(), what: format!("the check could not go on: {error}") }]
+    });
+    let catalog = instance.engine().catalog();
+    for finding in findings {
+        let table = finding.table.and_then(|id| catalog.table_by_id(id).or_else(|| catalog.table_of_index(id)));
+        rows.push([
+            ("relation", table.map_or(Value::Null, |table| Value::text(&table.name))),
+            ("place", Value::text(&finding.place)),
+            ("finding", Value::text(&finding.what)),
+        ]);
     }
 }
 

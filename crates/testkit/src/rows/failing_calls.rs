@@ -81,6 +81,8 @@ impl Row for FailingCalls {
             is_one_of(&state, possible).map_err(|what| said(format!("after the failure, {what}")))?;
             later = write_later(machine);
             *figures.entry("goes on writing").or_default() += u64::from(later);
+            // A second attempt must not make worse what the first has left.
+            *figures.entry("makes a checkpoint").or_default() += u64::from(machine.step(&Step::Checkpoint).1.is_ok());
         }
         // A kill, too, after a failed sync: what it has not saved stays readable until the power fails.
         let crash = if number % 8 < 4 { Crash::PowerLoss } else { Crash::Kill };

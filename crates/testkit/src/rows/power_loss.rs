@@ -17,14 +17,15 @@ fn lives(seed: u64, figures: &mut Figures) -> u64 {
     let mut world = World::new(seed);
     for _ in 0..3 {
         // Either somewhere between steps or in the middle of one, at a random call.
-        if random.random_bool(0.7) {
-            world.env().set_crash_at(random.random_range(1..600));
+        if random.random_bool(0.9) {
+            world.env().set_crash_at(random.random_range(1..120));
         }
         for _ in 0..random.random_range(1..300) {
             if !world.step() {
                 break;
             }
         }
+        *figures.entry("stopped in a call").or_default() += u64::from(world.env().has_crashed());
         let (survived, lost) = world.crash_and_recover(Crash::PowerLoss);
         *figures.entry("survived unasked").or_default() += survived as u64;
         *figures.entry("vanished").or_default() += lost as u64;

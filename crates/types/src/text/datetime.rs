@@ -215,8 +215,9 @@ fn put_offset(offset: i32, out: &mut Vec<u8>) {
     }
 }
 
+/// The last two digits: more there are only in a value that is none, as a row image from a disk may have.
 fn put_two(v: u32, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[b'0' + (v / 10) as u8, b'0' + (v % 10) as u8]);
+    out.extend_from_slice(&[b'0' + (v / 10 % 10) as u8, b'0' + (v % 10) as u8]);
 }
 
 /// Writes `.25` for 250000 microseconds, nothing for none.

@@ -174,7 +174,8 @@ fn a_crash_at_every_call_loses_nothing_acknowledged() {
         let mut history = History::new();
         if let Ok((wal, _)) = open_from(&env, Lsn(0)) {
             let outcome = script(&wal, &mut history);
-            assert!(outcome.is_err() || call == calls);
+            // The last two calls are those of the witness: whether they are done or not, nothing is lost.
+            assert!(outcome.is_err() || call + 2 >= calls);
             history.acknowledge(wal.durable());
         }
         for seed in 0..12 {
