@@ -39,7 +39,10 @@ pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
 /// The same, given up at a moment of the monotonic clock. Errors: `Canceled` then; what has been written is garbage.
 pub(crate) fn run_until(engine: &Inner, until: Option<Duration>) -> Result<(), EngineError> {
     match attempt(engine, until) {
-        Err(error) if error.is_disk_full() && engine.reserve.give_up(engine.env.as_ref()) => attempt(engine, until),
+        // Not if a manifest may count by now.
+        Err(error) if error.is_disk_full() && engine.check_open().is_ok() && engine.reserve.give_up(engine.env.as_ref()) => {
+            attempt(engine, until)
+        }
         outcome => outcome,
     }
 }

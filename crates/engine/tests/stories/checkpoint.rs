@@ -39,6 +39,25 @@ fn after_a_manifest_that_may_count_or_not_nothing_is_written_until_a_restart() {
     assert_eq!(closed, 2);
 }
 
+/// The reserve was given up for a second attempt, also when the first had named its manifest.
+#[test]
+fn room_is_no_reason_to_make_a_manifest_again_that_may_count() {
+    const ENOSPC: i32 = 28;
+    let mut closed = 0;
+    for call in 1..8 {
+        let mut machine = Machine::new(Options { maintenance: true, reserve_bytes: 64 << 10, ..by_hand() });
+        machine.env.advance(Duration::from_secs(20));
+        assert!(machine.env.exists(&dir().join("RESERVE")).unwrap());
+        machine.commit(|t| assert_eq!(machine.insert(t, 1, 10).unwrap(), Inserted::Done));
+        machine.env.set_fault(Fault::Once { operation: Some(Operation::SyncDir), call });
+        machine.env.fail_with(ENOSPC);
+        closed += usize::from(machine.engine().checkpoint().is_err());
+        machine.kill().unwrap();
+        assert_eq!(machine.rows(), BTreeMap::from([(1, 10)]), "call {call}");
+    }
+    assert_eq!(closed, 1);
+}
+
 /// Whoever asked for the status waited until all dumps were written.
 #[test]
 fn the_status_can_be_read_while_a_checkpoint_is_made() {
