@@ -3,6 +3,8 @@
 //! Of a row without texts: each text that is read is one more. Whoever makes a call allocate less lowers its figure; whoever makes it
 //! allocate more says why.
 
+#![allow(clippy::unwrap_used)]
+
 use allocation_counter::measure;
 use colonnade::{Connection, Database, Value};
 
