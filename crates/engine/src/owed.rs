@@ -17,9 +17,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use delta::Newest;
-use txn::LockMode;
-use types::{Key, Oid, Row, TableId};
+use delta::{Found, Newest};
+use txn::{LockMode, Snapshot};
+use types::{CommitTs, Key, Oid, Row, TableId};
 
 use crate::error::EngineError;
 use crate::transaction::Transaction;
@@ -130,23 +130,28 @@ impl Transaction {
             Some(touched) => (Arc::clone(&touched.store), Arc::clone(&touched.own)),
             None => (self.engine_handle().store(table)?, Arc::default()),
         };
+        // Keeps what is looked at from being moved meanwhile.
+        let _guard = self.engine_handle().txns.snapshot(None);
+        let committed = Snapshot { ts: CommitTs::MAX, own: None };
         let exists = loop {
-            break match store.delta.newest(key, me) {
-                Newest::Row { .. } => true,
-                Newest::Deleted { .. } => false,
-                // Whoever holds it leaves its key, or will see what this transaction refers to.
-                Newest::Blocked(_) => {
-                    let guard = self.engine_handle().txns.snapshot(None);
-                    store.get(key, Some(&[]), &txn::Snapshot { ts: guard.ts, own: self.own_id() }, &own)?.is_some()
-                }
-                newest @ (Newest::InSegment { .. } | Newest::NoSlot) => {
-                    let found = own.find_loaded(key)?.is_some() || store.find_newest(key)?.is_some();
-                    if !found && store.delta.newest(key, me) != newest {
-                        continue;
-                    }
-                    found
-                }
+            let newest = store.delta.newest(key, me);
+            let below = match &newest {
+                Newest::Row { .. } => break true,
+                Newest::Deleted { .. } => break false,
+                // Whoever holds it leaves its key, or will see what this transaction refers to; what others have committed below it
+                // counts, on disk or not.
+                Newest::Blocked(_) => store.delta.get_columns(key, &committed, Some(&[])),
+                Newest::InSegment { .. } => Found::InSegment,
+                Newest::NoSlot => Found::NoSlot,
             };
+            let found = match below {
+                Found::Row(_) => true,
+                Found::Deleted => false,
+                Found::InSegment | Found::NoSlot => own.find_loaded(key)?.is_some() || store.find_newest(key)?.is_some(),
+            };
+            if found || store.delta.newest(key, me) == newest {
+                break found;
+            }
         };
         if self.isolation().keeps_snapshot() {
             return match (exists, self.look_up_unnoted(table, key, Some(&[]))?.is_some()) {

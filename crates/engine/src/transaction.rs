@@ -471,11 +471,6 @@ impl Transaction {
         Arc::clone(&self.begin.cancel)
     }
 
-    /// The id it writes with, if it has written.
-    pub(crate) fn own_id(&self) -> Option<TxnId> {
-        self.id
-    }
-
     /// Everything committed by now, with this transaction's own changes, whatever its isolation: for building what must be true of all
     /// rows of a table that is held.
     pub fn newest_view(&mut self) -> Result<Arc<ReadView>, EngineError> {

@@ -181,13 +181,10 @@ pub(crate) fn stored_schema(table: &Table) -> SchemaRef {
 }
 
 fn analytic(joins: JoinOrder) -> Arc<Analytic> {
-    let options = AnalyticOptions {
-        threads: 2,
-        memory_bytes_max: 1 << 30,
-        temp_dir: std::env::temp_dir().join("analytic-tests"),
-        temp_bytes_max: 1 << 30,
-        joins,
-    };
+    let temp_dir = std::env::temp_dir().join("analytic-tests");
+    // Tests of other processes may make it in the same moment.
+    std::fs::create_dir_all(&temp_dir).unwrap();
+    let options = AnalyticOptions { threads: 2, memory_bytes_max: 1 << 30, temp_dir, temp_bytes_max: 1 << 30, joins };
     Analytic::new(options).unwrap()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use catalog::Edit;
-use engine::{Change, EngineError, Inserted, Modified};
+use engine::{Change, EngineError, Inserted, KeyLock, Modified};
 use env::{Fault, Operation};
 
 use crate::support::{Machine, by_hand};
@@ -110,4 +110,37 @@ fn read_committed_changes_only_rows_that_its_snapshot_sees() {
     machine.commit(|t| assert_eq!(machine.load(t, &[(2, 10)]).unwrap(), 1));
     assert_eq!(statement.modify(machine.table(), &machine.key(2), &mut change).unwrap(), Modified::NotFound);
     assert_eq!(machine.delete(&mut statement, 2).unwrap(), Modified::Changed, "the next statement sees it");
+}
+
+/// A row that refers to a key came in although the key had gone: another transaction, which came to nothing, was about to put the key
+/// there again, and below that the deletion was committed but not on disk yet.
+#[test]
+fn a_key_that_has_gone_is_not_there_for_those_who_refer_to_it() {
+    for in_segment in [false, true] {
+        let machine = Machine::new(by_hand());
+        machine.commit(|t| {
+            assert_eq!(machine.load(t, &[(1, 10), (2, 10)]).unwrap(), 2);
+            if !in_segment {
+                assert_eq!(machine.update(t, 1, 20).unwrap(), Modified::Changed);
+                assert_eq!(machine.update(t, 2, 20).unwrap(), Modified::Changed);
+            }
+        });
+        let (gone, stays) = (machine.key(1), machine.key(2));
+        let mut takes_away = machine.begin();
+        assert_eq!(machine.delete(&mut takes_away, 1).unwrap(), Modified::Changed);
+        takes_away.lock_key(machine.table(), &gone, KeyLock::Exclusive).unwrap();
+        let not_durable_yet = takes_away.commit().unwrap();
+        let mut in_the_way = machine.begin();
+        assert_eq!(machine.update(&mut in_the_way, 2, 30).unwrap(), Modified::Changed);
+        assert_eq!(machine.insert(&mut in_the_way, 1, 30).unwrap(), Inserted::Done);
+        let mut refers = machine.begin();
+        for (key, is_there) in [(&gone, false), (&stays, true)] {
+            refers.lock_key(machine.table(), key, KeyLock::Shared).unwrap();
+            assert_eq!(refers.has_now(machine.table(), key).unwrap(), is_there, "in a segment: {in_segment}");
+        }
+        drop(in_the_way);
+        assert!(!refers.has_now(machine.table(), &gone).unwrap());
+        assert!(refers.has_now(machine.table(), &stays).unwrap());
+        not_durable_yet.wait().unwrap();
+    }
 }
