@@ -450,7 +450,8 @@ impl ContextProvider for Names<'_> {
             .or_else(|| expr::arrow_driver::scalar_function(name))
             .or_else(|| {
                 let known = SCALAR_FUNCTIONS.contains(&name);
-                known.then(|| self.shared.state().scalar_functions().get(name).cloned()).flatten()
+                let function = known.then(|| self.shared.state().scalar_functions().get(name).cloned()).flatten()?;
+                Some(expr::arrow_driver::within_limits(function))
             })
             .or_else(|| {
                 let other = self.get_aggregate_meta(name).is_some() || self.get_window_meta(name).is_some();

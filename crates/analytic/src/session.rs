@@ -31,6 +31,7 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
+use expr::arrow_driver::{GoOn, Limits};
 
 use crate::apply;
 use crate::dynamic_filters::DynamicFilters;
@@ -124,7 +125,8 @@ fn config(threads: usize) -> SessionConfig {
 pub(crate) struct StatementSession {
     shared: Arc<Shared>,
     props: ExecutionProps,
-    options: Arc<ConfigOptions>,
+    /// What constants are computed under.
+    planning: Arc<ConfigOptions>,
     stop: Stop,
 }
 
@@ -137,12 +139,14 @@ impl StatementSession {
         }
         let pool = Arc::clone(&shared.state.runtime_env().memory_pool);
         let asked = stop.clone();
-        options.extensions.insert(expr::arrow_driver::Limits::new(pool, Arc::new(move || asked.check())));
-        let options = Arc::new(options);
+        let go_on: GoOn = Arc::new(move || asked.check());
+        let mut planning = options.clone();
+        planning.extensions.insert(Limits::of_planning(Arc::clone(&go_on)));
+        options.extensions.insert(Limits::new(pool, go_on));
         let mut props = ExecutionProps::new();
         props.query_execution_start_time = timestamp_us_to_datetime(now_micros).map(|at| at.and_utc());
-        props.config_options = Some(Arc::clone(&options));
-        StatementSession { shared, props, options, stop }
+        props.config_options = Some(Arc::new(options));
+        StatementSession { shared, props, planning: Arc::new(planning), stop }
     }
 
     /// The logical plan, rewritten to do less. Errors: the statement was cancelled meanwhile.
@@ -171,7 +175,7 @@ impl OptimizerConfig for StatementSession {
     }
 
     fn options(&self) -> Arc<ConfigOptions> {
-        Arc::clone(&self.options)
+        Arc::clone(&self.planning)
     }
 
     /// The rule for DISTINCT ON looks for `first_value` there.

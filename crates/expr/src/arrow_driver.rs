@@ -27,6 +27,7 @@ use crate::functions::any;
 
 mod aggregates;
 mod analyze;
+mod borrowed;
 mod cast_udf;
 mod equality;
 mod limits;
@@ -79,6 +80,11 @@ pub fn type_planner() -> Arc<dyn TypePlanner> {
 /// The scalar function `name` (lower case, without a schema, with the constant that `syntax` may have made part of it).
 pub fn scalar_function(name: &str) -> Option<Arc<ScalarUDF>> {
     udf::scalar_function(name)
+}
+
+/// One of DataFusion's functions that are called as they are, within the limits of its query.
+pub fn within_limits(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
+    borrowed::within_limits(function)
 }
 
 /// The function that a name of no function stands for: a call of it is refused with its argument types.

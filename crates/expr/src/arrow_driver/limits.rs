@@ -22,13 +22,13 @@ use arrow::datatypes::{ByteViewType, DataType};
 use bytes::Bytes;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::common::{Result, plan_err};
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryPool, MemoryReservation};
 use types::{Datum, SqlError, SqlState};
 
 use crate::function::Room;
 
 /// Bytes of one array that are not counted, and the step in which the others are.
-const FREE_BYTES: usize = 1 << 20;
+pub(super) const FREE_BYTES: usize = 1 << 20;
 
 /// Says whether a query is to go on.
 pub type GoOn = Arc<dyn Fn() -> Result<()> + Send + Sync>;
@@ -46,17 +46,23 @@ impl Limits {
         Limits { pool, go_on }
     }
 
+    /// For the time when a statement is planned: a constant that takes more than is free is computed when it is run.
+    pub fn of_planning(go_on: GoOn) -> Limits {
+        Limits::new(Arc::new(GreedyMemoryPool::new(0)), go_on)
+    }
+
     /// Those of the statement that has these options; `None` while it is only planned.
     pub(super) fn of(options: &ConfigOptions) -> Option<&Limits> {
         options.extensions.get::<Limits>()
     }
 
     /// Errors once the query is to stop.
-    fn go_on(&self) -> Result<()> {
+    pub(super) fn go_on(&self) -> Result<()> {
         (self.go_on)()
     }
 
-    fn reservation(&self) -> MemoryReservation {
+    /// What is taken of the queries' memory, nothing so far.
+    pub(super) fn reservation(&self) -> MemoryReservation {
         MemoryConsumer::new("values of functions").register(&self.pool)
     }
 }
@@ -157,9 +163,15 @@ impl Room for BatchRoom<'_> {
 }
 
 /// A buffer with the memory that was taken for it.
-struct Counted {
+pub(super) struct Counted {
     buffer: Buffer,
     _reservation: Arc<MemoryReservation>,
+}
+
+impl Counted {
+    pub(super) fn new(buffer: Buffer, reservation: &Arc<MemoryReservation>) -> Counted {
+        Counted { buffer, _reservation: Arc::clone(reservation) }
+    }
 }
 
 impl AsRef<[u8]> for Counted {
@@ -173,19 +185,13 @@ fn counted<T: ByteViewType + ?Sized>(
     reservation: &Arc<MemoryReservation>,
 ) -> Result<GenericByteViewArray<T>> {
     let (views, buffers, nulls) = array.clone().into_parts();
-    let buffers: Vec<Buffer> = buffers
-        .iter()
-        .map(|buffer| {
-            let counted = Counted { buffer: buffer.clone(), _reservation: Arc::clone(reservation) };
-            Buffer::from(Bytes::from_owner(counted))
-        })
-        .collect();
+    let buffers: Vec<Buffer> =
+        buffers.iter().map(|buffer| Buffer::from(Bytes::from_owner(Counted::new(buffer.clone(), reservation)))).collect();
     Ok(GenericByteViewArray::<T>::try_new(views, buffers, nulls)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use datafusion::execution::memory_pool::GreedyMemoryPool;
     use types::SqlType;
     use types::arrow_form::ColumnBuilder;
 
