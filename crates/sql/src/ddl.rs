@@ -16,6 +16,7 @@ mod index;
 mod moments;
 mod names;
 mod primary_key;
+mod rename;
 mod schema;
 pub(crate) mod sequence;
 mod table;

@@ -15,13 +15,13 @@
 use std::sync::Arc;
 
 use catalog::{Catalog, Column, Edit, ForeignKey, IndexSource, Relation, Table, View};
-use sqlparser::ast::{Expr, Ident, ObjectName, SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, Ident, SelectItem, SetExpr};
 use types::{ColumnId, SqlError, SqlState};
 
 use super::foreign_key::relying_on;
 use super::generated::computed_of;
 use super::moments::settle_default;
-use super::names::{check_columns, exists, shown};
+use super::names::{check_columns, shown};
 use super::primary_key::explain;
 use crate::answer::Answer;
 use crate::deparse;
@@ -436,7 +436,7 @@ impl Session {
     }
 
     /// Whether a view's query gives what the view has.
-    fn is_good(&mut self, view: &View) -> Result<bool, SqlError> {
+    pub(super) fn is_good(&mut self, view: &View) -> Result<bool, SqlError> {
         let query = parse_query(&view.query)?;
         Ok(match self.analytic_plan(None, &query, &[]) {
             Ok((plan, _)) => {
@@ -446,93 +446,6 @@ impl Session {
             Err(error) if error.state == SqlState::QUERY_CANCELED => return Err(error),
             Err(_) => false,
         })
-    }
-
-    fn rename_column(&mut self, alter: &AlterTable, name: &str, to: &str) -> Result<(), SqlError> {
-        let (_, table) = self.table_to_alter(&alter.table, "ALTER TABLE")?;
-        let mut new = table.as_ref().clone();
-        let at = new
-            .column(name)
-            .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist")))?;
-        if new.column(to).is_some() {
-            let message = format!("column \"{to}\" of relation \"{}\" already exists", table.name);
-            return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
-        }
-        to.clone_into(&mut new.columns[at].name);
-        check_columns(new.columns.iter().map(|c| c.name.as_str()))?;
-        let renamed = |text: &mut String| -> Result<(), SqlError> {
-            let mut expr = parse_expr(text)?;
-            let _ = VisitMut::visit(&mut expr, &mut Renamed { name, to });
-            *text = expr.to_string();
-            Ok(())
-        };
-        for column in &mut new.columns {
-            column.generated.as_mut().map_or(Ok(()), renamed)?;
-        }
-        for check in &mut new.checks {
-            renamed(&mut check.expression)?;
-        }
-        for index in &mut new.indexes {
-            index.predicate.as_mut().map_or(Ok(()), renamed)?;
-            for column in &mut index.columns {
-                if let IndexSource::Expression { text, .. } = &mut column.source {
-                    renamed(text)?;
-                }
-            }
-        }
-        self.edit(Edit::AlterTable(new))?;
-        let catalog = self.open_transaction()?.catalog();
-        for view in catalog.dependents_of(table.id).cloned().collect::<Vec<_>>() {
-            if !self.is_good(&view)? {
-                let message =
-                    format!("cannot rename column \"{name}\" of table \"{}\": view \"{}\" reads it", table.name, view.name);
-                return Err(SqlError::unsupported(message).hint("Drop the view, and make it anew afterwards."));
-            }
-        }
-        Ok(())
-    }
-
-    fn rename_table(&mut self, alter: &AlterTable, to: &str) -> Result<(), SqlError> {
-        let (catalog, table) = self.table_to_alter(&alter.table, "ALTER TABLE")?;
-        if catalog.relation(table.schema, to).is_some() {
-            return Err(exists(to));
-        }
-        let schema = catalog.schema_by_id(table.schema).map_or("public", |s| s.name.as_str());
-        self.edit(Edit::AlterTable(Table { name: to.to_owned(), ..table.as_ref().clone() }))?;
-        self.tell_views(&table, schema, (schema, to))
-    }
-
-    fn move_table(&mut self, alter: &AlterTable, to: &str) -> Result<(), SqlError> {
-        let (catalog, table) = self.table_to_alter(&alter.table, "ALTER TABLE")?;
-        let schema = self.scope(&catalog).schema(to)?.id;
-        if schema == table.schema {
-            return Ok(());
-        }
-        let sequences: Vec<_> = catalog.sequences_owned_by(table.id).cloned().collect();
-        let keys = table.primary_key.iter().map(|key| &key.name).chain(table.indexes.iter().map(|index| &index.name));
-        for name in std::iter::once(&table.name).chain(keys).chain(sequences.iter().map(|sequence| &sequence.name)) {
-            if catalog.relation(schema, name).is_some() {
-                let message = format!("relation \"{name}\" already exists in schema \"{to}\"");
-                return Err(SqlError::new(SqlState::DUPLICATE_TABLE, message));
-            }
-        }
-        let from = catalog.schema_by_id(table.schema).map_or("public", |s| s.name.as_str());
-        self.edit(Edit::AlterTable(Table { schema, ..table.as_ref().clone() }))?;
-        for sequence in sequences {
-            self.edit(Edit::AlterSequence(catalog::Sequence { schema, ..sequence.as_ref().clone() }))?;
-        }
-        self.tell_views(&table, from, (to, &table.name))
-    }
-
-    /// Names a table anew in the views that read it.
-    fn tell_views(&mut self, table: &Table, schema: &str, to: (&str, &str)) -> Result<(), SqlError> {
-        let catalog = self.open_transaction()?.catalog();
-        for view in catalog.dependents_of(table.id).cloned().collect::<Vec<_>>() {
-            let mut query = parse_query(&view.query)?;
-            let _ = query.visit(&mut Moved { from: (schema, &table.name), to });
-            self.edit(Edit::ReplaceView(View { query: query.to_string(), ..view.as_ref().clone() }))?;
-        }
-        Ok(())
     }
 }
 
@@ -610,46 +523,5 @@ fn definition_with(column: &Column, default: Expr) -> ColumnDefinition {
         default: Some(default),
         sequence: None,
         generated: None,
-    }
-}
-
-/// Another name for a column, where it stands alone: expressions over one row have no qualifiers.
-struct Renamed<'a> {
-    name: &'a str,
-    to: &'a str,
-}
-
-impl VisitorMut for Renamed<'_> {
-    type Break = ();
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> std::ops::ControlFlow<()> {
-        if let Expr::Identifier(ident) = expr
-            && ident.value == self.name
-        {
-            *ident = Ident::with_quote('"', self.to);
-        }
-        std::ops::ControlFlow::Continue(())
-    }
-}
-
-/// Another schema and name for a relation of a view's query, which names them all with their schemas.
-struct Moved<'a> {
-    from: (&'a str, &'a str),
-    to: (&'a str, &'a str),
-}
-
-impl VisitorMut for Moved<'_> {
-    type Break = ();
-
-    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> std::ops::ControlFlow<()> {
-        if let TableFactor::Table { name, args: None, .. } = factor
-            && let [schema, table] = name.0.as_slice()
-            && schema.as_ident().is_some_and(|ident| ident.value == self.from.0)
-            && table.as_ident().is_some_and(|ident| ident.value == self.from.1)
-        {
-            let part = |name: &str| Ident::with_quote('"', name);
-            *name = ObjectName::from(vec![part(self.to.0), part(self.to.1)]);
-        }
-        std::ops::ControlFlow::Continue(())
     }
 }
