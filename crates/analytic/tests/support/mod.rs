@@ -17,6 +17,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use catalog::{Catalog, Column, Edit, PrimaryKey, Table};
 use datafusion::sql::sqlparser::ast::{ColumnOption, Query, Statement, TableConstraint};
 use datafusion::sql::sqlparser::parser::Parser;
+use env::{Env, RealEnv};
 use expr::dialect::DIALECT;
 use roaring::RoaringBitmap;
 use segments::{ColumnStatistics, Predicate};
@@ -183,7 +184,7 @@ pub(crate) fn stored_schema(table: &Table) -> SchemaRef {
 fn analytic(joins: JoinOrder) -> Arc<Analytic> {
     let temp_dir = std::env::temp_dir().join("analytic-tests");
     // Tests of other processes may make it in the same moment.
-    std::fs::create_dir_all(&temp_dir).unwrap();
+    RealEnv::new().create_dir_all(&temp_dir).unwrap();
     let options = AnalyticOptions { threads: 2, memory_bytes_max: 1 << 30, temp_dir, temp_bytes_max: 1 << 30, joins };
     Analytic::new(options).unwrap()
 }
