@@ -130,8 +130,6 @@ impl Transaction {
             Some(touched) => (Arc::clone(&touched.store), Arc::clone(&touched.own)),
             None => (self.engine_handle().store(table)?, Arc::default()),
         };
-        // Keeps what is looked at from being moved meanwhile.
-        let _guard = self.engine_handle().txns.snapshot(None);
         let committed = Snapshot { ts: CommitTs::MAX, own: None };
         let exists = loop {
             let newest = store.delta.newest(key, me);

@@ -1,36 +1,35 @@
-//! DataFusion's own functions of arrays, within their query's limits: arrays and texts of arrays are as long as they make them.
+//! DataFusion's own functions, within their query's limits: arrays and texts of arrays are as long as they make them.
 //!
 //! ```text
 //! string_to_array    an element of one byte takes 16, and as many again in what the array becomes: rows, another array
 //! array_to_string    a delimiter for each element, as long as it likes
+//! regexp_match       each group of the pattern may be all of the text
 //! others             no more than twice what they are given
 //! ```
 //!
-//! 1. Their memory is taken before they are called and given back when the last slice of their result is gone.
+//! 1. Their memory is taken before they are called and given back when the last slice of their result is gone; what was too much, before.
 //! 2. Less than [`FREE_BYTES`] is not counted.
 
-use std::hash::Hash;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayData, ArrayRef, AsArray, StringArrayType, make_array};
-use arrow::buffer::Buffer;
+use arrow::array::{Array, ArrayRef, AsArray, StringArrayType};
 use arrow::datatypes::{DataType, FieldRef};
-use bytes::Bytes;
 use datafusion::common::Result;
-use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 use datafusion::scalar::ScalarValue;
 
-use super::limits::{Counted, FREE_BYTES, Limits};
+use super::limits::{FREE_BYTES, Limits, counted};
 
 /// A text of up to 12 bytes in an array.
 const VIEW_BYTES: usize = 16;
 /// A number or a date as text, about.
 const WORD_BYTES: usize = 32;
+/// What an array becomes is there beside it: rows, another array.
+const COPIES: usize = 3;
 
-/// One of DataFusion's functions as it is called here: others than those of arrays give as much as they get.
+/// One of DataFusion's functions as it is called here: others than these give as much as they get.
 pub(super) fn within_limits(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
-    if !function.name().contains("array") {
+    if !function.name().contains("array") && function.name() != "regexp_match" {
         return function;
     }
     Arc::new(ScalarUDF::new_from_impl(Borrowed { function }))
@@ -63,8 +62,9 @@ impl ScalarUDFImpl for Borrowed {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let Some(limits) = Limits::of(&args.config_options).cloned() else {
-            return self.function.invoke_with_args(args);
+        let limits = match Limits::of(&args.config_options) {
+            Some(limits) if grows(args.return_field.data_type()) => limits.clone(),
+            _ => return self.function.invoke_with_args(args),
         };
         limits.go_on()?;
         let arrays = args.args.iter().map(|arg| match arg {
@@ -77,13 +77,20 @@ impl ScalarUDFImpl for Borrowed {
         }
         let reservation = limits.reservation();
         reservation.try_grow(bytes)?;
-        let reservation = Arc::new(reservation);
-        let keep = |array: &ArrayRef| counted(array.to_data(), &reservation).map(make_array);
+        let keep = |array: &ArrayRef| {
+            reservation.resize(bytes.min(array.get_array_memory_size().saturating_mul(COPIES)));
+            counted(array, reservation)
+        };
         Ok(match self.function.invoke_with_args(args)? {
             ColumnarValue::Array(array) => ColumnarValue::Array(keep(&array)?),
             ColumnarValue::Scalar(value) => ColumnarValue::Scalar(ScalarValue::try_from_array(&keep(&value.to_array()?)?, 0)?),
         })
     }
+}
+
+/// Whether values of a type are as long as they are made.
+fn grows(t: &DataType) -> bool {
+    t.is_nested() || t.is_string()
 }
 
 /// What a function makes of its arguments, at most.
@@ -95,14 +102,15 @@ fn bytes_max(function: &str, args: &[ArrayRef]) -> Result<usize> {
     let twice = given.saturating_mul(2);
     Ok(match (function, args) {
         // There is no shorter delimiter than one byte.
-        ("string_to_array", [..]) if given <= FREE_BYTES / (3 * VIEW_BYTES) => 0,
+        ("string_to_array", [..]) if given <= FREE_BYTES / (COPIES * VIEW_BYTES) => 0,
         ("string_to_array", [text, delimiter, ..]) => {
-            twice.saturating_add(elements_of(text, delimiter).saturating_mul(3 * VIEW_BYTES))
+            twice.saturating_add(elements_of(text, delimiter).saturating_mul(COPIES * VIEW_BYTES))
         }
         ("array_to_string", [array, words @ ..]) => {
             let between: usize = words.iter().map(longest).sum();
             twice.saturating_add(leaves(array).len().saturating_mul(between.saturating_add(WORD_BYTES)))
         }
+        ("regexp_match", [_, pattern, ..]) => twice.saturating_mul(groups_max(pattern) + 1),
         _ => twice,
     })
 }
@@ -129,6 +137,13 @@ fn elements_of(texts: &ArrayRef, delimiters: &ArrayRef) -> usize {
         elements += own;
     });
     elements
+}
+
+/// How many groups one of these patterns has, at most.
+fn groups_max(patterns: &ArrayRef) -> usize {
+    let mut most = 0;
+    each_text(patterns, &mut |_, pattern| most = most.max(pattern.matches('(').count()));
+    most
 }
 
 fn longest(texts: &ArrayRef) -> usize {
@@ -167,14 +182,6 @@ fn text_at(array: &ArrayRef, row: usize) -> Option<&str> {
     }
 }
 
-/// The same array, which keeps what was taken for it.
-fn counted(data: ArrayData, reservation: &Arc<MemoryReservation>) -> Result<ArrayData> {
-    let buffers: Vec<Buffer> =
-        data.buffers().iter().map(|b| Buffer::from(Bytes::from_owner(Counted::new(b.clone(), reservation)))).collect();
-    let children = data.child_data().iter().map(|child| counted(child.clone(), reservation)).collect::<Result<Vec<_>>>()?;
-    Ok(data.into_builder().buffers(buffers).child_data(children).build()?)
-}
-
 #[cfg(test)]
 mod tests {
     use arrow::array::StringViewArray;
@@ -210,7 +217,7 @@ mod tests {
         let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(64 << 20));
         let array = call("string_to_array", vec![text(&"1,".repeat(1_000_000)), text(",")], &pool).unwrap();
         assert_eq!(array.as_list::<i32>().value(0).len(), 1_000_001);
-        assert!(pool.reserved() >= 1_000_001 * 3 * VIEW_BYTES);
+        assert!(pool.reserved() >= 1_000_001 * COPIES * VIEW_BYTES);
         let slice = array.as_list::<i32>().value(0).slice(5, 3);
         drop(array);
         assert!(pool.reserved() > 0 && slice.as_string_view().value(0) == "1");
@@ -228,5 +235,17 @@ mod tests {
         let joined = call("array_to_string", vec![array, text("-")], &pool).unwrap();
         assert_eq!(joined.as_string_opt::<i32>().map_or(0, |t| t.value(0).len()), 2000);
         assert_eq!(pool.reserved(), 0);
+        let groups = text(&"(.*)".repeat(20));
+        assert!(call("regexp_match", vec![text(&"ab".repeat(1_000_000)), groups], &pool).is_err());
+    }
+
+    #[test]
+    fn a_number_takes_none() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(64 << 20));
+        let array = call("string_to_array", vec![text(&"1,".repeat(1_000_000)), text(",")], &pool).unwrap();
+        let before = pool.reserved();
+        let length = call("array_length", vec![array], &pool).unwrap();
+        assert_eq!(length.as_primitive::<arrow::datatypes::UInt64Type>().value(0), 1_000_001);
+        assert!(before > 0 && pool.reserved() == 0);
     }
 }

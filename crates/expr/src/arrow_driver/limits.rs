@@ -8,6 +8,7 @@
 //! 1. All is taken from the queries' one pool; what finds no room ends its query with 53200.
 //! 2. Less than [`FREE_BYTES`] of an array is not counted: every operator has some small batches in its hands.
 //! 3. Between two rows a function asks whether its query is to go on.
+//! 4. While a statement is planned there is no more than what is not counted: larger constants are computed when it is run.
 //!
 //! Not here: what operators keep (sorts, joins, groups), which they count themselves.
 
@@ -16,9 +17,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray};
+use arrow::array::{Array, ArrayData, ArrayRef, make_array};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{ByteViewType, DataType};
 use bytes::Bytes;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::common::{Result, plan_err};
@@ -51,7 +51,7 @@ impl Limits {
         Limits::new(Arc::new(GreedyMemoryPool::new(0)), go_on)
     }
 
-    /// Those of the statement that has these options; `None` while it is only planned.
+    /// Those of the statement that has these options; `None` where there is no statement yet.
     pub(super) fn of(options: &ConfigOptions) -> Option<&Limits> {
         options.extensions.get::<Limits>()
     }
@@ -136,13 +136,10 @@ impl BatchRoom<'_> {
 
     /// The array, which gives its room back when it is dropped.
     pub(super) fn finish(self, array: ArrayRef) -> Result<ArrayRef> {
-        let Some(reservation) = self.array else { return Ok(array) };
-        let reservation = Arc::new(reservation);
-        Ok(match array.data_type() {
-            DataType::Utf8View => Arc::new(counted(array.as_string_view(), &reservation)?),
-            DataType::BinaryView => Arc::new(counted(array.as_binary_view(), &reservation)?),
-            _ => array,
-        })
+        match self.array {
+            Some(reservation) => counted(&array, reservation),
+            None => Ok(array),
+        }
     }
 }
 
@@ -163,15 +160,9 @@ impl Room for BatchRoom<'_> {
 }
 
 /// A buffer with the memory that was taken for it.
-pub(super) struct Counted {
+struct Counted {
     buffer: Buffer,
     _reservation: Arc<MemoryReservation>,
-}
-
-impl Counted {
-    pub(super) fn new(buffer: Buffer, reservation: &Arc<MemoryReservation>) -> Counted {
-        Counted { buffer, _reservation: Arc::clone(reservation) }
-    }
 }
 
 impl AsRef<[u8]> for Counted {
@@ -180,18 +171,23 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-fn counted<T: ByteViewType + ?Sized>(
-    array: &GenericByteViewArray<T>,
-    reservation: &Arc<MemoryReservation>,
-) -> Result<GenericByteViewArray<T>> {
-    let (views, buffers, nulls) = array.clone().into_parts();
-    let buffers: Vec<Buffer> =
-        buffers.iter().map(|buffer| Buffer::from(Bytes::from_owner(Counted::new(buffer.clone(), reservation)))).collect();
-    Ok(GenericByteViewArray::<T>::try_new(views, buffers, nulls)?)
+/// The same array, which gives its room back when the last slice of it is dropped.
+pub(super) fn counted(array: &ArrayRef, reservation: MemoryReservation) -> Result<ArrayRef> {
+    fn of(data: &ArrayData, reservation: &Arc<MemoryReservation>) -> Result<ArrayData> {
+        let keep = |buffer: &Buffer| {
+            let counted = Counted { buffer: buffer.clone(), _reservation: Arc::clone(reservation) };
+            Buffer::from(Bytes::from_owner(counted))
+        };
+        let buffers = data.buffers().iter().map(keep).collect();
+        let children = data.child_data().iter().map(|child| of(child, reservation)).collect::<Result<_>>()?;
+        Ok(data.clone().into_builder().buffers(buffers).child_data(children).build()?)
+    }
+    Ok(make_array(of(&array.to_data(), &Arc::new(reservation))?))
 }
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::AsArray;
     use types::SqlType;
     use types::arrow_form::ColumnBuilder;
 

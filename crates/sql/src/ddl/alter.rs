@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ADD, DROP, ALTER COLUMN ..     gathered into one new definition --> new storage, filled from the old        O(rows)
-//! SET DEFAULT, RENAME, SCHEMA    the definition alone
+//! SET DEFAULT                    the definition alone; RENAME, SCHEMA too (`rename`)
 //! constraints                    one by one (`constraint`, `primary_key`), after what was gathered before them
 //! ```
 //!
