@@ -17,13 +17,18 @@ use crate::statistics::QueryStats;
 use crate::stop::Stop;
 
 mod filter;
+mod fused;
+mod like;
 mod morsels;
+mod numbers;
 mod provider;
 mod prune;
+mod rows;
 mod source;
 mod statistics;
 mod stream;
 
+pub(crate) use fused::FusedAggregates;
 pub(crate) use provider::TableProvider;
 
 /// What an execution lends its scans.

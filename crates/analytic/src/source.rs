@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use roaring::RoaringBitmap;
-use segments::{ColumnStatistics, Predicate};
+use segments::{ColumnStatistics, Packed, Predicate};
 use types::{SqlError, TableId};
 
 mod engine_view;
@@ -44,7 +44,7 @@ pub trait TableSource: fmt::Debug + Send + Sync {
     fn matching_rows(&self, unit: Unit, predicates: &[Predicate]) -> Vec<Range<u32>>;
 
     /// The values of a column in a unit, all of its rows.
-    fn column(&self, unit: Unit, column: usize) -> Result<ArrayRef, SqlError>;
+    fn packed(&self, unit: Unit, column: usize) -> Result<Arc<Packed>, SqlError>;
 
     /// The keys of a unit's rows, as a BinaryView array.
     fn keys(&self, unit: Unit) -> Result<ArrayRef, SqlError>;

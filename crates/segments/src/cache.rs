@@ -25,11 +25,10 @@ use std::sync::{Arc, Weak};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{ByteViewType, DataType};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use types::SqlType;
 
-use crate::column::{Column, ColumnView};
 use crate::error::Result;
 use crate::keys::KeyList;
+use crate::packed::Packed;
 
 const USES_COUNTED_MAX: u8 = 3;
 
@@ -72,7 +71,7 @@ struct Entry {
 /// What a slot holds.
 #[derive(Clone)]
 pub(crate) enum Block {
-    Column(ArrayRef),
+    Column(Arc<Packed>),
     Keys(Arc<KeyList>),
 }
 
@@ -80,7 +79,7 @@ pub(crate) enum Block {
 enum WeakBlock {
     #[default]
     Nothing,
-    Column(Weak<dyn Array>),
+    Column(Weak<Packed>),
     Keys(Weak<KeyList>),
 }
 
@@ -91,15 +90,11 @@ pub(crate) struct Slots {
     groups: Box<[RwLock<Box<[Option<Held>]>>]>,
     group_slots: usize,
     slots: Box<[Slot]>,
-    /// Of the columns, whose slots come first in a group.
-    types: Box<[SqlType]>,
 }
 
 /// What a filled slot holds.
 struct Held {
     block: Block,
-    /// The same, of a column.
-    column: Option<Column>,
     bytes: usize,
     uses: AtomicU8,
 }
@@ -123,14 +118,14 @@ struct Slot {
 impl Block {
     fn bytes(&self) -> usize {
         match self {
-            Block::Column(array) => memory(array),
+            Block::Column(column) => column.memory(),
             Block::Keys(keys) => keys.memory(),
         }
     }
 
     fn downgrade(&self) -> WeakBlock {
         match self {
-            Block::Column(array) => WeakBlock::Column(Arc::downgrade(array)),
+            Block::Column(column) => WeakBlock::Column(Arc::downgrade(column)),
             Block::Keys(keys) => WeakBlock::Keys(Arc::downgrade(keys)),
         }
     }
@@ -140,7 +135,7 @@ impl WeakBlock {
     fn upgrade(&self) -> Option<Block> {
         match self {
             WeakBlock::Nothing => None,
-            WeakBlock::Column(array) => array.upgrade().map(Block::Column),
+            WeakBlock::Column(column) => column.upgrade().map(Block::Column),
             WeakBlock::Keys(keys) => keys.upgrade().map(Block::Keys),
         }
     }
@@ -184,7 +179,7 @@ impl Cache {
             return;
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        slots.set(slot, Some(Held { block: block.clone(), column: slots.column(slot, block), bytes, uses: AtomicU8::new(0) }));
+        slots.set(slot, Some(Held { block: block.clone(), bytes, uses: AtomicU8::new(0) }));
         let entry = Entry { slots: Arc::downgrade(slots), slot, bytes };
 
         let mut dropped = Vec::new();
@@ -241,16 +236,15 @@ impl Queues {
 }
 
 impl Slots {
-    /// Empty slots: in each of the groups one for each column, of these types, and one for the keys.
-    pub(crate) fn new(cache: Arc<Cache>, groups: usize, types: Vec<SqlType>) -> Arc<Slots> {
-        let group_slots = types.len() + 1;
+    /// Empty slots: in each of the groups one for each column, and one for the keys.
+    pub(crate) fn new(cache: Arc<Cache>, groups: usize, columns: usize) -> Arc<Slots> {
+        let group_slots = columns + 1;
         let empty = || RwLock::new((0..group_slots).map(|_| None).collect());
         Arc::new(Slots {
             cache,
             groups: (0..groups).map(|_| empty()).collect(),
             group_slots,
             slots: (0..groups * group_slots).map(|_| Slot::default()).collect(),
-            types: types.into(),
         })
     }
 
@@ -270,14 +264,6 @@ impl Slots {
     /// True if the slot holds something; does not count as a use.
     pub(crate) fn peek(&self, slot: usize) -> bool {
         self.groups[slot / self.group_slots].read()[slot % self.group_slots].is_some()
-    }
-
-    /// What is in a slot, as a column.
-    fn column(&self, slot: usize, block: &Block) -> Option<Column> {
-        match block {
-            Block::Column(array) => Column::new(array, *self.types.get(slot % self.group_slots)?),
-            Block::Keys(_) => None,
-        }
     }
 
     /// Puts something, or nothing, into a slot; what was there before.
@@ -345,8 +331,11 @@ impl GroupBlocks<'_> {
 
     /// The column that a slot of the group holds; counts as a use of it, not as a hit.
     #[inline]
-    pub(crate) fn column(&self, slot: usize) -> Option<ColumnView<'_>> {
-        self.used(slot)?.column.as_ref().map(Column::view)
+    pub(crate) fn column(&self, slot: usize) -> Option<&Packed> {
+        match &self.used(slot)?.block {
+            Block::Column(column) => Some(column),
+            Block::Keys(_) => None,
+        }
     }
 
     #[inline]

@@ -12,13 +12,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use types::{Datum, DatumRef, Key, Row, RowLayout};
+use types::{Datum, DatumRef, Key, Row, RowLayout, SqlType};
 
 use crate::cache::Block;
 use crate::column::ColumnView;
 use crate::error::{Result, SegmentError};
 use crate::filter::hash_bytes;
 use crate::keys::KeyList;
+use crate::packed::Packed;
 use crate::segment::Segment;
 use crate::sidecar::KEY_BLOCK_ROWS;
 
@@ -27,6 +28,24 @@ const FETCHED_LINES_MAX: usize = 4;
 
 /// Page reads of an empty slot after which its whole group is decoded and cached. A page costs about 1/30 of a group.
 pub(crate) const COLD_READS_MAX: u8 = 16;
+
+/// Values of a column: a group's, or of some rows read for now.
+pub(crate) enum Values {
+    Packed(Arc<Packed>),
+    Read(ArrayRef, SqlType),
+}
+
+impl Values {
+    /// The value at `row` of those there are.
+    pub(crate) fn get(&self, row: usize) -> DatumRef<'_> {
+        match self {
+            Values::Packed(packed) => packed.get(row),
+            Values::Read(array, t) => {
+                ColumnView::new(array, *t).expect("the reader gives only arrays of their column's type").get(row)
+            }
+        }
+    }
+}
 
 impl Segment {
     /// The position of the row with this key, dead or not. About 1 us when the group's keys are cached, a few for a key that is not
@@ -117,22 +136,17 @@ impl Segment {
     }
 
     /// One value's column, and its row there: the cached column of the group, or the page that has it.
-    fn column_at(&self, group: usize, row: usize, column: usize) -> Result<(ArrayRef, usize)> {
+    fn column_at(&self, group: usize, row: usize, column: usize) -> Result<(Values, usize)> {
         let slot = self.slot(group, column);
-        if let Some(Block::Column(array)) = self.slots.get(slot) {
-            return Ok((array, row));
+        if let Some(Block::Column(packed)) = self.slots.get(slot) {
+            return Ok((Values::Packed(packed), row));
         }
         if self.slots.count_cold_read(slot) >= COLD_READS_MAX {
             self.slots.reset_cold_reads(slot);
-            return Ok((self.read_column(group, column)?, row));
+            return Ok((Values::Packed(self.packed(group, column)?), row));
         }
         let page = env::blocking(|| self.reader.read(&self.sidecar, group, column, row..row + 1))?;
-        Ok((page, 0))
-    }
-
-    pub(crate) fn view<'a>(&self, array: &'a ArrayRef, column: usize) -> ColumnView<'a> {
-        let t = self.sidecar.schema.columns()[column].sql_type;
-        ColumnView::new(array, t).expect("the reader gives only arrays of their column's type")
+        Ok((Values::Read(page, self.sidecar.schema.columns()[column].sql_type), 0))
     }
 
     /// The row at `position` in the form of `layout`, which must be that of the schema's types; with `wanted`, which is in order,
@@ -147,8 +161,8 @@ impl Segment {
         let columns = (0..self.sidecar.schema.columns().len())
             .map(|column| Some(column).filter(is_wanted).map(|column| self.column_at(group, row, column)).transpose())
             .collect::<Result<Vec<_>>>()?;
-        let values = columns.iter().enumerate().map(|(column, read)| match read {
-            Some((array, row)) => self.view(array, column).get(*row),
+        let values = columns.iter().map(|read| match read {
+            Some((values, row)) => values.get(*row),
             None => DatumRef::Null,
         });
         Ok(layout.encode_refs(values))
@@ -189,8 +203,8 @@ impl Segment {
     pub fn datums(&self, position: u32, columns: &[usize]) -> Result<Vec<Datum>> {
         let (group, row) = self.locate(position);
         let value = |column: usize| {
-            let (array, row) = self.column_at(group, row, column)?;
-            Ok(self.view(&array, column).get(row).to_owned())
+            let (values, row) = self.column_at(group, row, column)?;
+            Ok(values.get(row).to_owned())
         };
         columns.iter().map(|column| value(*column)).collect()
     }

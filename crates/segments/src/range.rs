@@ -16,14 +16,13 @@
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
 use roaring::RoaringBitmap;
 use types::{CommitTs, DatumRef, Direction, RowLayout};
 
 use crate::cache::Block;
 use crate::error::Result;
 use crate::keys::KeyList;
-use crate::lookup::COLD_READS_MAX;
+use crate::lookup::{COLD_READS_MAX, Values};
 use crate::segment::Segment;
 use crate::set::LiveSegment;
 use crate::sidecar::KEY_BLOCK_ROWS;
@@ -57,7 +56,7 @@ struct Keys {
 struct Columns {
     positions: Range<u32>,
     /// By column: its values, and the position of the first.
-    values: Vec<Option<(ArrayRef, u32)>>,
+    values: Vec<Option<(Values, u32)>>,
 }
 
 impl SegmentRange {
@@ -137,8 +136,8 @@ impl SegmentRange {
             Some(columns) => columns,
             None => self.load_columns(position, wanted)?,
         };
-        let values = columns.values.iter().enumerate().map(|(column, values)| match values {
-            Some((array, first)) => self.live.segment.view(array, column).get((position - first) as usize),
+        let values = columns.values.iter().map(|values| match values {
+            Some((values, first)) => values.get((position - first) as usize),
             None => DatumRef::Null,
         });
         layout.append_refs(values, out);
@@ -194,16 +193,17 @@ impl SegmentRange {
         let mut all_cached = true;
         let mut read = |column: usize| {
             let slot = segment.slot(group, column);
-            if let Some(Block::Column(array)) = segment.slots.get(slot) {
-                return Ok((array, start));
+            if let Some(Block::Column(packed)) = segment.slots.get(slot) {
+                return Ok((Values::Packed(packed), start));
             }
             if rows.len() == group_rows || segment.slots.count_cold_read(slot) >= COLD_READS_MAX {
                 segment.slots.reset_cold_reads(slot);
-                return Ok((segment.read_column(group, column)?, start));
+                return Ok((Values::Packed(segment.packed(group, column)?), start));
             }
             all_cached = false;
             let array = segment.reader.read(&segment.sidecar, group, column, rows.clone())?;
-            Ok((array, start + rows.start as u32))
+            let t = segment.sidecar.schema.columns()[column].sql_type;
+            Ok((Values::Read(array, t), start + rows.start as u32))
         };
         let is_wanted = |column: &usize| wanted.is_none_or(|wanted| wanted.binary_search(column).is_ok());
         let values = (0..segment.sidecar.schema.columns().len())

@@ -28,6 +28,7 @@ use crate::files;
 use crate::group::Group;
 use crate::info::SegmentFileInfo;
 use crate::local::LocalStore;
+use crate::packed::Packed;
 use crate::reader::Reader;
 use crate::salvage::footer_from;
 use crate::schema::SegmentSchema;
@@ -101,7 +102,7 @@ impl Segment {
         let store: Arc<dyn ObjectStore> = Arc::new(store);
         let reader = Reader::new(store, location, &path, metadata, &sidecar)?;
 
-        let slots = Slots::new(cache, sidecar.groups.len(), sidecar.schema.types());
+        let slots = Slots::new(cache, sidecar.groups.len(), sidecar.schema.columns().len());
         let rows = sidecar.groups.iter().map(|group| group.rows);
         let starts = rows.clone().scan(0, |next, rows| Some(std::mem::replace(next, *next + rows))).collect();
         let blocks = rows.map(|rows| (rows as usize).div_ceil(KEY_BLOCK_ROWS));
@@ -190,12 +191,24 @@ impl Segment {
 
     /// The values of one column in one row group, as [`Segment::read_group`].
     pub fn read_column(&self, group: usize, column: usize) -> Result<ArrayRef> {
+        self.packed(group, column).map(|packed| packed.array(0..packed.len()))
+    }
+
+    /// The same, as the cache keeps them.
+    pub fn packed(&self, group: usize, column: usize) -> Result<Arc<Packed>> {
         let rows = 0..self.sidecar.groups[group].rows as usize;
-        let load = || self.reader.read(&self.sidecar, group, column, rows).map(Block::Column);
-        match self.slots.get_or_load(self.slot(group, column), load)? {
-            Block::Column(array) => Ok(array),
+        let load = || self.reader.read(&self.sidecar, group, column, rows).and_then(|array| self.pack(array, column));
+        match self.slots.get_or_load(self.slot(group, column), || load().map(Block::Column))? {
+            Block::Column(packed) => Ok(packed),
             Block::Keys(_) => Err(SegmentError::Misuse("keys in a column's slot".into())),
         }
+    }
+
+    /// Values of a column that were read.
+    pub(crate) fn pack(&self, array: ArrayRef, column: usize) -> Result<Arc<Packed>> {
+        let column = &self.sidecar.schema.columns()[column];
+        let packed = Packed::new(array, column.sql_type).map(Arc::new);
+        packed.ok_or_else(|| SegmentError::Misuse(format!("{} is not {}", column.name, column.sql_type)))
     }
 
     /// The values of the columns at positions `columns` in the rows `rows` of row group `group` (counted from its first). Of what is
@@ -203,13 +216,13 @@ impl Segment {
     /// of a group. Errors: as [`Segment::read_group`].
     pub fn read_rows(&self, group: usize, columns: &[usize], rows: Range<usize>) -> Result<Vec<ArrayRef>> {
         let read = |column: &usize| match self.slots.get(self.slot(group, *column)) {
-            Some(Block::Column(array)) => Ok(array.slice(rows.start, rows.len())),
+            Some(Block::Column(packed)) => Ok(packed.array(rows.clone())),
             _ => self.reader.read(&self.sidecar, group, *column, rows.clone()),
         };
         columns.iter().map(read).collect()
     }
 
-    /// True if [`Segment::read_column`] needs no read: for a scan that orders its work by what is in memory.
+    /// True if [`Segment::packed`] needs no read: for a scan that orders its work by what is in memory.
     pub fn is_cached(&self, group: usize, column: usize) -> bool {
         self.slots.peek(self.slot(group, column))
     }

@@ -8,7 +8,7 @@ use analytic::{TableSource, Tables, Unit};
 use arrow::array::{ArrayRef, BinaryBuilder, RecordBatch};
 use engine::{ReadView, SegmentView, TableView};
 use roaring::RoaringBitmap;
-use segments::{ColumnStatistics, Predicate};
+use segments::{ColumnStatistics, Packed, Predicate};
 use types::{RowLayout, SqlError, TableId};
 
 mod before;
@@ -81,9 +81,9 @@ impl TableSource for Table {
         }
     }
 
-    fn column(&self, unit: Unit, column: usize) -> Result<ArrayRef, SqlError> {
+    fn packed(&self, unit: Unit, column: usize) -> Result<Arc<Packed>, SqlError> {
         let view = self.segment(unit)?;
-        Ok(view.segment.read_column(unit.group, column).map_err(engine::EngineError::from)?)
+        Ok(view.segment.packed(unit.group, column).map_err(engine::EngineError::from)?)
     }
 
     fn keys(&self, unit: Unit) -> Result<ArrayRef, SqlError> {

@@ -4,14 +4,17 @@
 //! 2. Once few rows are left, the next condition is computed for those only.
 //! 3. A condition that can fail comes behind those that cannot, as written, and is computed only for rows that are left: a row that
 //!    is deleted or excluded raises no error.
-//! 4. A dynamic filter that drops little is left out, and tried again later: leaving it out never changes the result.
+//! 4. What compares a number with a constant is compared with the codes of a packed column; what looks at one column of packed strings
+//!    is computed for each distinct string once.
+//! 5. A dynamic filter that drops little is left out, and tried again later: leaving it out never changes the result.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray, new_null_array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{and, filter_record_batch, prep_null_mask_filter};
+use arrow::compute::{and, concat, prep_null_mask_filter};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::logical_expr::Operator;
@@ -19,6 +22,12 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
+use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use segments::PackedForm;
+
+use super::like::HasParts;
+use super::numbers::NumberRange;
+use super::rows::{Chosen, Rows, batch};
 
 /// A condition is computed on the rows that are left only if at most one in this many is.
 const COMPACT_BELOW: usize = 4;
@@ -30,7 +39,15 @@ const BATCHES_PER_REVIEW: u32 = 16;
 const REVIEWS_OUT: u32 = 8;
 
 struct Condition {
+    /// Over `columns`.
     expr: Arc<dyn PhysicalExpr>,
+    /// The columns of the scan it looks at, and their fields.
+    columns: Vec<usize>,
+    schema: SchemaRef,
+    /// What it asks of the numbers that its column is kept as.
+    range: Option<NumberRange>,
+    /// Its number among the conditions, for what is known of it in a unit.
+    id: usize,
     /// About what a row costs, in comparisons of a number.
     cost: f64,
     can_fail: bool,
@@ -47,49 +64,75 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    pub(super) fn new(fixed: &[Arc<dyn PhysicalExpr>], dynamic: &[Arc<dyn PhysicalExpr>]) -> Conditions {
-        let condition = |expr: &Arc<dyn PhysicalExpr>, dynamic| Condition {
-            cost: if dynamic { 6.0 } else { cost(expr) },
-            can_fail: can_fail(expr),
-            expr: Arc::clone(expr),
-            dynamic,
-            rows_in: 0,
-            rows_kept: 0,
-            reviews_out: 0,
+    /// Expressions over `schema`, whose columns are the first of the scan.
+    pub(super) fn new(
+        schema: &SchemaRef,
+        fixed: &[Arc<dyn PhysicalExpr>],
+        dynamic: &[Arc<dyn PhysicalExpr>],
+    ) -> Result<Conditions> {
+        let all = fixed.iter().map(|expr| (expr, false)).chain(dynamic.iter().map(|expr| (expr, true)));
+        let condition = |(id, (expr, dynamic)): (usize, (&Arc<dyn PhysicalExpr>, bool))| {
+            let mut columns: Vec<usize> = collect_columns(expr).into_iter().map(|column| column.index()).collect();
+            columns.sort_unstable();
+            columns.dedup();
+            let own = Arc::new(schema.project(&columns)?);
+            let range = NumberRange::of(expr).filter(|_| !dynamic);
+            Ok(Condition {
+                cost: if dynamic { 6.0 } else { cost(expr) },
+                can_fail: can_fail(expr),
+                expr: reassign_expr_columns(Arc::clone(expr), &own)?,
+                columns,
+                schema: own,
+                range,
+                id,
+                dynamic,
+                rows_in: 0,
+                rows_kept: 0,
+                reviews_out: 0,
+            })
         };
-        let mut conditions: Vec<Condition> =
-            fixed.iter().map(|e| condition(e, false)).chain(dynamic.iter().map(|e| condition(e, true))).collect();
+        let mut conditions = all.enumerate().map(condition).collect::<Result<Vec<_>>>()?;
         conditions.sort_by(|a, b| order(a, b, |condition| condition.cost));
-        Conditions { conditions, batches: 0 }
+        Ok(Conditions { conditions, batches: 0 })
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.conditions.is_empty()
     }
 
-    /// The rows of the batch that satisfy every condition, out of those set in `alive` (all, if `None`); `None`: all of them do.
-    pub(super) fn apply(&mut self, batch: &RecordBatch, alive: Option<BooleanArray>) -> Result<Option<BooleanArray>> {
+    /// The rows that satisfy every condition, out of those set in `alive` (all, if `None`); `None`: all of them do.
+    pub(super) fn apply(&mut self, rows: &mut Rows<'_>, alive: Option<BooleanArray>) -> Result<Option<BooleanArray>> {
+        let all = rows.len();
         let mut kept = alive;
         for condition in &mut self.conditions {
             if condition.reviews_out > 0 {
                 continue;
             }
-            let rows = kept.as_ref().map_or(batch.num_rows(), BooleanArray::true_count);
-            if rows == 0 {
+            let asked = kept.as_ref().map_or(all, BooleanArray::true_count);
+            if asked == 0 {
                 break;
             }
-            let found = match &kept {
-                Some(mask) if condition.can_fail || rows * COMPACT_BELOW <= batch.num_rows() => {
-                    let compact = filter_record_batch(batch, mask)?;
-                    spread(mask, &evaluate(&condition.expr, &compact)?)
+            let found = match (condition.of_packed(rows)?, &kept) {
+                (Some(found), Some(mask)) => BooleanArray::new(mask.values() & &found, None),
+                (Some(found), None) => BooleanArray::new(found, None),
+                (None, Some(mask)) if condition.can_fail || asked * COMPACT_BELOW <= all => {
+                    let chosen = Chosen::new(mask);
+                    let columns = condition.columns.iter().map(|at| rows.chosen(*at, &chosen)).collect::<Result<Vec<_>>>()?;
+                    spread(mask, &condition.evaluate(columns, asked)?)
                 }
-                Some(mask) => and(mask, &evaluate(&condition.expr, batch)?)?,
-                None => evaluate(&condition.expr, batch)?,
+                (None, kept) => {
+                    let columns = condition.columns.iter().map(|at| rows.array(*at)).collect::<Result<Vec<_>>>()?;
+                    let found = condition.evaluate(columns, all)?;
+                    match kept {
+                        Some(mask) => and(mask, &found)?,
+                        None => found,
+                    }
+                }
             };
             let left = found.true_count();
-            condition.rows_in += rows as u64;
+            condition.rows_in += asked as u64;
             condition.rows_kept += left as u64;
-            kept = (left < batch.num_rows()).then_some(found);
+            kept = (left < all).then_some(found);
         }
         self.batches += 1;
         if self.batches.is_multiple_of(BATCHES_PER_REVIEW) {
@@ -113,6 +156,54 @@ impl Conditions {
 }
 
 impl Condition {
+    /// True where the condition is true, false where it is false or NULL; `columns` of so many rows.
+    fn evaluate(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<BooleanArray> {
+        let batch = batch(&self.schema, columns, rows)?;
+        let found = self.expr.evaluate(&batch)?.into_array(rows)?;
+        let found = as_boolean_array(&found)?;
+        Ok(if found.null_count() == 0 { found.clone() } else { prep_null_mask_filter(found) })
+    }
+
+    /// The same of rows whose column can be compared as it is packed; `None`: it is to be unpacked.
+    fn of_packed(&self, rows: &mut Rows<'_>) -> Result<Option<BooleanBuffer>> {
+        let [column] = self.columns.as_slice() else { return Ok(None) };
+        if self.dynamic || self.can_fail {
+            return Ok(None);
+        }
+        let Some((packed, within)) = rows.packed(*column)? else { return Ok(None) };
+        Ok(match (packed.form(), &self.range) {
+            (PackedForm::Whole { base, codes, nulls, .. }, Some(range)) => {
+                let found = range.among(base, codes, within.clone());
+                Some(match nulls {
+                    Some(nulls) => &found & &nulls.inner().slice(within.start, within.len()),
+                    None => found,
+                })
+            }
+            (PackedForm::Strings { strings, codes, nulls }, _) => {
+                let wanted = match rows.known(self.id) {
+                    Some(wanted) => wanted,
+                    None => {
+                        // What it says of NULL, if there are any, comes last.
+                        let null = new_null_array(strings.data_type(), usize::from(nulls.is_some()));
+                        let all = concat(&[strings.as_ref(), null.as_ref()])?;
+                        let wanted = self.evaluate(vec![all], strings.len() + null.len())?;
+                        rows.know(self.id, &wanted);
+                        wanted
+                    }
+                };
+                let found = codes.among(within.clone(), &wanted);
+                Some(match nulls {
+                    None => found,
+                    Some(nulls) => {
+                        let valid = nulls.inner().slice(within.start, within.len());
+                        if wanted.value(strings.len()) { &found | &!&valid } else { &found & &valid }
+                    }
+                })
+            }
+            _ => None,
+        })
+    }
+
     fn kept(&self) -> f64 {
         if self.rows_in == 0 { 0.5 } else { self.rows_kept as f64 / self.rows_in as f64 }
     }
@@ -137,18 +228,12 @@ fn can_fail(expr: &Arc<dyn PhysicalExpr>) -> bool {
                 || expr.is::<IsNullExpr>()
                 || expr.is::<IsNotNullExpr>()
                 || expr.is::<LikeExpr>()
+                || expr.is::<HasParts>()
                 || expr.is::<NotExpr>()
                 || expr.is::<DynamicFilterPhysicalExpr>()
         }
     };
     !safe || expr.children().into_iter().any(can_fail)
-}
-
-/// True where the condition is true, false where it is false or NULL.
-fn evaluate(expr: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
-    let found = expr.evaluate(batch)?.into_array(batch.num_rows())?;
-    let found = as_boolean_array(&found)?;
-    Ok(if found.null_count() == 0 { found.clone() } else { prep_null_mask_filter(found) })
 }
 
 /// `found`, one value for each row set in `mask`, back at those rows.

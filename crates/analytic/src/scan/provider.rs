@@ -16,6 +16,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use types::SqlError;
 
 use super::Run;
+use super::like::HasParts;
 use super::source::ScanSource;
 use super::statistics::TableEstimates;
 use crate::errors;
@@ -109,7 +110,8 @@ impl datafusion::catalog::TableProvider for TableProvider {
         let physical =
             filters.iter().map(|filter| session.create_physical_expr(filter.clone(), &schema)).collect::<Result<Vec<_>>>()?;
         // Each condition by itself: the cheap ones go first and spare the others.
-        let physical = physical.iter().flat_map(split_conjunction).cloned().collect();
+        let physical = physical.iter().flat_map(split_conjunction).cloned();
+        let physical = physical.map(|condition| HasParts::within(condition, &self.schema)).collect::<Result<Vec<_>>>()?;
         let projection = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let threads = session.config().target_partitions();
         let source = ScanSource::new(

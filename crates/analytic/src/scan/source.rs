@@ -20,11 +20,14 @@ use datafusion::physical_plan::DisplayFormatType;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::projection::{all_alias_free_columns, new_projections_for_columns};
+use types::SqlType;
 
 use super::Run;
+use super::fused::Fused;
 use super::morsels::Morsels;
 use super::statistics::TableEstimates;
 use super::stream::{ScanLayout, ScanStream};
+use crate::selectivity::ColumnEstimates;
 use crate::session::ROWS_PER_BATCH;
 use crate::source::TableSource;
 
@@ -48,6 +51,10 @@ pub(super) struct ScanSource {
     partitions: usize,
     run: Run,
     metrics: ExecutionPlanMetricsSet,
+    /// What it does with its rows instead of giving them out.
+    fused: Option<Arc<Fused>>,
+    /// What it gives out: its columns, or states of groups.
+    given: SchemaRef,
 }
 
 impl ScanSource {
@@ -65,8 +72,10 @@ impl ScanSource {
         run: Run,
     ) -> Result<ScanSource> {
         let partitions = if estimates.rows() < ROWS_PER_PARTITION_MIN { 1 } else { threads };
+        let projected = Arc::new(schema.project(&projection)?);
         Ok(ScanSource {
-            projected: Arc::new(schema.project(&projection)?),
+            given: Arc::clone(&projected),
+            projected,
             definition,
             table,
             schema,
@@ -80,7 +89,35 @@ impl ScanSource {
             partitions,
             run,
             metrics: ExecutionPlanMetricsSet::new(),
+            fused: None,
         })
+    }
+
+    /// The types of its columns, `None` for the key; none if it gives out something else, or not all.
+    pub(super) fn output_types(&self) -> Option<Vec<Option<SqlType>>> {
+        let types = self.projection.iter().map(|at| self.definition.columns.get(*at).map(|column| column.data_type));
+        (self.fused.is_none() && self.fetch.is_none()).then(|| types.collect())
+    }
+
+    /// Rows of the table, about.
+    pub(super) fn rows(&self) -> f64 {
+        self.estimates.rows()
+    }
+
+    /// What is known of a column of its output.
+    pub(super) fn estimates_of(&self, column: usize) -> Option<&ColumnEstimates> {
+        self.estimates.column(self.projected.field(column).name())
+    }
+
+    /// Whether the rows of a unit are in the order of a column of its output.
+    pub(super) fn is_clustered_by(&self, column: usize) -> bool {
+        let key = self.definition.primary_key.as_ref();
+        key.and_then(|key| key.columns.first()) == self.projection.get(column)
+    }
+
+    /// The same scan, which gives out states of groups.
+    pub(super) fn fused(&self, fused: Fused, given: SchemaRef) -> ScanSource {
+        ScanSource { fused: Some(Arc::new(fused)), given, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }
     }
 
     fn layout(&self) -> Result<ScanLayout> {
@@ -119,12 +156,14 @@ impl DataSource for ScanSource {
             Arc::clone(&self.table),
             layout,
             morsels,
-            Arc::clone(&self.projected),
+            Arc::clone(&self.given),
+            self.fused.as_ref(),
             self.fetch,
             self.run.clone(),
             &self.metrics,
             args.partition,
-        );
+            args.context.memory_pool(),
+        )?;
         Ok(Box::pin(stream))
     }
 
@@ -137,6 +176,9 @@ impl DataSource for ScanSource {
                 let filters: Vec<String> = self.fixed.iter().chain(&self.dynamic).map(ToString::to_string).collect();
                 if !filters.is_empty() {
                     write!(f, ", filters=[{}]", filters.join(" AND "))?;
+                }
+                if let Some(fused) = &self.fused {
+                    write!(f, "{}", fused.shown(&self.projected))?;
                 }
                 match self.fetch {
                     Some(fetch) => write!(f, ", fetch={fetch}"),
@@ -151,15 +193,21 @@ impl DataSource for ScanSource {
     }
 
     fn eq_properties(&self) -> EquivalenceProperties {
-        EquivalenceProperties::new(Arc::clone(&self.projected))
+        EquivalenceProperties::new(Arc::clone(&self.given))
     }
 
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
+        if self.fused.is_some() {
+            return Ok(Arc::new(Statistics::new_unknown(&self.given)));
+        }
         let share = if partition.is_some() { 1.0 / self.partitions as f64 } else { 1.0 };
         Ok(Arc::new(self.estimates.statistics(&self.projection, self.selectivity * share)))
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn DataSource>> {
+        if self.fused.is_some() {
+            return None;
+        }
         Some(Arc::new(ScanSource { fetch: limit, metrics: ExecutionPlanMetricsSet::new(), ..self.clone() }))
     }
 
@@ -173,13 +221,14 @@ impl DataSource for ScanSource {
 
     fn try_swapping_with_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn DataSource>>> {
         let exprs: Vec<_> = projection.iter().cloned().collect();
-        if !all_alias_free_columns(&exprs) {
+        if self.fused.is_some() || !all_alias_free_columns(&exprs) {
             return Ok(None);
         }
         let projection = new_projections_for_columns(&exprs, &self.projection);
         let projected = Arc::new(self.schema.project(&projection)?);
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Some(Arc::new(ScanSource { projection, projected, metrics, ..self.clone() })))
+        let given = Arc::clone(&projected);
+        Ok(Some(Arc::new(ScanSource { projection, projected, given, metrics, ..self.clone() })))
     }
 
     /// Takes everything a row of the table decides by itself. What a join or a TopK learns while it runs is taken as advice.
@@ -188,6 +237,9 @@ impl DataSource for ScanSource {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         _config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn DataSource>>> {
+        if self.fused.is_some() {
+            return Ok(FilterPushdownPropagation { filters: vec![PushedDown::No; filters.len()], updated_node: None });
+        }
         let mut next = self.clone();
         let mut answers = Vec::with_capacity(filters.len());
         for filter in filters {

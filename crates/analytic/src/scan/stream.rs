@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions};
-use arrow::compute::{BatchCoalescer, FilterBuilder, cast};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::compute::{BatchCoalescer, cast};
+use arrow::datatypes::{DataType, SchemaRef};
 use catalog::Table;
 use datafusion::common::Result;
 use datafusion::execution::RecordBatchStream;
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
@@ -19,8 +20,10 @@ use types::SqlType;
 
 use super::Run;
 use super::filter::Conditions;
+use super::fused::{Fused, State};
 use super::morsels::{Morsel, Morsels};
 use super::prune;
+use super::rows::{Chosen, Loaded, Rows, Unpacking, batch};
 use crate::errors;
 use crate::session::ROWS_PER_BATCH;
 use crate::source::{TableSource, Unit};
@@ -38,8 +41,7 @@ enum Place {
 pub(super) struct ScanLayout {
     places: Vec<Place>,
     types: Vec<Option<SqlType>>,
-    /// Of `places`: those filters look at, a prefix.
-    filtered: usize,
+    /// Of a prefix of `places`: those filters look at.
     filter_schema: SchemaRef,
     /// Output columns, as positions in `places`.
     output: Vec<usize>,
@@ -83,7 +85,6 @@ impl ScanLayout {
         });
         Ok(ScanLayout {
             types: columns.iter().map(|column| definition.columns.get(*column).map(|c| c.data_type)).collect(),
-            filtered,
             output: projection.iter().map(|p| columns.iter().position(|c| c == p).unwrap_or_default()).collect(),
             fixed: here(fixed)?,
             dynamic: here(dynamic)?,
@@ -125,10 +126,10 @@ impl ScanLayout {
     }
 }
 
-/// A unit being read: its columns, each loaded when it is first needed.
+/// A unit being read.
 struct Open {
     unit: Unit,
-    columns: Vec<Option<ArrayRef>>,
+    columns: Unpacking,
     /// Runs of rows that are left to do.
     runs: Vec<Range<u32>>,
 }
@@ -146,6 +147,8 @@ pub(super) struct ScanStream {
     units_done: bool,
     /// Rows that passed filters, until there are enough of them for a batch.
     gathered: BatchCoalescer,
+    /// What adds rows up instead of giving them out.
+    state: Option<State>,
     remaining: Option<usize>,
     finished: bool,
 }
@@ -156,16 +159,19 @@ impl ScanStream {
         layout: ScanLayout,
         morsels: Arc<Morsels>,
         schema: SchemaRef,
+        fused: Option<&Arc<Fused>>,
         fetch: Option<usize>,
         run: Run,
         metrics: &ExecutionPlanMetricsSet,
         partition: usize,
-    ) -> ScanStream {
-        ScanStream {
-            conditions: Conditions::new(&layout.fixed, &layout.dynamic),
+        pool: &Arc<dyn MemoryPool>,
+    ) -> Result<ScanStream> {
+        Ok(ScanStream {
+            conditions: Conditions::new(&layout.filter_schema, &layout.fixed, &layout.dynamic)?,
             gathered: BatchCoalescer::new(Arc::clone(&schema), ROWS_PER_BATCH)
                 .with_biggest_coalesce_batch_size(Some(ROWS_PER_BATCH / 2)),
             metrics: BaselineMetrics::new(metrics, partition),
+            state: fused.map(|fused| State::new(fused, &schema, pool)).transpose()?,
             table,
             layout,
             morsels,
@@ -175,7 +181,7 @@ impl ScanStream {
             units_done: false,
             remaining: fetch,
             finished: false,
-        }
+        })
     }
 
     fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
@@ -190,7 +196,14 @@ impl ScanStream {
             if self.finished {
                 return Ok(None);
             }
-            if !self.step()? {
+            let more = self.step()?;
+            if let Some(state) = &mut self.state
+                && (!more || state.is_full())
+            {
+                let groups = state.take()?;
+                self.hand_on(groups)?;
+            }
+            if !more {
                 self.gathered.finish_buffered_batch()?;
                 self.finished = true;
             }
@@ -209,7 +222,7 @@ impl ScanStream {
         }
         if !self.units_done {
             match self.morsels.next() {
-                Some(morsel) => self.open(morsel),
+                Some(morsel) => self.open(morsel)?,
                 None => self.units_done = true,
             }
             return Ok(true);
@@ -217,19 +230,37 @@ impl ScanStream {
         match self.morsels.next_of_delta() {
             Some(batch) => {
                 self.run.stats.add_rows_from_delta(batch.num_rows() as u64);
-                let columns = self.layout.of_delta(&batch);
-                let rows = batch.num_rows();
-                let filtered = self.filter_batch(&columns[..self.layout.filtered], rows)?;
-                let kept = self.conditions.apply(&filtered, None)?;
-                let output = self.layout.output.iter().map(|at| Arc::clone(&columns[*at])).collect();
-                self.emit(output, rows, kept)?;
+                let mut rows = Rows::of_batch(self.layout.of_delta(&batch), batch.num_rows());
+                self.next_unit()?;
+                let kept = self.conditions.apply(&mut rows, None)?;
+                give(&self.layout, &self.schema, self.state.as_mut(), &mut self.gathered, &mut rows, kept)?;
                 Ok(true)
             }
             None => Ok(false),
         }
     }
 
-    fn open(&mut self, morsel: Morsel) {
+    /// Rows of something else come next.
+    fn next_unit(&mut self) -> Result<()> {
+        match &mut self.state {
+            Some(state) => {
+                let groups = state.next_unit()?;
+                self.hand_on(groups)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn hand_on(&mut self, groups: Option<RecordBatch>) -> Result<()> {
+        let Some(groups) = groups else { return Ok(()) };
+        for start in (0..groups.num_rows()).step_by(ROWS_PER_BATCH) {
+            let rows = ROWS_PER_BATCH.min(groups.num_rows() - start);
+            self.gathered.push_batch(groups.slice(start, rows))?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, morsel: Morsel) -> Result<()> {
         let Morsel { unit, rows } = morsel;
         let stats = &self.run.stats;
         let asked = rows.end - rows.start;
@@ -246,11 +277,14 @@ impl ScanStream {
         stats.add_rows_pruned(u64::from(asked - left));
         if left == 0 {
             stats.add_groups_pruned(1);
-            return;
+            return Ok(());
         }
         stats.add_groups_read(1);
         runs.reverse();
-        self.open = Some(Open { unit, columns: vec![None; self.layout.places.len()], runs });
+        self.next_unit()?;
+        let conditions = self.layout.fixed.len() + self.layout.dynamic.len();
+        self.open = Some(Open { unit, columns: Unpacking::new(self.layout.places.len(), conditions), runs });
+        Ok(())
     }
 
     fn rows_of_unit(&mut self, open: &mut Open, rows: Range<u32>) -> Result<()> {
@@ -261,19 +295,13 @@ impl ScanStream {
             return Ok(());
         }
         self.run.stats.add_rows_from_segments(live as u64);
-        let kept = if self.conditions.is_empty() {
-            alive
-        } else {
-            let columns = (0..self.layout.filtered).map(|at| self.slice(open, at, start, count)).collect::<Result<Vec<_>>>()?;
-            let batch = self.filter_batch(&columns, count)?;
-            self.conditions.apply(&batch, alive)?
-        };
-        if kept.as_ref().is_some_and(|kept| kept.true_count() == 0) {
-            return Ok(());
-        }
-        let output = self.layout.output.clone();
-        let columns = output.into_iter().map(|at| self.slice(open, at, start, count)).collect::<Result<Vec<_>>>()?;
-        self.emit(columns, count, kept)
+        let Open { unit, columns, .. } = open;
+        let reading = Reading { table: &self.table, layout: &self.layout, run: &self.run, unit: *unit };
+        let load = |column| reading.load(column);
+        let mut rows = Rows::of_unit(columns, start..start + count, &load);
+        let kept = self.conditions.apply(&mut rows, alive)?;
+        let (layout, schema) = (&self.layout, &self.schema);
+        give(layout, schema, self.state.as_mut(), &mut self.gathered, &mut rows, kept)
     }
 
     /// Which of the rows are part of the table; `None`: all are.
@@ -291,44 +319,6 @@ impl ScanStream {
         Some(BooleanArray::new(bits.finish(), None))
     }
 
-    fn slice(&self, open: &mut Open, at: usize, start: usize, count: usize) -> Result<ArrayRef> {
-        if let Some(column) = &open.columns[at] {
-            return Ok(column.slice(start, count));
-        }
-        let column = match self.layout.places[at] {
-            Place::Key => self.table.keys(open.unit),
-            Place::Stored(column) => self.table.column(open.unit, column),
-        };
-        let mut column = column.map_err(errors::raise)?;
-        if self.layout.places[at] == Place::Key && *column.data_type() != DataType::BinaryView {
-            column = cast(&column, &DataType::BinaryView)?;
-        }
-        self.run.stats.add_bytes_read(column.get_array_memory_size() as u64);
-        let slice = column.slice(start, count);
-        open.columns[at] = Some(column);
-        Ok(slice)
-    }
-
-    fn filter_batch(&self, columns: &[ArrayRef], rows: usize) -> Result<RecordBatch> {
-        batch(&self.layout.filter_schema, columns.to_vec(), rows)
-    }
-
-    fn emit(&mut self, columns: Vec<ArrayRef>, rows: usize, kept: Option<BooleanArray>) -> Result<()> {
-        let all = batch(&self.schema, columns, rows)?;
-        match kept {
-            None => self.gathered.push_batch(all)?,
-            Some(kept) if all.num_columns() == 0 => {
-                let rows = kept.true_count();
-                self.gathered.push_batch(batch(&self.schema, vec![], rows)?)?;
-            }
-            Some(kept) => {
-                let filtered = FilterBuilder::new(&kept).optimize().build().filter_record_batch(&all)?;
-                self.gathered.push_batch(filtered)?;
-            }
-        }
-        Ok(())
-    }
-
     /// The batch, or as much of it as is still wanted.
     fn cut(&mut self, batch: RecordBatch) -> RecordBatch {
         let Some(remaining) = &mut self.remaining else { return batch };
@@ -336,6 +326,57 @@ impl ScanStream {
         *remaining -= rows;
         batch.slice(0, rows)
     }
+}
+
+/// Where the columns of a unit come from.
+struct Reading<'a> {
+    table: &'a Arc<dyn TableSource>,
+    layout: &'a ScanLayout,
+    run: &'a Run,
+    unit: Unit,
+}
+
+impl Reading<'_> {
+    fn load(&self, at: usize) -> Result<Loaded> {
+        let loaded = match self.layout.places[at] {
+            Place::Key => {
+                let keys = self.table.keys(self.unit).map_err(errors::raise)?;
+                let is_view = *keys.data_type() == DataType::BinaryView;
+                Loaded::Array(if is_view { keys } else { cast(&keys, &DataType::BinaryView)? })
+            }
+            Place::Stored(column) => Loaded::Packed(self.table.packed(self.unit, column).map_err(errors::raise)?),
+        };
+        let bytes = match &loaded {
+            Loaded::Packed(packed) => packed.memory(),
+            Loaded::Array(array) => array.get_array_memory_size(),
+        };
+        self.run.stats.add_bytes_read(bytes as u64);
+        Ok(loaded)
+    }
+}
+
+/// Gives out those rows that are left (all, if `None`), or adds them up.
+fn give(
+    layout: &ScanLayout,
+    schema: &SchemaRef,
+    state: Option<&mut State>,
+    gathered: &mut BatchCoalescer,
+    rows: &mut Rows<'_>,
+    kept: Option<BooleanArray>,
+) -> Result<()> {
+    let chosen = kept.as_ref().map(Chosen::new);
+    let count = chosen.as_ref().map_or(rows.len(), Chosen::len);
+    if count == 0 {
+        return Ok(());
+    }
+    if let Some(state) = state {
+        return state.add(rows, &layout.output, chosen.as_ref());
+    }
+    let columns = layout.output.iter().map(|at| match &chosen {
+        Some(chosen) => rows.chosen(*at, chosen),
+        None => rows.array(*at),
+    });
+    Ok(gathered.push_batch(batch(schema, columns.collect::<Result<Vec<_>>>()?, count)?)?)
 }
 
 /// At most a batch of rows off the runs, the first of which is the last element.
@@ -348,11 +389,6 @@ fn next_run(runs: &mut Vec<Range<u32>>) -> Option<Range<u32>> {
         runs.pop();
     }
     Some(taken)
-}
-
-fn batch(schema: &Arc<Schema>, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 impl Stream for ScanStream {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryViewBuilder, RecordBatch};
 use engine::{EngineError, ReadView, SegmentView, TableView};
 use roaring::RoaringBitmap;
-use segments::{ColumnStatistics, Predicate};
+use segments::{ColumnStatistics, Packed, Predicate};
 use types::{SqlError, TableId};
 
 use super::{TableSource, Tables, Unit};
@@ -54,8 +54,8 @@ impl TableSource for EngineTable {
         if group.may_match(&probes) { group.matching_rows(&probes) } else { vec![] }
     }
 
-    fn column(&self, unit: Unit, column: usize) -> Result<ArrayRef, SqlError> {
-        let read = self.segment(unit).segment.read_column(unit.group, column);
+    fn packed(&self, unit: Unit, column: usize) -> Result<Arc<Packed>, SqlError> {
+        let read = self.segment(unit).segment.packed(unit.group, column);
         Ok(read.map_err(EngineError::from)?)
     }
 

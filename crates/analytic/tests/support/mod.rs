@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use env::{Env, RealEnv};
 use expr::dialect::DIALECT;
 use roaring::RoaringBitmap;
-use segments::{ColumnStatistics, Predicate};
+use segments::{ColumnStatistics, Packed, Predicate};
 use txn::Cancel;
 use types::{ColumnId, Datum, Oid, SchemaId, SqlError, SqlState, SqlType, TableId, arrow_form, text};
 
@@ -90,8 +90,10 @@ impl TableSource for MemoryTable {
         std::iter::once(0..unit.rows).collect()
     }
 
-    fn column(&self, unit: Unit, column: usize) -> Result<ArrayRef, SqlError> {
-        Ok(Arc::clone(self.units[unit.segment].column(column)))
+    fn packed(&self, unit: Unit, column: usize) -> Result<Arc<Packed>, SqlError> {
+        let array = Arc::clone(self.units[unit.segment].column(column));
+        let packed = Packed::new(array, self.definition.stored_type(column)).map(Arc::new);
+        packed.ok_or_else(|| SqlError::bug("a column of another type"))
     }
 
     fn keys(&self, unit: Unit) -> Result<ArrayRef, SqlError> {

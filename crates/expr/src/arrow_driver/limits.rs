@@ -52,12 +52,12 @@ impl Limits {
     }
 
     /// Those of the statement that has these options; `None` where there is no statement yet.
-    pub(super) fn of(options: &ConfigOptions) -> Option<&Limits> {
+    pub fn of(options: &ConfigOptions) -> Option<&Limits> {
         options.extensions.get::<Limits>()
     }
 
     /// Errors once the query is to stop.
-    pub(super) fn go_on(&self) -> Result<()> {
+    pub fn go_on(&self) -> Result<()> {
         (self.go_on)()
     }
 

@@ -73,12 +73,12 @@ fn one_load_serves_all_who_ask_at_once() {
             .map(|_| {
                 scope.spawn(|| {
                     barrier.wait();
-                    segment.read_column(3, 1).unwrap()
+                    segment.packed(3, 1).unwrap()
                 })
             })
             .collect();
-        let arrays: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
-        assert!(arrays.iter().all(|array| Arc::ptr_eq(array, &arrays[0])));
+        let columns: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+        assert!(columns.iter().all(|column| Arc::ptr_eq(column, &columns[0])));
     });
     assert_eq!(cache.counters().loads - before, 1);
 }
@@ -87,11 +87,11 @@ fn one_load_serves_all_who_ask_at_once() {
 fn what_is_not_admitted_is_shared_while_it_is_in_use() {
     let cache = Cache::new(0);
     let (segment, _) = wide_table(&cache, 300);
-    let first = segment.read_column(0, 1).unwrap();
-    assert!(Arc::ptr_eq(&first, &segment.read_column(0, 1).unwrap()));
+    let first = segment.packed(0, 1).unwrap();
+    assert!(Arc::ptr_eq(&first, &segment.packed(0, 1).unwrap()));
     let loads = cache.counters().loads;
     drop(first);
-    segment.read_column(0, 1).unwrap();
+    segment.packed(0, 1).unwrap();
     assert_eq!(cache.counters().loads, loads + 1);
 }
 

@@ -15,7 +15,7 @@ use analytic::{TableSource, Unit};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use roaring::RoaringBitmap;
-use segments::{ColumnStatistics, Predicate};
+use segments::{ColumnStatistics, Packed, Predicate};
 use types::{Key, Row, RowLayout, SqlError, TableId};
 
 use super::local::LocalRows;
@@ -73,8 +73,8 @@ impl TableSource for AsBefore {
         self.inner.matching_rows(unit, predicates)
     }
 
-    fn column(&self, unit: Unit, column: usize) -> Result<ArrayRef, SqlError> {
-        self.inner.column(unit, column)
+    fn packed(&self, unit: Unit, column: usize) -> Result<Arc<Packed>, SqlError> {
+        self.inner.packed(unit, column)
     }
 
     fn keys(&self, unit: Unit) -> Result<ArrayRef, SqlError> {

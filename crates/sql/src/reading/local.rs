@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, BinaryViewBuilder, RecordBatch, RecordBatchO
 use arrow::datatypes::{Field, Schema};
 use catalog::Table;
 use roaring::RoaringBitmap;
-use segments::{ColumnStatistics, Predicate};
+use segments::{ColumnStatistics, Packed, Predicate};
 use types::arrow_form::{self, ColumnBuilder};
 use types::{Datum, DatumRef, Key, Row, RowLayout, SqlError, SqlType};
 
@@ -109,7 +109,7 @@ impl TableSource for LocalRows {
         vec![]
     }
 
-    fn column(&self, unit: Unit, _column: usize) -> Result<ArrayRef, SqlError> {
+    fn packed(&self, unit: Unit, _column: usize) -> Result<Arc<Packed>, SqlError> {
         Err(SqlError::bug(format!("rows in memory have no segment {}", unit.segment)))
     }
 
