@@ -24,6 +24,7 @@ mod apply;
 mod bind;
 mod context;
 mod cte;
+mod dense_aggregate;
 mod dependencies;
 mod dml;
 mod dynamic_filters;

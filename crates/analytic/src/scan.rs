@@ -28,7 +28,7 @@ mod source;
 mod statistics;
 mod stream;
 
-pub(crate) use fused::FusedAggregates;
+pub(crate) use fused::{FusedAggregates, groups};
 pub(crate) use provider::TableProvider;
 
 /// What an execution lends its scans.

@@ -278,12 +278,12 @@ impl Codes {
         macro_rules! within {
             ($codes:expr, $t:ty) => {{
                 let codes = &$codes[rows];
-                let Ok(low) = <$t>::try_from(*range.start()) else { return BooleanBuffer::new_unset(codes.len()) };
-                let high = <$t>::try_from(*range.end()).unwrap_or(<$t>::MAX);
-                if high < low {
+                let most = u64::from(<$t>::MAX);
+                if range.is_empty() || *range.start() > most {
                     return BooleanBuffer::new_unset(codes.len());
                 }
-                let width = high - low;
+                let low = *range.start() as $t;
+                let width = (*range.end()).min(most) as $t - low;
                 bits(codes, |code| code.wrapping_sub(low) <= width)
             }};
         }

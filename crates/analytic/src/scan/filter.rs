@@ -96,10 +96,6 @@ impl Conditions {
         Ok(Conditions { conditions, batches: 0 })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.conditions.is_empty()
-    }
-
     /// The rows that satisfy every condition, out of those set in `alive` (all, if `None`); `None`: all of them do.
     pub(super) fn apply(&mut self, rows: &mut Rows<'_>, alive: Option<BooleanArray>) -> Result<Option<BooleanArray>> {
         let all = rows.len();

@@ -16,9 +16,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{Result, Statistics};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
@@ -34,9 +35,10 @@ use types::{Datum, SqlType};
 use self::arithmetic::Arithmetic;
 use self::groups::{Manner, is_whole};
 use super::source::ScanSource;
+use super::statistics::TableEstimates;
 
 mod arithmetic;
-mod groups;
+pub(crate) mod groups;
 mod state;
 
 pub(super) use state::State;
@@ -185,6 +187,24 @@ impl Fused {
         let others = all.iter().copied().filter(|at| aggregates[*at].way == Way::Values).collect();
         let manner = if groups.is_empty() { Manner::One } else { Manner::Any };
         Some(Fused { groups, manner, aggregates, all, others, arithmetic, sums, types })
+    }
+
+    /// What is known of the groups, which `given` is the schema of: those of a scan with `estimates` of its columns `output`.
+    pub(super) fn statistics(&self, given: &Schema, estimates: &TableEstimates, output: &Schema) -> Statistics {
+        let mut statistics = Statistics::new_unknown(given);
+        let mut groups = 1.0;
+        for (group, found) in self.groups.iter().zip(&mut statistics.column_statistics) {
+            let Some(known) = estimates.column(output.field(group.column).name()) else { return Statistics::new_unknown(given) };
+            groups *= known.distinct;
+            let value = |datum: &Option<Datum>| match datum {
+                Some(datum) => Precision::Inexact(expr::arrow_driver::scalar(datum, group.sql_type)),
+                None => Precision::Absent,
+            };
+            found.min_value = value(&known.min);
+            found.max_value = value(&known.max);
+        }
+        statistics.num_rows = Precision::Inexact(groups.min(estimates.rows()) as usize);
+        statistics
     }
 
     /// For EXPLAIN.

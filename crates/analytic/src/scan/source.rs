@@ -197,8 +197,8 @@ impl DataSource for ScanSource {
     }
 
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
-        if self.fused.is_some() {
-            return Ok(Arc::new(Statistics::new_unknown(&self.given)));
+        if let Some(fused) = &self.fused {
+            return Ok(Arc::new(fused.statistics(&self.given, &self.estimates, &self.projected)));
         }
         let share = if partition.is_some() { 1.0 / self.partitions as f64 } else { 1.0 };
         Ok(Arc::new(self.estimates.statistics(&self.projection, self.selectivity * share)))

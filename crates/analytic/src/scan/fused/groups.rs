@@ -15,8 +15,6 @@ use segments::{Codes, Packed, PackedForm};
 use types::arrow_form::ColumnBuilder;
 use types::{Datum, DatumRef, RowLayout, SqlType};
 
-use crate::scan::rows::Chosen;
-
 /// Entries of a table that is made for a unit.
 const UNIT_TABLE_MAX: usize = 1 << 20;
 
@@ -25,7 +23,7 @@ const NONE: u32 = u32::MAX;
 
 /// How groups are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     /// There is one, of all rows.
     One,
     /// Numbers of one column, most of them from `low` on, `size` of them.
@@ -37,7 +35,7 @@ pub(super) enum Manner {
 }
 
 /// The groups so far.
-pub(super) struct Groups {
+pub(crate) struct Groups {
     manner: Manner,
     types: Vec<SqlType>,
     keys: Keys,
@@ -61,10 +59,10 @@ enum Keys {
 }
 
 /// A column of a unit, and where the rows are in it.
-pub(super) type Part = (Arc<Packed>, usize);
+pub(crate) type Part = (Arc<Packed>, usize);
 
 impl Groups {
-    pub(super) fn new(manner: Manner, types: Vec<SqlType>) -> Groups {
+    pub(crate) fn new(manner: Manner, types: Vec<SqlType>) -> Groups {
         let keys = match manner {
             Manner::Dense { .. } | Manner::Clustered => Keys::Whole { keys: vec![], others: HashMap::default() },
             Manner::One | Manner::Any => Keys::Any { keys: vec![], known: HashMap::default(), layout: RowLayout::new(&types) },
@@ -74,7 +72,7 @@ impl Groups {
         groups
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match &self.keys {
             Keys::Whole { keys, .. } => keys.len(),
             Keys::Any { keys, .. } => keys.len(),
@@ -82,7 +80,7 @@ impl Groups {
     }
 
     /// Bytes of memory, about.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         let keys = match &self.keys {
             Keys::Whole { keys, others } => keys.capacity() * 16 + others.capacity() * 32,
             Keys::Any { keys, .. } => keys.capacity() * 2 * (48 + 32 * self.types.len()),
@@ -91,7 +89,7 @@ impl Groups {
     }
 
     /// There are none any more.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         match &mut self.keys {
             Keys::Whole { keys, others } => {
                 *keys = vec![];
@@ -131,8 +129,8 @@ impl Groups {
         }
     }
 
-    /// Sets the group of each row that is left; none, if there is one group.
-    pub(super) fn find(&mut self, columns: &[Part], chosen: Option<&Chosen>, count: usize, out: &mut Vec<u32>) {
+    /// Sets the group of each row, or of those `chosen`, `count` in all; none, if there is one group.
+    pub(crate) fn find(&mut self, columns: &[Part], chosen: Option<&[u32]>, count: usize, out: &mut Vec<u32>) {
         out.clear();
         match self.manner {
             Manner::One => {}
@@ -141,7 +139,7 @@ impl Groups {
         }
     }
 
-    fn find_whole(&mut self, (packed, start): &Part, chosen: Option<&Chosen>, count: usize, out: &mut Vec<u32>) {
+    fn find_whole(&mut self, (packed, start): &Part, chosen: Option<&[u32]>, count: usize, out: &mut Vec<u32>) {
         let Keys::Whole { keys, others } = &mut self.keys else { return };
         let (table, low) = (&mut self.table, &mut self.low);
         if let PackedForm::Whole { base, codes, most, nulls: None } = packed.form() {
@@ -166,7 +164,7 @@ impl Groups {
                         let codes = &$codes[*start..];
                         match chosen {
                             None => out.extend(codes[..count].iter().map(|code| group_of(*code as usize))),
-                            Some(chosen) => out.extend(chosen.indices().iter().map(|at| group_of(codes[*at as usize] as usize))),
+                            Some(chosen) => out.extend(chosen.iter().map(|at| group_of(codes[*at as usize] as usize))),
                         }
                     }};
                 }
@@ -180,7 +178,7 @@ impl Groups {
             }
         }
         for at in 0..count {
-            let number = match packed.get(start + chosen.map_or(at, |chosen| chosen.indices()[at] as usize)) {
+            let number = match packed.get(start + chosen.map_or(at, |chosen| chosen[at] as usize)) {
                 DatumRef::Int2(v) => Some(v.into()),
                 DatumRef::Int4(v) | DatumRef::Date(v) => Some(v.into()),
                 DatumRef::Int8(v) => Some(v),
@@ -199,9 +197,9 @@ impl Groups {
         }
     }
 
-    fn find_any(&mut self, columns: &[Part], chosen: Option<&Chosen>, count: usize, out: &mut Vec<u32>) {
+    fn find_any(&mut self, columns: &[Part], chosen: Option<&[u32]>, count: usize, out: &mut Vec<u32>) {
         let Keys::Any { keys, known, layout } = &mut self.keys else { return };
-        let row_at = |at: usize| chosen.map_or(at, |chosen| chosen.indices()[at] as usize);
+        let row_at = |at: usize| chosen.map_or(at, |chosen| chosen[at] as usize);
         let mut group_of = |at: usize| {
             let key = || columns.iter().map(|(packed, start)| packed.get(start + row_at(at)));
             let mut bytes = Vec::new();
@@ -233,7 +231,7 @@ impl Groups {
     }
 
     /// The columns that tell the groups apart.
-    pub(super) fn arrays(&self) -> Vec<ArrayRef> {
+    pub(crate) fn arrays(&self) -> Vec<ArrayRef> {
         match &self.keys {
             Keys::Whole { keys, .. } => {
                 let numbers = keys.iter().copied();
@@ -257,7 +255,7 @@ impl Groups {
 }
 
 /// Whether a column's numbers can be a key by themselves.
-pub(super) fn is_whole(t: SqlType) -> bool {
+pub(crate) fn is_whole(t: SqlType) -> bool {
     matches!(t, SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Date)
 }
 
@@ -271,7 +269,7 @@ fn codes_of(packed: &Packed) -> Option<usize> {
 }
 
 /// Makes a column's codes the last digit of each row's combination.
-fn combine(packed: &Packed, start: usize, size: u32, is_first: bool, chosen: Option<&Chosen>, count: usize, out: &mut Vec<u32>) {
+fn combine(packed: &Packed, start: usize, size: u32, is_first: bool, chosen: Option<&[u32]>, count: usize, out: &mut Vec<u32>) {
     let (codes, nulls) = match packed.form() {
         PackedForm::Whole { codes, nulls, .. } | PackedForm::Strings { codes, nulls, .. } => (codes, nulls),
         PackedForm::Plain => return,
@@ -283,9 +281,9 @@ fn combine(packed: &Packed, start: usize, size: u32, is_first: bool, chosen: Opt
             match (chosen, is_first) {
                 (None, true) => out.extend(codes[..count].iter().map(|c| u32::from(*c))),
                 (None, false) => out.iter_mut().zip(codes).for_each(|(all, c)| *all = *all * size + u32::from(*c)),
-                (Some(chosen), true) => out.extend(chosen.indices().iter().map(|at| u32::from(codes[*at as usize]))),
+                (Some(chosen), true) => out.extend(chosen.iter().map(|at| u32::from(codes[*at as usize]))),
                 (Some(chosen), false) => {
-                    let codes = chosen.indices().iter().map(|at| u32::from(codes[*at as usize]));
+                    let codes = chosen.iter().map(|at| u32::from(codes[*at as usize]));
                     out.iter_mut().zip(codes).for_each(|(all, c)| *all = *all * size + c);
                 }
             }
@@ -299,7 +297,7 @@ fn combine(packed: &Packed, start: usize, size: u32, is_first: bool, chosen: Opt
     }
     if let (Some(nulls), Some(before)) = (nulls, before) {
         for at in 0..count {
-            if nulls.is_null(start + chosen.map_or(at, |chosen| chosen.indices()[at] as usize)) {
+            if nulls.is_null(start + chosen.map_or(at, |chosen| chosen[at] as usize)) {
                 out[at] = before[at] * size + (size - 1);
             }
         }

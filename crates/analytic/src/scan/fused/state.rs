@@ -79,7 +79,7 @@ impl State {
         self.is_untouched = false;
         let fused = Arc::clone(&self.fused);
         let columns = fused.groups.iter().map(|group| rows.as_packed(places[group.column], group.sql_type));
-        self.groups.find(&columns.collect::<Result<Vec<_>>>()?, chosen, count, &mut self.found);
+        self.groups.find(&columns.collect::<Result<Vec<_>>>()?, chosen.map(Chosen::indices), count, &mut self.found);
         self.grow();
         let values = if self.is_fast(rows, places)? {
             self.add_numbers(rows, places, chosen, count)?;
