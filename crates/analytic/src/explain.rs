@@ -1,11 +1,11 @@
 //! EXPLAIN: the plan of a query, and with ANALYZE what each part of it did.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::common::DataFusionError;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use env::Env;
 use futures::StreamExt;
 use types::{SqlError, SqlState};
 
@@ -19,7 +19,7 @@ use crate::stop::Stop;
 use crate::stream::{self, Physical};
 
 /// What EXPLAIN shows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ExplainOptions {
     /// Run the query and show what each part did.
     pub analyze: bool,
@@ -27,8 +27,8 @@ pub struct ExplainOptions {
     pub verbose: bool,
     /// With `analyze`: leave out what differs from run to run (times, bytes).
     pub no_timing: bool,
-    /// Microseconds on a clock that does not go back: how long it took.
-    pub clock: Option<fn() -> Duration>,
+    /// Whose clock says how long planning and running took.
+    pub clock: Option<Arc<dyn Env>>,
 }
 
 impl AnalyticPlan {
@@ -78,7 +78,7 @@ async fn lines(
     stats: Arc<QueryStats>,
     options: ExplainOptions,
 ) -> Result<Vec<String>, DataFusionError> {
-    let now = || options.clock.map(|clock| clock());
+    let now = || options.clock.as_ref().map(|env| env.monotonic());
     let started = now();
     let run = Run { stop, stats: Arc::clone(&stats) };
     let Physical { logical, plan: physical, ctes } = stream::physical(query, view.as_ref(), session, &run).await?;

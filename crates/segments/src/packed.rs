@@ -551,6 +551,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_but_nulls() {
+        for t in [SqlType::Int4, SqlType::Text, SqlType::Bytea, SqlType::Numeric { precision: 20, scale: 1 }, SqlType::Bool] {
+            let packed = Packed::new(array_of(t, &vec![Datum::Null; 40]), t).unwrap();
+            assert!(packed.get(3).is_null());
+            assert_eq!((packed.array(2..40).null_count(), packed.array(2..40).len()), (38, 38));
+            assert_eq!(packed.chosen(1, &[0, 5]).null_count(), 2);
+        }
+    }
+
+    #[test]
     fn a_code_takes_as_many_bytes_as_it_needs() {
         let bytes = |t: SqlType, values: Vec<Datum>| {
             let packed = Packed::new(array_of(t, &values), t).unwrap();

@@ -40,8 +40,12 @@ impl Session {
 
     async fn plan_lines(&mut self, inner: &Arc<Prepared>, explain: &Explain, params: &[Datum]) -> Result<Vec<String>, SqlError> {
         let mut planned = if explain.analyze { self.plan_to_run(inner)? } else { self.current_plan(inner)? };
-        let options =
-            ExplainOptions { analyze: explain.analyze, verbose: explain.verbose, no_timing: !explain.timing, clock: None };
+        let options = ExplainOptions {
+            analyze: explain.analyze,
+            verbose: explain.verbose,
+            no_timing: !explain.timing,
+            clock: Some(Arc::clone(self.instance.env())),
+        };
         let started = self.instance.env().monotonic();
         if let Kind::Point(plan) = &planned.kind {
             match self.explain_point(&planned, plan, explain, params)? {
@@ -50,7 +54,7 @@ impl Session {
             }
         }
         let lines = match &planned.kind {
-            Kind::Query(QueryPlan::Analytic(plan)) => plan.explain(self.execution(params, Arc::default())?, options).await?,
+            Kind::Query(QueryPlan::Analytic(plan)) => plan.explain(self.execution(params, Arc::default())?, options.clone()).await?,
             Kind::System(plan) => {
                 let mut lines = vec!["Executor: catalog".to_owned(), "Query of System Relations".to_owned()];
                 if explain.analyze {
@@ -74,7 +78,7 @@ impl Session {
                 lines
             }
             Kind::Locking(plan) => {
-                let shown = ExplainOptions { analyze: false, ..options };
+                let shown = ExplainOptions { analyze: false, ..options.clone() };
                 let query = plan.source.explain(self.execution(used(&plan.source, params), Arc::default())?, shown).await?;
                 let mut lines: Vec<String> = plan.lines().chain(query.into_iter().map(|line| format!("  {line}"))).collect();
                 if explain.analyze {
@@ -145,7 +149,7 @@ impl Session {
             _ => return Err(SqlError::bug("this statement writes nothing")),
         };
         if let Some(query) = query {
-            let shown = ExplainOptions { analyze: false, ..*options };
+            let shown = ExplainOptions { analyze: false, ..options.clone() };
             let indent = if lines.is_empty() { "" } else { "  " };
             let source = query.explain(self.execution(used(query, params), Arc::default())?, shown).await?;
             lines.extend(source.into_iter().map(|line| format!("{indent}{line}")));
