@@ -28,6 +28,7 @@ use crate::frame::{self, Frame, Phase};
 use crate::message::{self, Message};
 use crate::output::FLUSH_BYTES;
 use crate::wire::Wire;
+use crate::workers;
 
 /// How long a statement that was told to stop may take, when its connection is to end.
 const STOP_WAIT: Duration = Duration::from_secs(3);
@@ -317,6 +318,7 @@ impl Connection {
             io.wire.out.parameter_status(&name, &value);
         }
         io.wire.out.ready_for_query(self.session.transaction_status());
+        workers::served();
     }
 }
 

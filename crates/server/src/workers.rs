@@ -3,7 +3,8 @@
 //! ```text
 //!   threads of the runtime, one for each core:   base .. base  spare .. spare
 //!                                                               | each holds a Gate: closed, its thread sleeps in it
-//!   control, four times a second:  busy here and idle cores --> open one;  no idle core, or little to do --> close one
+//!   control, four times a second:  busy here and idle cores --> open one;  little to do --> close one
+//!                                  no idle core --> close one for a second: closed it stays if more was served meanwhile
 //! ```
 //!
 //! 1. Where load and clients share the cores, one thread for all connections takes more of them at a time and wakes nobody: a lookup costs
@@ -15,10 +16,12 @@
 //!
 //! Not here: what a connection's thread may not do for long (`env::blocking`), threads of queries (`sql`).
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -37,9 +40,11 @@ const SLACK: f64 = 0.25;
 const IDLE_MIN: f64 = 0.3;
 /// Cores idle, below which spare threads only take them from clients.
 const IDLE_FULL: f64 = 0.1;
-/// Looks in a row at a full machine, until a thread is closed.
+/// Looks in a row at a full machine, until a thread is closed to see whether the others serve more without it.
 const FULL_LOOKS: u32 = 8;
-/// How long a thread that was closed for a full machine stays so, at first and at most.
+/// Looks at the machine without it; the first has some of both.
+const TRIAL_LOOKS: u32 = 5;
+/// How long what a trial has shown is good for, at first and at most.
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(64);
 
@@ -121,13 +126,32 @@ impl Drop for Released {
     }
 }
 
-/// What there was to do since the last look, in cores.
+/// Answers given that a thread has not told of yet, at most.
+const UNTOLD_MAX: u64 = 64;
+
+static SERVED: AtomicU64 = AtomicU64::new(0);
+
+/// A client was answered.
+pub(crate) fn served() {
+    thread_local!(static UNTOLD: Cell<u64> = const { Cell::new(0) });
+    UNTOLD.with(|untold| match untold.get() + 1 {
+        UNTOLD_MAX => {
+            SERVED.fetch_add(UNTOLD_MAX, Ordering::Relaxed);
+            untold.set(0);
+        }
+        more => untold.set(more),
+    });
+}
+
+/// What there was to do since the last look.
 #[derive(Clone, Copy)]
 struct Load {
-    /// Used by this process.
+    /// Cores used by this process.
     used: f64,
-    /// Used by nobody.
+    /// Cores used by nobody.
     idle: f64,
+    /// Answers to clients, a second.
+    served: f64,
 }
 
 /// When to open and to close.
@@ -135,28 +159,62 @@ struct Policy {
     base: usize,
     open: usize,
     full_looks: u32,
-    closed_until: Duration,
+    /// Answers a second at those, added up.
+    full_served: f64,
+    trial: Option<Trial>,
+    /// Until then it stays as the last trial has shown.
+    settled_until: Duration,
     retry: Duration,
+}
+
+/// A thread fewer on a full machine.
+struct Trial {
+    /// Answers a second before.
+    before: f64,
+    looks: u32,
+    /// Answers a second since, added up.
+    served: f64,
 }
 
 impl Policy {
     fn new(base: usize) -> Policy {
-        Policy { base, open: 0, full_looks: 0, closed_until: Duration::ZERO, retry: RETRY_FIRST }
+        let (full_looks, full_served, trial) = (0, 0.0, None);
+        Policy { base, open: 0, full_looks, full_served, trial, settled_until: Duration::ZERO, retry: RETRY_FIRST }
     }
 
     /// How many of `spare` threads should be open after `now`, a time since the start.
     fn decide(&mut self, load: Load, spare: usize, now: Duration) -> usize {
+        if let Some(trial) = &mut self.trial {
+            trial.looks += 1;
+            if trial.looks > 1 {
+                trial.served += load.served;
+            }
+            if trial.looks == TRIAL_LOOKS {
+                let is_better_open = trial.served / f64::from(TRIAL_LOOKS - 1) < trial.before;
+                self.open += usize::from(is_better_open);
+                self.trial = None;
+                self.settled_until = now + self.retry;
+                self.retry = (self.retry * 2).min(RETRY_MAX);
+            }
+            return self.open;
+        }
         let at_work = (self.base + self.open) as f64;
-        self.full_looks = if load.idle < IDLE_FULL { self.full_looks + 1 } else { 0 };
+        if load.idle < IDLE_FULL {
+            self.full_looks += 1;
+            self.full_served += load.served;
+        } else {
+            (self.full_looks, self.full_served) = (0, 0.0);
+        }
         if self.open > 0 && load.used < (at_work - 1.0) * BUSY - SLACK {
             self.open -= 1;
             self.retry = RETRY_FIRST;
+        } else if now < self.settled_until {
+            (self.full_looks, self.full_served) = (0, 0.0);
         } else if self.open > 0 && self.full_looks >= FULL_LOOKS {
             self.open -= 1;
-            self.full_looks = 0;
-            self.closed_until = now + self.retry;
-            self.retry = (self.retry * 2).min(RETRY_MAX);
-        } else if self.open < spare && load.idle >= IDLE_MIN && load.used >= at_work * BUSY && now >= self.closed_until {
+            self.trial = Some(Trial { before: self.full_served / f64::from(self.full_looks), looks: 0, served: 0.0 });
+            (self.full_looks, self.full_served) = (0, 0.0);
+        } else if self.open < spare && load.idle >= IDLE_MIN && load.used >= at_work * BUSY {
             self.open += 1;
         }
         self.open
@@ -189,19 +247,24 @@ struct Clocks {
     at: Instant,
     used: f64,
     idle: f64,
+    served: u64,
 }
 
 impl Clocks {
     fn now() -> Option<Clocks> {
-        Some(Clocks { at: Instant::now(), used: env::process_cpu_seconds()?, idle: env::idle_core_seconds()? })
+        let (used, idle) = (env::process_cpu_seconds()?, env::idle_core_seconds()?);
+        Some(Clocks { at: Instant::now(), used, idle, served: SERVED.load(Ordering::Relaxed) })
     }
 
     /// `None` if too little time has passed to tell.
     fn since(&self, before: &Clocks) -> Option<Load> {
         let seconds = (self.at - before.at).as_secs_f64();
         let per_second = |now: f64, then: f64| (now - then) / seconds;
-        (seconds >= LOOK_EVERY.as_secs_f64() / 2.0)
-            .then(|| Load { used: per_second(self.used, before.used), idle: per_second(self.idle, before.idle) })
+        (seconds >= LOOK_EVERY.as_secs_f64() / 2.0).then(|| Load {
+            used: per_second(self.used, before.used),
+            idle: per_second(self.idle, before.idle),
+            served: (self.served - before.served) as f64 / seconds,
+        })
     }
 }
 
@@ -213,20 +276,27 @@ mod tests {
 
     #[test]
     fn spare_threads_work_where_all_are_busy_and_cores_are_idle() {
-        let idle = Load { used: 0.1, idle: 1.8 };
-        let busy = Load { used: 0.95, idle: 0.6 };
-        let shared = Load { used: 1.0, idle: 0.02 };
-        let both = Load { used: 1.5, idle: 0.2 };
+        let idle = Load { used: 0.1, idle: 1.8, served: 10.0 };
+        let busy = Load { used: 0.95, idle: 0.6, served: 800.0 };
+        let shared = Load { used: 1.0, idle: 0.02, served: 1000.0 };
+        let both = Load { used: 1.5, idle: 0.2, served: 1500.0 };
+        let (more, less) = (Load { served: 1200.0, ..shared }, Load { served: 900.0, ..shared });
         let second = Duration::from_secs;
+        let full = |trial: Vec<Load>| [vec![busy], vec![shared; 8], trial].concat();
         for (loads, open, why) in [
             (vec![idle; 10], 0, "nothing to do"),
             (vec![busy], 1, "one thread is not enough"),
             (vec![shared; 100], 0, "clients take the other core"),
             (vec![busy, both, both, both, both, both, both, both, both, both], 1, "both work, and a little is left"),
             (vec![busy, idle], 0, "the work is over"),
-            ([vec![busy], vec![shared; 8]].concat(), 0, "the machine is full"),
-            ([vec![busy], vec![shared; 8], vec![busy]].concat(), 0, "it has just been"),
-            ([vec![busy], vec![shared; 8], vec![idle, idle, busy]].concat(), 1, "it has been long ago"),
+            (full(vec![]), 0, "the machine is full: a trial"),
+            (full(vec![more; 5]), 0, "one alone serves more"),
+            (full(vec![less; 5]), 1, "one alone serves less"),
+            (full(vec![more, less, less, less, less]), 1, "the first look has some of both"),
+            (full([vec![less; 5], vec![shared; 8]].concat()), 1, "it has just been seen"),
+            (full([vec![less; 5], vec![shared; 12]].concat()), 0, "again, some time later"),
+            (full([vec![more; 5], vec![busy]].concat()), 0, "it has just been full"),
+            (full([vec![more; 5], vec![idle, idle, busy]].concat()), 1, "it has been long ago"),
         ] {
             let mut policy = Policy::new(1);
             let mut last = 0;

@@ -54,7 +54,9 @@ impl Session {
             }
         }
         let lines = match &planned.kind {
-            Kind::Query(QueryPlan::Analytic(plan)) => plan.explain(self.execution(params, Arc::default())?, options.clone()).await?,
+            Kind::Query(QueryPlan::Analytic(plan)) => {
+                plan.explain(self.execution(params, Arc::default())?, options.clone()).await?
+            }
             Kind::System(plan) => {
                 let mut lines = vec!["Executor: catalog".to_owned(), "Query of System Relations".to_owned()];
                 if explain.analyze {
