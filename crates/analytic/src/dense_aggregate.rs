@@ -8,8 +8,8 @@
 //! 1. What the range is comes from statistics, which may be wrong: numbers outside of it are found in a map.
 //! 2. Rows that come in the order of the number, as those of segments mostly do, find their groups side by side in memory; a hash
 //!    would scatter them.
-//! 3. A partial aggregation that gets no more memory hands its groups on; a final one is only made this way if its table is a small part
-//!    of all memory for queries.
+//! 3. A partial aggregation that gets no more memory hands its groups on; a final one, which cannot, is only made this way if table and
+//!    groups are a small part of all memory for queries.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -46,6 +46,9 @@ const TABLE_PER_ROW_MAX: f64 = 8.0;
 const TABLE_MIN: usize = 1 << 16;
 /// What part of all memory for queries a table may be.
 const MEMORY_SHARE: usize = 32;
+/// How much more its groups may be, of about so many bytes each.
+const GROUPS_PER_TABLE: usize = 4;
+const GROUP_BYTES: f64 = 64.0;
 /// Where that has no limit.
 const TABLE_BYTES_MAX: usize = 64 << 20;
 
@@ -101,7 +104,11 @@ fn dense(aggregate: &AggregateExec, node: &Arc<dyn ExecutionPlan>, bytes_max: us
     let (low, high) = (number(&known.min_value)?, number(&known.max_value)?);
     let size = usize::try_from(i128::from(high) - i128::from(low) + 1).ok()?;
     let rows = *statistics.num_rows.get_value()? as f64;
-    let is_small = size <= TABLE_MIN || size as f64 <= TABLE_PER_ROW_MAX * rows && size * size_of::<u32>() <= bytes_max;
+    let groups = rows.min(size as f64);
+    let is_small = size <= TABLE_MIN
+        || size as f64 <= TABLE_PER_ROW_MAX * rows
+            && size * size_of::<u32>() <= bytes_max
+            && groups * GROUP_BYTES <= (GROUPS_PER_TABLE * bytes_max) as f64;
     is_small.then(|| {
         Arc::new(DenseAggregateExec {
             replaced: Arc::clone(node),
