@@ -38,12 +38,12 @@ use segments::Packed;
 use types::{SqlType, arrow_form};
 
 use crate::scan::groups::{Groups, Manner, is_whole};
-use crate::session::ROWS_PER_BATCH;
+use crate::scan::{number, pieces};
 
 /// Entries of a table for each row that is expected, at most.
 const TABLE_PER_ROW_MAX: f64 = 8.0;
 /// A table that is always small enough.
-const TABLE_MIN: usize = 1 << 16;
+const TABLE_MIN: f64 = 65_536.0;
 /// What part of all memory for queries a table may be.
 const MEMORY_SHARE: usize = 32;
 /// How much more its groups may be, of about so many bytes each.
@@ -68,7 +68,7 @@ impl PhysicalOptimizerRule for DenseAggregates {
             MemoryLimit::Infinite | MemoryLimit::Unknown => TABLE_BYTES_MAX,
         };
         plan.transform_up(|node| {
-            let dense = node.downcast_ref::<AggregateExec>().and_then(|aggregate| dense(aggregate, &node, bytes_max));
+            let dense = node.downcast_ref::<AggregateExec>().and_then(|aggregate| dense(aggregate, bytes_max));
             Ok(dense.map_or_else(|| Transformed::no(node), Transformed::yes))
         })
         .data()
@@ -83,7 +83,7 @@ impl PhysicalOptimizerRule for DenseAggregates {
     }
 }
 
-fn dense(aggregate: &AggregateExec, node: &Arc<dyn ExecutionPlan>, bytes_max: usize) -> Option<Arc<dyn ExecutionPlan>> {
+fn dense(aggregate: &AggregateExec, bytes_max: usize) -> Option<Arc<dyn ExecutionPlan>> {
     let merges = match aggregate.mode() {
         AggregateMode::Partial => false,
         AggregateMode::FinalPartitioned => true,
@@ -101,65 +101,44 @@ fn dense(aggregate: &AggregateExec, node: &Arc<dyn ExecutionPlan>, bytes_max: us
     }
     let statistics = StatisticsContext::new().compute(aggregate.input().as_ref(), &StatisticsArgs::new()).ok()?;
     let known = statistics.column_statistics.get(column)?;
-    let (low, high) = (number(&known.min_value)?, number(&known.max_value)?);
-    let size = usize::try_from(i128::from(high) - i128::from(low) + 1).ok()?;
+    let bound = |value: &Precision<ScalarValue>| number(value.get_value()?);
     let rows = *statistics.num_rows.get_value()? as f64;
-    let groups = rows.min(size as f64);
-    let is_small = size <= TABLE_MIN
-        || size as f64 <= TABLE_PER_ROW_MAX * rows
-            && size * size_of::<u32>() <= bytes_max
-            && groups * GROUP_BYTES <= (GROUPS_PER_TABLE * bytes_max) as f64;
-    is_small.then(|| {
-        Arc::new(DenseAggregateExec {
-            replaced: Arc::clone(node),
-            input: Arc::clone(aggregate.input()),
-            merges,
-            group: column,
-            sql_type,
-            low,
-            size,
-            metrics: ExecutionPlanMetricsSet::new(),
-        }) as _
-    })
-}
-
-fn number(value: &Precision<ScalarValue>) -> Option<i64> {
-    match value.get_value()? {
-        ScalarValue::Int16(Some(v)) => Some((*v).into()),
-        ScalarValue::Int32(Some(v)) | ScalarValue::Date32(Some(v)) => Some((*v).into()),
-        ScalarValue::Int64(Some(v)) => Some(*v),
-        _ => None,
+    let most = (TABLE_PER_ROW_MAX * rows).min((bytes_max / size_of::<u32>()) as f64).max(TABLE_MIN);
+    let manner = Manner::dense(bound(&known.min_value)?, bound(&known.max_value)?, most)?;
+    if let Manner::Dense { size, .. } = manner
+        && rows.min(size as f64) * GROUP_BYTES > ((GROUPS_PER_TABLE * bytes_max) as f64).max(TABLE_MIN * GROUP_BYTES)
+    {
+        return None;
     }
+    Some(Arc::new(DenseAggregateExec {
+        input: Arc::clone(aggregate.input()),
+        replaced: Arc::new(aggregate.clone()),
+        merges,
+        group: column,
+        sql_type,
+        manner,
+        metrics: ExecutionPlanMetricsSet::new(),
+    }))
 }
 
 /// See the module's head.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct DenseAggregateExec {
     /// The aggregation that this is done for.
-    replaced: Arc<dyn ExecutionPlan>,
+    replaced: Arc<AggregateExec>,
     input: Arc<dyn ExecutionPlan>,
     /// States come in, values go out.
     merges: bool,
     group: usize,
     sql_type: SqlType,
-    low: i64,
-    size: usize,
+    manner: Manner,
     metrics: ExecutionPlanMetricsSet,
-}
-
-impl DenseAggregateExec {
-    fn aggregate(&self) -> Result<&AggregateExec> {
-        self.replaced.downcast_ref().ok_or_else(|| internal_datafusion_err!("a dense aggregation of something else"))
-    }
 }
 
 impl DisplayAs for DenseAggregateExec {
     fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Dense")?;
-        match self.replaced.downcast_ref::<AggregateExec>() {
-            Some(aggregate) => aggregate.fmt_as(t, f),
-            None => Ok(()),
-        }
+        self.replaced.fmt_as(t, f)
     }
 }
 
@@ -185,16 +164,7 @@ impl ExecutionPlan for DenseAggregateExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.pop().ok_or_else(|| internal_datafusion_err!("an aggregation without an input"))?;
-        Ok(Arc::new(DenseAggregateExec {
-            replaced: Arc::clone(&self.replaced),
-            input,
-            metrics: ExecutionPlanMetricsSet::new(),
-            merges: self.merges,
-            group: self.group,
-            sql_type: self.sql_type,
-            low: self.low,
-            size: self.size,
-        }))
+        Ok(Arc::new(DenseAggregateExec { input, metrics: ExecutionPlanMetricsSet::new(), ..(*self).clone() }))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -202,8 +172,7 @@ impl ExecutionPlan for DenseAggregateExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let aggregate = self.aggregate()?;
-        let functions = aggregate.aggr_expr();
+        let functions = self.replaced.aggr_expr();
         let accumulators = functions.iter().map(|f| f.create_groups_accumulator()).collect::<Result<Vec<_>>>()?;
         let mut first = 1;
         let arguments = functions.iter().map(|function| {
@@ -218,9 +187,9 @@ impl ExecutionPlan for DenseAggregateExec {
         });
         Ok(Box::pin(DenseStream {
             arguments: arguments.collect::<Result<Vec<_>>>()?,
-            filters: aggregate.filter_expr().to_vec(),
+            filters: self.replaced.filter_expr().to_vec(),
             accumulators,
-            groups: Groups::new(Manner::Dense { low: self.low, size: self.size }, vec![self.sql_type]),
+            groups: Groups::new(self.manner, vec![self.sql_type]),
             memory: MemoryConsumer::new("groups by number").with_can_spill(!self.merges).register(context.memory_pool()),
             input: self.input.execute(partition, context)?,
             schema: self.replaced.schema(),
@@ -293,8 +262,7 @@ impl DenseStream {
             }
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        let rows = batch.num_rows();
-        self.out.extend((0..rows).step_by(ROWS_PER_BATCH).map(|start| batch.slice(start, ROWS_PER_BATCH.min(rows - start))));
+        self.out.extend(pieces(&batch));
         self.groups.clear();
         self.memory.free();
         Ok(())

@@ -8,7 +8,8 @@
 //!
 //! 1. Every live row is produced once: by the delta or by one position of one unit that is not dead.
 //! 2. A filter that is accepted is applied to every row; a dynamic one (of a join or a TopK) may be left out when it does not pay.
-//! 3. Where no row is filtered or dead, batches are slices of the cached columns: nothing is copied.
+//! 3. Columns of segments are looked at as they are packed; what is left is unpacked once, into the batch, and a column that is not
+//!    packed is cut out of the cached one. An aggregation above may be done here, of codes (`fused`).
 //! 4. Partitions take morsels from one queue, so a slow one does not keep the others waiting.
 
 use std::sync::Arc;
@@ -29,7 +30,9 @@ mod statistics;
 mod stream;
 
 pub(crate) use fused::{FusedAggregates, groups};
+pub(crate) use numbers::number;
 pub(crate) use provider::TableProvider;
+pub(crate) use rows::pieces;
 
 /// What an execution lends its scans.
 #[derive(Clone)]

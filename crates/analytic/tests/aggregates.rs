@@ -10,30 +10,10 @@ use analytic::ExplainOptions;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use roaring::RoaringBitmap;
-use support::Database;
+use support::{Database, Random};
 use types::{Datum, Decimal, arrow_form};
 
 const ROWS_PER_UNIT: u64 = 9000;
-
-/// xorshift64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len() as u64) as usize]
-    }
-}
 
 const DDL: &str =
     "CREATE TABLE t (k bigint, l smallint NOT NULL, flag text, word text, few integer, amount integer NOT NULL, many bigint,

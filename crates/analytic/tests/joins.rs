@@ -5,7 +5,7 @@
 mod support;
 
 use analytic::ExplainOptions;
-use support::Database;
+use support::{Database, Random};
 
 const TABLES: usize = 6;
 
@@ -27,22 +27,6 @@ fn database() -> Database {
         database.insert(&format!("t{table}"), &rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
     }
     database
-}
-
-/// xorshift64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-
-    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len() as u64) as usize]
-    }
 }
 
 /// A query over two to five tables: equalities, ranges, expressions, subqueries of every kind, outer joins, derived tables.

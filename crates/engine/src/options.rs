@@ -10,7 +10,7 @@ pub struct Options {
     /// Bytes of the delta (rows, before-images, index) above which writers are slowed in proportion; at twice this they are
     /// refused with 53200 until the merge has caught up, a transaction alone from this on. Default 1 GiB: about 4 M rows of 250 bytes.
     pub delta_bytes_max: u64,
-    /// Bytes of decoded columns kept in memory. Default 1.25 GiB.
+    /// Bytes of packed columns of segments, and their keys, kept in memory. Default 1.25 GiB.
     pub cache_bytes_max: u64,
     /// Log bytes after which a checkpoint is made. Default 256 MiB: a restart redoes at most about that much.
     pub checkpoint_wal_bytes: u64,

@@ -1,4 +1,4 @@
-//! The cache of decoded columns: which row groups' columns of which segments are in memory.
+//! The cache of columns as they are packed: which row groups' columns of which segments are in memory.
 //!
 //! ```text
 //! Segment -- Slots: one per (group, column) and per group's keys               a hit: the group's read lock, one reference count
@@ -46,7 +46,7 @@ pub struct Cache {
 pub struct CacheCounters {
     /// Times the values were there, or a little more: counted without a lock.
     pub hits: u64,
-    /// Times they were read and decoded.
+    /// Times they were read, decoded and packed.
     pub loads: u64,
     /// Times values were pushed out.
     pub evictions: u64,
@@ -142,7 +142,7 @@ impl WeakBlock {
 }
 
 impl Cache {
-    /// A cache that holds at most `bytes_max` bytes of decoded values; 0 keeps nothing.
+    /// A cache that holds at most `bytes_max` bytes of packed columns and keys; 0 keeps nothing.
     pub fn new(bytes_max: usize) -> Arc<Cache> {
         Arc::new(Cache {
             bytes_max,
@@ -153,7 +153,7 @@ impl Cache {
         })
     }
 
-    /// Bytes of decoded values held now.
+    /// Bytes of packed columns and keys held now.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }

@@ -21,8 +21,8 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Date32Array, Decimal128Array, GenericByteViewArray, Int16Array,
-    Int32Array, Int64Array, PrimitiveArray, Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Date32Array, Decimal128Array, GenericByteViewArray, Int16Array, Int32Array,
+    Int64Array, PrimitiveArray, Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::compute::take;
@@ -297,10 +297,9 @@ impl Codes {
         }
     }
 
-    /// Which of `rows` have a code that `wanted` says yes to, which has an entry for every code.
-    pub fn among(&self, rows: Range<usize>, wanted: &BooleanArray) -> BooleanBuffer {
-        let table: Vec<bool> = (0..wanted.len()).map(|code| wanted.is_valid(code) && wanted.value(code)).collect();
-        with_codes!(self, codes => bits(&codes[rows], |code| table.get(code as usize).copied().unwrap_or(false)))
+    /// Which of `rows` have a code that `wanted` says yes to, by code.
+    pub fn among(&self, rows: Range<usize>, wanted: &[bool]) -> BooleanBuffer {
+        with_codes!(self, codes => bits(&codes[rows], |code| wanted.get(code as usize).copied().unwrap_or(false)))
     }
 }
 
@@ -545,7 +544,7 @@ mod tests {
             let found: Vec<bool> = of.within(rows.clone(), range.clone()).iter().collect();
             let expected: Vec<bool> = codes[rows.clone()].iter().map(|code| range.contains(&u64::from(*code))).collect();
             prop_assert_eq!(found, expected);
-            let wanted: BooleanArray = (0..256u64).map(|code| Some(range.contains(&code))).collect();
+            let wanted: Vec<bool> = (0..256u64).map(|code| range.contains(&code)).collect();
             let found: Vec<bool> = of.among(rows.clone(), &wanted).iter().collect();
             let expected: Vec<bool> = codes[rows].iter().map(|code| range.contains(&u64::from(*code))).collect();
             prop_assert_eq!(found, expected);

@@ -2,7 +2,7 @@
 //! need.
 //!
 //! ```text
-//! <id>.parquet   group 0 | group 1 | ...      131,072 rows each, decoded a column of a group at a time    cache: a slot for each
+//! <id>.parquet   group 0 | group 1 | ...      131,072 rows each, packed a column of a group at a time     cache: a slot for each
 //! <id>.idx       checksums, keys, zone maps, statistics                                                   all of it in memory
 //! ```
 //!

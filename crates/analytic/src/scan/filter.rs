@@ -76,14 +76,13 @@ impl Conditions {
             columns.sort_unstable();
             columns.dedup();
             let own = Arc::new(schema.project(&columns)?);
-            let range = NumberRange::of(expr).filter(|_| !dynamic);
             Ok(Condition {
                 cost: if dynamic { 6.0 } else { cost(expr) },
                 can_fail: can_fail(expr),
                 expr: reassign_expr_columns(Arc::clone(expr), &own)?,
                 columns,
                 schema: own,
-                range,
+                range: NumberRange::of(expr),
                 id,
                 dynamic,
                 rows_in: 0,
@@ -182,7 +181,7 @@ impl Condition {
                         // What it says of NULL, if there are any, comes last.
                         let null = new_null_array(strings.data_type(), usize::from(nulls.is_some()));
                         let all = concat(&[strings.as_ref(), null.as_ref()])?;
-                        let wanted = self.evaluate(vec![all], strings.len() + null.len())?;
+                        let wanted: Arc<[bool]> = self.evaluate(vec![all], strings.len() + null.len())?.values().iter().collect();
                         rows.know(self.id, &wanted);
                         wanted
                     }
@@ -192,7 +191,7 @@ impl Condition {
                     None => found,
                     Some(nulls) => {
                         let valid = nulls.inner().slice(within.start, within.len());
-                        if wanted.value(strings.len()) { &found | &!&valid } else { &found & &valid }
+                        if wanted[strings.len()] { &found | &!&valid } else { &found & &valid }
                     }
                 })
             }

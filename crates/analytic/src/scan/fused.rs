@@ -35,7 +35,6 @@ use types::{Datum, SqlType};
 use self::arithmetic::Arithmetic;
 use self::groups::{Manner, is_whole};
 use super::source::ScanSource;
-use super::statistics::TableEstimates;
 
 mod arithmetic;
 pub(crate) mod groups;
@@ -47,7 +46,7 @@ pub(super) use state::State;
 const GROUPS_MAX: f64 = 20_000.0;
 
 /// Numbers that have a table of their own, at most: 16 MB a partition.
-const DENSE_MAX: usize = 1 << 22;
+const DENSE_MAX: f64 = 4_194_304.0;
 
 /// Such a table is not larger than this, or than this many entries for each row.
 const DENSE_MIN: f64 = 65_536.0;
@@ -95,28 +94,20 @@ pub(super) struct Fused {
     groups: Vec<GroupColumn>,
     manner: Manner,
     aggregates: Vec<Aggregate>,
-    /// All of them, and those whose way is [`Way::Values`].
-    all: Vec<usize>,
-    others: Vec<usize>,
     arithmetic: Arithmetic,
+    /// The columns of the scan's output that it reads.
+    numbers: Vec<(usize, SqlType)>,
     /// Steps that are added up.
     sums: Vec<usize>,
-    /// Of the scan's output; `None` is no column of the table.
-    types: Vec<Option<SqlType>>,
 }
 
 impl Fused {
-    /// The columns of the scan's output that are read as whole numbers.
-    fn number_columns(&self) -> impl Iterator<Item = usize> + '_ {
-        self.arithmetic.columns()
-    }
-
     /// The aggregation over a scan of these columns; `None`: it is not to be done here.
     fn of(
         aggregate: &AggregateExec,
         projections: &[&ProjectionExec],
         input: &Schema,
-        types: Vec<Option<SqlType>>,
+        types: &[Option<SqlType>],
     ) -> Option<Fused> {
         let by = aggregate.group_expr();
         if *aggregate.mode() != AggregateMode::Partial || aggregate.limit_options().is_some() || by.has_grouping_set() {
@@ -183,27 +174,27 @@ impl Fused {
                 schema,
             });
         }
-        let all: Vec<usize> = (0..aggregates.len()).collect();
-        let others = all.iter().copied().filter(|at| aggregates[*at].way == Way::Values).collect();
+        let numbers = arithmetic.columns().map(|column| Some((column, types[column]?))).collect::<Option<_>>()?;
         let manner = if groups.is_empty() { Manner::One } else { Manner::Any };
-        Some(Fused { groups, manner, aggregates, all, others, arithmetic, sums, types })
+        Some(Fused { groups, manner, aggregates, arithmetic, numbers, sums })
     }
 
-    /// What is known of the groups, which `given` is the schema of: those of a scan with `estimates` of its columns `output`.
-    pub(super) fn statistics(&self, given: &Schema, estimates: &TableEstimates, output: &Schema) -> Statistics {
+    /// The columns of the scan's output that rows are grouped by.
+    pub(super) fn group_columns(&self) -> impl Iterator<Item = usize> + '_ {
+        self.groups.iter().map(|group| group.column)
+    }
+
+    /// What is known of the groups, which `given` is the schema of, from what is known of the rows' group columns.
+    pub(super) fn statistics(&self, rows: Statistics, given: &Schema) -> Statistics {
         let mut statistics = Statistics::new_unknown(given);
-        let mut groups = 1.0;
-        for (group, found) in self.groups.iter().zip(&mut statistics.column_statistics) {
-            let Some(known) = estimates.column(output.field(group.column).name()) else { return Statistics::new_unknown(given) };
-            groups *= known.distinct;
-            let value = |datum: &Option<Datum>| match datum {
-                Some(datum) => Precision::Inexact(expr::arrow_driver::scalar(datum, group.sql_type)),
-                None => Precision::Absent,
-            };
-            found.min_value = value(&known.min);
-            found.max_value = value(&known.max);
+        let mut columns = rows.column_statistics.iter();
+        let groups = columns.try_fold(1.0, |all, column| Some(all * *column.distinct_count.get_value()? as f64));
+        if let (Some(groups), Some(most)) = (groups, rows.num_rows.get_value()) {
+            statistics.num_rows = Precision::Inexact(groups.min(*most as f64) as usize);
         }
-        statistics.num_rows = Precision::Inexact(groups.min(estimates.rows()) as usize);
+        for (known, found) in rows.column_statistics.into_iter().zip(&mut statistics.column_statistics) {
+            *found = known;
+        }
         statistics
     }
 
@@ -249,7 +240,7 @@ fn fused(aggregate: &AggregateExec) -> Option<Arc<dyn ExecutionPlan>> {
         input = projection.input();
     }
     let scan = input.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<ScanSource>()?;
-    let mut fused = Fused::of(aggregate, &projections, &input.schema(), scan.output_types()?)?;
+    let mut fused = Fused::of(aggregate, &projections, &input.schema(), &scan.output_types()?)?;
     if let [GroupColumn { column, sql_type }] = fused.groups.as_slice()
         && is_whole(*sql_type)
         && let Some(manner) = whole_manner(scan, *column)
@@ -267,18 +258,12 @@ fn fused(aggregate: &AggregateExec) -> Option<Arc<dyn ExecutionPlan>> {
 /// How groups of a column of whole numbers are found, if not as those of any.
 fn whole_manner(scan: &ScanSource, column: usize) -> Option<Manner> {
     let known = scan.estimates_of(column)?;
-    let number = |datum: &Option<Datum>| match datum {
-        Some(Datum::Int2(v)) => Some(i64::from(*v)),
-        Some(Datum::Int4(v) | Datum::Date(v)) => Some(i64::from(*v)),
-        Some(Datum::Int8(v)) => Some(*v),
-        _ => None,
-    };
-    if let (Some(low), Some(high)) = (number(&known.min), number(&known.max))
-        && let Ok(size) = usize::try_from(i128::from(high) - i128::from(low) + 1)
-        && size <= DENSE_MAX
-        && size as f64 <= (TABLE_PER_ROW_MAX * scan.rows()).max(DENSE_MIN)
+    let bound = |value: &Option<Datum>| Some(i128::from(groups::number(value.as_ref()?.as_ref())?));
+    let most = (TABLE_PER_ROW_MAX * scan.rows()).clamp(DENSE_MIN, DENSE_MAX);
+    if let (Some(low), Some(high)) = (bound(&known.min), bound(&known.max))
+        && let Some(dense) = Manner::dense(low, high, most)
     {
-        return Some(Manner::Dense { low, size });
+        return Some(dense);
     }
     scan.is_clustered_by(column).then_some(Manner::Clustered)
 }

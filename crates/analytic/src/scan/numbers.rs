@@ -57,8 +57,8 @@ impl NumberRange {
     }
 }
 
-/// The number a constant is kept as. Comparisons have both sides of one type, so its unit is the column's.
-fn number(value: &ScalarValue) -> Option<i128> {
+/// The number a value is kept as; of other types `None`. Comparisons have both sides of one type, so its unit is the column's.
+pub(crate) fn number(value: &ScalarValue) -> Option<i128> {
     Some(match value {
         ScalarValue::Int16(Some(v)) => (*v).into(),
         ScalarValue::Int32(Some(v)) | ScalarValue::Date32(Some(v)) => (*v).into(),

@@ -1,5 +1,6 @@
 //! Some consecutive rows of a scan: columns that are loaded when they are first looked at, and unpacked as little as it takes.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, internal_datafusion_err};
 use segments::{Packed, PackedForm};
 use types::SqlType;
+
+use crate::session::ROWS_PER_BATCH;
 
 /// A column of a unit, all of its rows.
 #[derive(Clone)]
@@ -21,7 +24,7 @@ pub(super) enum Loaded {
 pub(super) struct Unpacking {
     columns: Vec<Option<Loaded>>,
     /// By condition: what it says of each distinct string of its column.
-    known: Vec<Option<BooleanArray>>,
+    known: Vec<Option<Arc<[bool]>>>,
 }
 
 impl Unpacking {
@@ -45,27 +48,35 @@ enum Source<'a> {
     Batch,
 }
 
-/// Rows that are left of some.
+/// Rows that are left of some, in the forms that are asked for.
 pub(super) struct Chosen {
-    filter: FilterPredicate,
-    indices: Vec<u32>,
+    mask: BooleanArray,
+    count: usize,
+    filter: OnceCell<FilterPredicate>,
+    indices: OnceCell<Vec<u32>>,
 }
 
 impl Chosen {
     pub(super) fn new(mask: &BooleanArray) -> Chosen {
-        let mut indices = Vec::with_capacity(mask.true_count());
-        indices.extend(mask.values().set_indices().map(|row| row as u32));
-        Chosen { filter: FilterBuilder::new(mask).optimize().build(), indices }
+        Chosen { mask: mask.clone(), count: mask.true_count(), filter: OnceCell::new(), indices: OnceCell::new() }
+    }
+
+    fn filter(&self) -> &FilterPredicate {
+        self.filter.get_or_init(|| FilterBuilder::new(&self.mask).optimize().build())
     }
 
     /// Their places among the rows.
     pub(super) fn indices(&self) -> &[u32] {
-        &self.indices
+        self.indices.get_or_init(|| {
+            let mut indices = Vec::with_capacity(self.count);
+            indices.extend(self.mask.values().set_indices().map(|row| row as u32));
+            indices
+        })
     }
 
     /// How many.
     pub(super) fn len(&self) -> usize {
-        self.indices.len()
+        self.count
     }
 }
 
@@ -122,7 +133,7 @@ impl<'a> Rows<'a> {
     }
 
     /// What a condition is known to say of the strings of its column.
-    pub(super) fn known(&self, condition: usize) -> Option<BooleanArray> {
+    pub(super) fn known(&self, condition: usize) -> Option<Arc<[bool]>> {
         match &self.source {
             Source::Unit { unit, .. } => unit.known[condition].clone(),
             Source::Batch => None,
@@ -130,9 +141,9 @@ impl<'a> Rows<'a> {
     }
 
     /// Keeps what a condition says of the strings of its column.
-    pub(super) fn know(&mut self, condition: usize, says: &BooleanArray) {
+    pub(super) fn know(&mut self, condition: usize, says: &Arc<[bool]>) {
         if let Source::Unit { unit, .. } = &mut self.source {
-            unit.known[condition] = Some(says.clone());
+            unit.known[condition] = Some(Arc::clone(says));
         }
     }
 
@@ -156,10 +167,10 @@ impl<'a> Rows<'a> {
         if self.arrays[column].is_none()
             && let Some((packed, rows)) = self.packed(column)?
         {
-            return Ok(packed.chosen(rows.start, &chosen.indices));
+            return Ok(packed.chosen(rows.start, chosen.indices()));
         }
         let array = self.array(column)?;
-        Ok(chosen.filter.filter(&array)?)
+        Ok(chosen.filter().filter(&array)?)
     }
 }
 
@@ -167,4 +178,10 @@ impl<'a> Rows<'a> {
 pub(super) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+/// The rows of a batch of any size as batches of the usual one.
+pub(crate) fn pieces(all: &RecordBatch) -> impl Iterator<Item = RecordBatch> + '_ {
+    let rows = all.num_rows();
+    (0..rows).step_by(ROWS_PER_BATCH).map(move |start| all.slice(start, ROWS_PER_BATCH.min(rows - start)))
 }

@@ -198,7 +198,8 @@ impl DataSource for ScanSource {
 
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
         if let Some(fused) = &self.fused {
-            return Ok(Arc::new(fused.statistics(&self.given, &self.estimates, &self.projected)));
+            let columns: Vec<usize> = fused.group_columns().map(|column| self.projection[column]).collect();
+            return Ok(Arc::new(fused.statistics(self.estimates.statistics(&columns, 1.0), &self.given)));
         }
         let share = if partition.is_some() { 1.0 / self.partitions as f64 } else { 1.0 };
         Ok(Arc::new(self.estimates.statistics(&self.projection, self.selectivity * share)))

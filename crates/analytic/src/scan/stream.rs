@@ -23,7 +23,7 @@ use super::filter::Conditions;
 use super::fused::{Fused, State};
 use super::morsels::{Morsel, Morsels};
 use super::prune;
-use super::rows::{Chosen, Loaded, Rows, Unpacking, batch};
+use super::rows::{Chosen, Loaded, Rows, Unpacking, batch, pieces};
 use crate::errors;
 use crate::session::ROWS_PER_BATCH;
 use crate::source::{TableSource, Unit};
@@ -252,10 +252,8 @@ impl ScanStream {
     }
 
     fn hand_on(&mut self, groups: Option<RecordBatch>) -> Result<()> {
-        let Some(groups) = groups else { return Ok(()) };
-        for start in (0..groups.num_rows()).step_by(ROWS_PER_BATCH) {
-            let rows = ROWS_PER_BATCH.min(groups.num_rows() - start);
-            self.gathered.push_batch(groups.slice(start, rows))?;
+        for piece in groups.iter().flat_map(pieces) {
+            self.gathered.push_batch(piece)?;
         }
         Ok(())
     }

@@ -379,3 +379,23 @@ fn stored_batch(definition: &Table, schema: &SchemaRef, batch: &RecordBatch, row
     }
     RecordBatch::try_new(Arc::clone(schema), columns).unwrap()
 }
+
+/// xorshift64.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    pub(crate) fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.below(of.len() as u64) as usize]
+    }
+}

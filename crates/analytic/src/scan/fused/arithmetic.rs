@@ -12,9 +12,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::ScalarValue;
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+
+use crate::scan::numbers::number;
 
 /// From the smallest to the largest number there may be.
 pub(super) type Bounds = (i128, i128);
@@ -81,13 +82,7 @@ impl Arithmetic {
             return Some(self.step(Step::Column(column.index())));
         }
         if let Some(literal) = expr.downcast_ref::<Literal>() {
-            let value = match literal.value() {
-                ScalarValue::Int16(Some(v)) => (*v).into(),
-                ScalarValue::Int32(Some(v)) => (*v).into(),
-                ScalarValue::Int64(Some(v)) => *v,
-                ScalarValue::Decimal128(Some(v), ..) => i64::try_from(*v).ok()?,
-                _ => return None,
-            };
+            let value = i64::try_from(number(literal.value())?).ok()?;
             return Some(self.step(Step::Constant(value)));
         }
         let call = expr.downcast_ref::<ScalarFunctionExpr>()?;

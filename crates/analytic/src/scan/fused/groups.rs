@@ -34,6 +34,14 @@ pub(crate) enum Manner {
     Any,
 }
 
+impl Manner {
+    /// Dense, for numbers between these two, if there are at most so many.
+    pub(crate) fn dense(low: i128, high: i128, most: f64) -> Option<Manner> {
+        let size = usize::try_from(high - low + 1).ok().filter(|size| *size as f64 <= most)?;
+        Some(Manner::Dense { low: i64::try_from(low).ok()?, size })
+    }
+}
+
 /// The groups so far.
 pub(crate) struct Groups {
     manner: Manner,
@@ -100,14 +108,9 @@ impl Groups {
                 known.clear();
             }
         }
-        self.table.clear();
-        match self.manner {
-            Manner::Dense { low, size } => {
-                self.low = low;
-                self.table.resize(size, NONE);
-            }
-            Manner::One => self.add_one(vec![]),
-            Manner::Clustered | Manner::Any => {}
+        self.table = vec![];
+        if let (Manner::One, Keys::Any { keys, .. }) = (self.manner, &mut self.keys) {
+            keys.push(vec![]);
         }
     }
 
@@ -120,12 +123,6 @@ impl Groups {
                 false
             }
             Manner::Clustered => self.len() > 0,
-        }
-    }
-
-    fn add_one(&mut self, key: Vec<Datum>) {
-        if let Keys::Any { keys, .. } = &mut self.keys {
-            keys.push(key);
         }
     }
 
@@ -142,6 +139,10 @@ impl Groups {
     fn find_whole(&mut self, (packed, start): &Part, chosen: Option<&[u32]>, count: usize, out: &mut Vec<u32>) {
         let Keys::Whole { keys, others } = &mut self.keys else { return };
         let (table, low) = (&mut self.table, &mut self.low);
+        if let (Manner::Dense { low: first, size }, true) = (self.manner, table.is_empty()) {
+            *low = first;
+            table.resize(size, NONE);
+        }
         if let PackedForm::Whole { base, codes, most, nulls: None } = packed.form() {
             if self.manner == Manner::Clustered && table.is_empty() && most < UNIT_TABLE_MAX as u64 {
                 *low = base;
@@ -178,12 +179,7 @@ impl Groups {
             }
         }
         for at in 0..count {
-            let number = match packed.get(start + chosen.map_or(at, |chosen| chosen[at] as usize)) {
-                DatumRef::Int2(v) => Some(v.into()),
-                DatumRef::Int4(v) | DatumRef::Date(v) => Some(v.into()),
-                DatumRef::Int8(v) => Some(v),
-                _ => None,
-            };
+            let number = number(packed.get(start + chosen.map_or(at, |chosen| chosen[at] as usize)));
             let entry = number.and_then(|v| table.get_mut(usize::try_from(v.checked_sub(*low)?).ok()?));
             let entry = match entry {
                 Some(entry) => entry,
@@ -257,6 +253,16 @@ impl Groups {
 /// Whether a column's numbers can be a key by themselves.
 pub(crate) fn is_whole(t: SqlType) -> bool {
     matches!(t, SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Date)
+}
+
+/// A value of a type that [`is_whole`]; a NULL is `None`.
+pub(super) fn number(value: DatumRef<'_>) -> Option<i64> {
+    match value {
+        DatumRef::Int2(v) => Some(v.into()),
+        DatumRef::Int4(v) | DatumRef::Date(v) => Some(v.into()),
+        DatumRef::Int8(v) => Some(v),
+        _ => None,
+    }
 }
 
 /// How many codes a column has, with one for NULL behind the others; `None`: too many, or none.

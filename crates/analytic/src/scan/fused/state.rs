@@ -81,23 +81,24 @@ impl State {
         let columns = fused.groups.iter().map(|group| rows.as_packed(places[group.column], group.sql_type));
         self.groups.find(&columns.collect::<Result<Vec<_>>>()?, chosen.map(Chosen::indices), count, &mut self.found);
         self.grow();
-        let values = if self.is_fast(rows, places)? {
+        let is_fast = self.is_fast(rows, places)?;
+        if is_fast {
             self.add_numbers(rows, places, chosen, count)?;
-            &fused.others
-        } else {
-            &fused.all
-        };
-        self.add_values(values, rows, places, chosen, count)
+        }
+        self.add_values(is_fast, rows, places, chosen, count)?;
+        self.account();
+        Ok(())
     }
 
     /// Makes room for the groups that there are.
     fn grow(&mut self) {
         let groups = self.groups.len();
-        if groups == self.counts.len() {
-            return;
-        }
         self.counts.resize(groups, 0);
         self.sums.iter_mut().for_each(|sums| sums.resize(groups, 0));
+    }
+
+    /// Takes the memory that is used: a value may grow without a new group.
+    fn account(&mut self) {
         let values: usize = self.accumulators.iter().map(|accumulator| accumulator.size()).sum();
         let sums: usize = self.sums.iter().map(|sums| sums.capacity() * size_of::<i128>()).sum();
         let size = self.groups.size() + self.counts.capacity() * size_of::<u64>() + sums + values;
@@ -113,22 +114,15 @@ impl State {
     fn is_fast(&mut self, rows: &mut Rows<'_>, places: &[usize]) -> Result<bool> {
         if self.bounds.is_none() {
             let mut of_columns: HashMap<usize, Bounds> = HashMap::new();
-            let mut whole = true;
-            for column in self.fused.number_columns() {
-                let Some(t) = self.fused.types[column] else {
-                    whole = false;
-                    break;
-                };
-                let (packed, _) = rows.as_packed(places[column], t)?;
-                match packed.form() {
-                    PackedForm::Whole { base, most, nulls: None, .. } => {
-                        of_columns.insert(column, (base.into(), i128::from(base) + i128::from(most)));
-                    }
-                    _ => whole = false,
+            for (column, t) in &self.fused.numbers {
+                let (packed, _) = rows.as_packed(places[*column], *t)?;
+                if let PackedForm::Whole { base, most, nulls: None, .. } = packed.form() {
+                    of_columns.insert(*column, (base.into(), i128::from(base) + i128::from(most)));
                 }
             }
+            // Of others nothing is known.
             let of_column = |column: usize| of_columns.get(&column).copied().unwrap_or((i128::MIN, i128::MAX));
-            self.bounds = Some(if whole { self.fused.arithmetic.bounds(of_column) } else { None });
+            self.bounds = Some(self.fused.arithmetic.bounds(of_column));
         }
         Ok(self.bounds.as_ref().is_some_and(Option::is_some))
     }
@@ -137,10 +131,8 @@ impl State {
     fn add_numbers(&mut self, rows: &mut Rows<'_>, places: &[usize], chosen: Option<&Chosen>, count: usize) -> Result<()> {
         let fused = Arc::clone(&self.fused);
         let mut columns: HashMap<usize, (Arc<Packed>, usize)> = HashMap::new();
-        for column in fused.number_columns() {
-            if let Some(t) = fused.types[column] {
-                columns.insert(column, rows.as_packed(places[column], t)?);
-            }
+        for (column, t) in &fused.numbers {
+            columns.insert(*column, rows.as_packed(places[*column], *t)?);
         }
         fused.arithmetic.run(count, &mut self.numbers, |column, out| {
             if let Some((packed, start)) = columns.get(&column)
@@ -190,16 +182,17 @@ impl State {
         Ok(())
     }
 
-    /// Gives values to the accumulators of some aggregates.
+    /// Gives values to the accumulators: of all aggregates, or of those that are not computed of whole numbers.
     fn add_values(
         &mut self,
-        which: &[usize],
+        only_others: bool,
         rows: &mut Rows<'_>,
         places: &[usize],
         chosen: Option<&Chosen>,
         count: usize,
     ) -> Result<()> {
-        if which.is_empty() {
+        let is_asked = |aggregate: &Aggregate| !only_others || aggregate.way == Way::Values;
+        if !self.fused.aggregates.iter().any(is_asked) {
             return Ok(());
         }
         let groups: Vec<usize> = match self.found.is_empty() {
@@ -207,8 +200,9 @@ impl State {
             false => self.found.iter().map(|group| *group as usize).collect(),
         };
         let total = self.groups.len();
-        for at in which {
-            let Aggregate { columns, schema, arguments, filter, .. } = &self.fused.aggregates[*at];
+        let all = self.fused.aggregates.iter().zip(&mut self.accumulators);
+        for (aggregate, accumulator) in all.filter(|(aggregate, _)| is_asked(aggregate)) {
+            let Aggregate { columns, schema, arguments, filter, .. } = aggregate;
             let arrays = columns.iter().map(|column| match chosen {
                 Some(chosen) => rows.chosen(places[*column], chosen),
                 None => rows.array(places[*column]),
@@ -217,7 +211,7 @@ impl State {
             let values = arguments.iter().map(|e| e.evaluate(&batch)?.into_array(count)).collect::<Result<Vec<_>>>()?;
             let filter = filter.as_ref().map(|e| e.evaluate(&batch)?.into_array(count)).transpose()?;
             let filter: Option<&BooleanArray> = filter.as_ref().map(|filter| filter.as_boolean());
-            self.accumulators[*at].update_batch(&values, &groups, filter, total)?;
+            accumulator.update_batch(&values, &groups, filter, total)?;
         }
         Ok(())
     }
