@@ -74,8 +74,18 @@ fn limits(t: &DataType) -> Bounds {
 }
 
 impl Arithmetic {
-    /// Adds the steps of an expression over a scan's output; which of them is the expression. `None`: it is something else.
+    /// Adds the steps of an expression over a scan's output; which of them is the expression. `None`: it is something else, and none of its
+    /// parts is added.
     pub(super) fn add(&mut self, expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<usize> {
+        let before = self.steps.len();
+        let added = self.add_parts(expr, schema);
+        if added.is_none() {
+            self.steps.truncate(before);
+        }
+        added
+    }
+
+    fn add_parts(&mut self, expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<usize> {
         let t = expr.data_type(schema).ok()?;
         let result_scale = scale(&t)?;
         if let Some(column) = expr.downcast_ref::<Column>() {
@@ -103,7 +113,7 @@ impl Arithmetic {
                 (factor(left_scale)?, factor(right_scale)?)
             }
         };
-        let (left, right) = (self.add(left, schema)?, self.add(right, schema)?);
+        let (left, right) = (self.add_parts(left, schema)?, self.add_parts(right, schema)?);
         Some(self.step(Step::Operation { op, left, right, left_factor, right_factor, limits: limits(&t) }))
     }
 
@@ -191,5 +201,56 @@ impl Numbers {
     /// The numbers of a step.
     pub(super) fn of(&self, step: usize) -> &[i64] {
         &self.steps[step]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::Field;
+    use datafusion::logical_expr::{ColumnarValue, Operator, Volatility, create_udf};
+    use datafusion::physical_expr::expressions::{binary, col, lit};
+
+    use super::*;
+
+    /// A sum of the kind that `expr` plans.
+    fn sum(left: Arc<dyn PhysicalExpr>, right: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+        let none = Arc::new(|args: &[ColumnarValue]| Ok(args[0].clone()));
+        let plus = create_udf("+", vec![DataType::Int64; 2], DataType::Int64, Volatility::Immutable, none);
+        let field = Arc::new(Field::new("+", DataType::Int64, true));
+        Arc::new(ScalarFunctionExpr::new("+", Arc::new(plus), vec![left, right], field, Arc::default()))
+    }
+
+    #[test]
+    fn what_is_something_else_leaves_nothing() {
+        let schema = Schema::new(vec![Field::new("a", DataType::Int64, false), Field::new("b", DataType::Int64, false)]);
+        let (a, b) = (col("a", &schema).unwrap(), col("b", &schema).unwrap());
+        let mut arithmetic = Arithmetic::default();
+        assert_eq!(arithmetic.add(&sum(Arc::clone(&a), lit(1i64)), &schema), Some(2));
+        let other = binary(Arc::clone(&a), Operator::BitwiseAnd, lit(1i64), &schema).unwrap();
+        assert_eq!(arithmetic.add(&sum(b, other), &schema), None);
+        assert_eq!(arithmetic.columns().collect::<Vec<_>>(), [0]);
+        assert_eq!(arithmetic.add(&sum(a, lit(1i64)), &schema), Some(2));
+    }
+
+    #[test]
+    fn what_may_leave_its_type_has_no_bounds() {
+        let steps = |op| {
+            let operation =
+                Step::Operation { op, left: 0, right: 1, left_factor: 1, right_factor: 1, limits: limits(&DataType::Int32) };
+            Arithmetic { steps: vec![Step::Column(0), Step::Column(1), operation] }
+        };
+        let most = i128::from(i32::MAX);
+        for (op, a, b, found) in [
+            (Op::Add, (-5, 7), (1, 2), Some((-4, 9))),
+            (Op::Add, (0, most), (0, 1), None),
+            (Op::Subtract, (-5, 7), (1, 2), Some((-7, 6))),
+            (Op::Subtract, (-most, 0), (0, 2), None),
+            (Op::Multiply, (-3, 2), (-5, 4), Some((-12, 15))),
+            (Op::Multiply, (-65_536, 0), (0, 65_536), None),
+            (Op::Add, (i128::MIN, i128::MAX), (0, 0), None),
+        ] {
+            let bounds = steps(op).bounds(|column| if column == 0 { a } else { b });
+            assert_eq!(bounds.map(|bounds| bounds[2]), found, "{op:?} {a:?} {b:?}");
+        }
     }
 }
