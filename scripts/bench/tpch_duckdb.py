@@ -6,12 +6,15 @@
 Both hold the rows that `tpch generate` and `tpch load` make, with the same schema and primary keys, in their own format on disk.
 Colonnade is asked over its PostgreSQL wire, DuckDB in this process; both have the same number of threads, and a time is from sending
 the query to the last row read. Each query is run in both, the one that begins changing from round to round: first rounds that
-are not counted, then --rounds that are; the figure is their median. Only the number of rows is compared here: `tpch validate`,
+are not counted, then --rounds that are; the figure is their median. With --restart both are closed and opened again before each
+round, and there are no others first. With --memory both are held to so much: total_mib of Colonnade, memory_limit of DuckDB; the most
+memory that the server had at any time is printed, pages of files that the system keeps not counted. Only the number of rows is compared here: `tpch validate`,
 which is run first where it has answers, compares them whole. Exit codes: 0 done, 1 an answer differs or something failed.
 """
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import statistics
@@ -31,33 +34,56 @@ def queries(numbers):
     return {number: (TPCH / "queries" / f"q{number:02}.sql").read_text() for number in numbers}
 
 
-def duckdb_of(binaries, work, scale, threads):
-    """A DuckDB file with the generated rows."""
-    parquet = work / "parquet"
-    subprocess.run([binaries / "tpch", "generate", "--scale", str(scale), "--out", parquet], check=True, stdout=subprocess.DEVNULL)
-    connection = duckdb.connect(str(work / "tpch.duckdb"), config={"threads": threads})
-    connection.execute((TPCH / "schema.sql").read_text())
-    for table in TABLES:
-        files = sorted(str(path) for path in parquet.glob(f"{table}.*parquet"))
-        connection.execute(f"insert into {table} select * from read_parquet({files!r})")
-    connection.execute("checkpoint")
-    return connection
+class Native:
+    """A DuckDB file with the generated rows, open in this process."""
+
+    def __init__(self, binaries, work, scale, threads, memory):
+        self.file = work / "tpch.duckdb"
+        self.config = {"threads": threads} | ({"memory_limit": f"{memory}MiB"} if memory else {})
+        is_new = not self.file.exists()
+        self.open()
+        if is_new:
+            with tempfile.TemporaryDirectory(dir=work) as parquet:
+                command = [binaries / "tpch", "generate", "--scale", str(scale), "--out", parquet]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+                self.load(pathlib.Path(parquet))
+
+    def load(self, parquet):
+        self.connection.execute((TPCH / "schema.sql").read_text())
+        for table in TABLES:
+            files = sorted(str(path) for path in parquet.glob(f"{table}.*parquet"))
+            self.connection.execute(f"insert into {table} select * from read_parquet({files!r})")
+        self.connection.execute("checkpoint")
+
+    def open(self):
+        self.connection = duckdb.connect(str(self.file), config=self.config)
+
+    def stop(self):
+        self.connection.close()
 
 
 class Server:
     """`colonnade serve` on a free port; everyone is trusted, so only this machine may reach it."""
 
-    def __init__(self, binaries, data):
-        said = open(data.parent / "server.log", "w")
-        command = [binaries / "colonnade", "serve", "--data", data, "--listen", "127.0.0.1:0", "--auth", "trust"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+    def __init__(self, binaries, data, memory):
+        config = data.parent / "colonnade.toml"
+        config.write_text(f"[memory]\ntotal_mib = {memory}\n" if memory else "")
+        self.said = data.parent / "server.log"
+        self.command = [binaries / "colonnade", "serve", "--data", data, "--listen", "127.0.0.1:0", "--auth", "trust", "--config", config]
+        self.rss_max = 0
+        self.open()
+
+    def open(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=open(self.said, "w"), text=True)
         for line in self.process.stdout:
             if line.startswith("listening on "):
                 self.url = f"postgres://postgres@127.0.0.1:{line.strip().rsplit(':', 1)[1]}/postgres"
                 return
-        raise SystemExit(f"the server does not start, see {data.parent / 'server.log'}")
+        raise SystemExit(f"the server does not start, see {self.said}")
 
     def stop(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        self.rss_max = max(self.rss_max, *(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")))
         self.process.terminate()
         self.process.wait()
 
@@ -68,15 +94,19 @@ def timed(run):
     return (time.perf_counter() - start) * 1e3, rows
 
 
-def compare(url, native, texts, warmups, rounds):
-    """Per query the times of both in milliseconds and the rows."""
-    with psycopg.connect(url, autocommit=True) as wire:
-        runs = {
-            "colonnade": lambda text: timed(lambda: wire.execute(text).fetchall()),
-            "duckdb": lambda text: timed(lambda: native.execute(text).fetchall()),
-        }
-        figures = {number: {name: [] for name in runs} for number in texts}
-        for round in range(warmups + rounds):
+def compare(server, native, texts, warmups, rounds, restart):
+    """Per query the times of both in milliseconds."""
+    figures = {number: {"colonnade": [], "duckdb": []} for number in texts}
+    for round in range(warmups + rounds):
+        if restart:
+            for one in (server, native):
+                one.stop()
+                one.open()
+        with psycopg.connect(server.url, autocommit=True) as wire:
+            runs = {
+                "colonnade": lambda text: timed(lambda: wire.execute(text).fetchall()),
+                "duckdb": lambda text: timed(lambda: native.connection.execute(text).fetchall()),
+            }
             for number, text in texts.items():
                 found = {}
                 for name in sorted(runs, reverse=(round + number) % 2 == 0):
@@ -96,40 +126,49 @@ def main():
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--warmups", type=int, default=2)
     arguments.add_argument("--queries", type=lambda text: [int(n) for n in text.split(",")], default=list(range(1, 23)))
-    arguments.add_argument("--url", help="a server with these tables, instead of one started and loaded here")
+    arguments.add_argument("--restart", action="store_true", help="open both again before each round")
+    arguments.add_argument("--memory", type=int, metavar="MIB", help="hold both to so much memory")
+    arguments.add_argument("--keep", type=pathlib.Path, metavar="FOLDER", help="keep the tables of both there, or use those that are there")
     arguments.add_argument("--json", type=pathlib.Path, help="write every time to this file")
     arguments = arguments.parse_args()
     # Inherited by the server, which has as many query threads as it may use cores.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
     scale = int(arguments.scale) if arguments.scale == int(arguments.scale) else arguments.scale
 
+    if arguments.restart:
+        arguments.warmups = 0
     with tempfile.TemporaryDirectory(prefix="tpch-duckdb-") as work:
-        work = pathlib.Path(work)
-        server = None if arguments.url else Server(arguments.bin, work / "colonnade")
+        work = arguments.keep or pathlib.Path(work)
+        work.mkdir(exist_ok=True)
+        data = work / "colonnade"
+        is_new = not data.exists()
+        server = Server(arguments.bin, data, arguments.memory)
         try:
             # The server runs queries at this niceness: on a machine that is not idle both are to get the same share.
-            os.nice(10)
-            native = duckdb_of(arguments.bin, work, scale, arguments.threads)
-            url = arguments.url or server.url
+            if not arguments.restart:
+                os.nice(10)
+            native = Native(arguments.bin, work, scale, arguments.threads, arguments.memory)
             tpch = [arguments.bin / "tpch"]
-            if server:
-                subprocess.run([*tpch, "load", "--url", url, "--scale", str(scale)], check=True, stdout=subprocess.DEVNULL)
-            if scale in (0.01, 1):
-                subprocess.run([*tpch, "validate", "--url", url, "--scale", str(scale)], check=True, stdout=subprocess.DEVNULL)
-            figures = compare(url, native, queries(arguments.queries), arguments.warmups, arguments.rounds)
+            if is_new:
+                subprocess.run([*tpch, "load", "--url", server.url, "--scale", str(scale)], check=True, stdout=subprocess.DEVNULL)
+                if scale in (0.01, 1):
+                    subprocess.run([*tpch, "validate", "--url", server.url, "--scale", str(scale)], check=True, stdout=subprocess.DEVNULL)
+            figures = compare(server, native, queries(arguments.queries), arguments.warmups, arguments.rounds, arguments.restart)
         finally:
-            if server:
-                server.stop()
+            server.stop()
 
     print(f"TPC-H scale {scale}, {arguments.threads} threads, median of {arguments.rounds} after {arguments.warmups}; DuckDB {duckdb.__version__}")
     print(f"{'query':>7} {'colonnade ms':>13} {'duckdb ms':>10} {'ratio':>6}")
     totals = {"colonnade": 0.0, "duckdb": 0.0}
+    logs = []
     for number, times in figures.items():
         medians = {name: statistics.median(values) for name, values in times.items()}
         for name, value in medians.items():
             totals[name] += value
+        logs.append(math.log(medians["colonnade"] / medians["duckdb"]))
         print(f"{'Q' + str(number):>7} {medians['colonnade']:13.1f} {medians['duckdb']:10.1f} {medians['colonnade'] / medians['duckdb']:6.2f}")
     print(f"{'total':>7} {totals['colonnade']:13.1f} {totals['duckdb']:10.1f} {totals['colonnade'] / totals['duckdb']:6.2f}")
+    print(f"geometric mean {math.exp(statistics.mean(logs)):.2f}, the server's memory at most {server.rss_max} MiB")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 

@@ -22,6 +22,7 @@
 mod analytic;
 mod apply;
 mod bind;
+mod compact_strings;
 mod context;
 mod cte;
 mod dense_aggregate;

@@ -34,6 +34,7 @@ use datafusion::prelude::SessionConfig;
 use expr::arrow_driver::{GoOn, Limits};
 
 use crate::apply;
+use crate::compact_strings::CompactStrings;
 use crate::dense_aggregate::DenseAggregates;
 use crate::dynamic_filters::DynamicFilters;
 use crate::join_mode::JoinMode;
@@ -83,6 +84,7 @@ impl Shared {
         physical_rules.insert(0, Arc::new(OuterConstants));
         physical_rules.push(Arc::new(FusedAggregates));
         physical_rules.push(Arc::new(DenseAggregates(Arc::clone(&state.runtime_env().memory_pool))));
+        physical_rules.push(Arc::new(CompactStrings));
         physical_rules.push(Arc::new(YieldingJoins));
         Shared {
             task,

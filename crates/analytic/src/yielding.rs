@@ -32,12 +32,7 @@ pub(crate) struct YieldingJoins;
 impl PhysicalOptimizerRule for YieldingJoins {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
-            let multiplies = node.is::<CrossJoinExec>()
-                || node.is::<NestedLoopJoinExec>()
-                || node.is::<HashJoinExec>()
-                || node.is::<SortMergeJoinExec>()
-                || node.is::<PiecewiseMergeJoinExec>();
-            Ok(if multiplies { Transformed::yes(Arc::new(CooperativeExec::new(node)) as _) } else { Transformed::no(node) })
+            Ok(if is_join(&node) { Transformed::yes(Arc::new(CooperativeExec::new(node)) as _) } else { Transformed::no(node) })
         })
         .data()
     }
@@ -49,6 +44,15 @@ impl PhysicalOptimizerRule for YieldingJoins {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// Whether a node makes rows of pairs of rows.
+pub(crate) fn is_join(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.is::<CrossJoinExec>()
+        || node.is::<NestedLoopJoinExec>()
+        || node.is::<HashJoinExec>()
+        || node.is::<SortMergeJoinExec>()
+        || node.is::<PiecewiseMergeJoinExec>()
 }
 
 /// The plan with join conditions that end it once it is to stop.

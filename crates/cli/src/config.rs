@@ -62,6 +62,7 @@ pub(crate) struct Tls {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Memory {
+    pub(crate) total_mib: Option<NonZeroU64>,
     pub(crate) delta_mib: Option<NonZeroU64>,
     pub(crate) cache_mib: Option<u64>,
     pub(crate) queries_mib: Option<usize>,
@@ -84,6 +85,7 @@ pub(crate) struct Merge {
 pub(crate) struct Disk {
     pub(crate) log_file_mib: Option<NonZeroU64>,
     pub(crate) reserve_mib: Option<u64>,
+    pub(crate) packed_mib: Option<u64>,
 }
 
 /// How fast and how often everything is read again.
@@ -109,8 +111,11 @@ impl Config {
 
     /// Limits and settings for the database.
     pub(crate) fn database_options(&self) -> Result<sql::Options, Failure> {
-        let mut options = sql::Options::default();
         let bytes = |mib: u64| mib.saturating_mul(1 << 20);
+        let mut options = match self.memory.total_mib {
+            Some(mib) => sql::Options::within(bytes(mib.get())),
+            None => sql::Options::default(),
+        };
         if let Some(mib) = self.memory.delta_mib {
             options.engine.delta_bytes_max = bytes(mib.get());
         }
@@ -148,6 +153,9 @@ impl Config {
         if let Some(mib) = self.disk.reserve_mib {
             options.engine.reserve_bytes = bytes(mib);
         }
+        if let Some(mib) = self.disk.packed_mib {
+            options.engine.packed_bytes_max = bytes(mib);
+        }
         for (name, value) in &self.settings {
             let text = match value {
                 toml::Value::String(text) => text.clone(),
@@ -170,9 +178,11 @@ mod tests {
         assert_eq!(config.listen.as_deref(), Some(&["127.0.0.1:5433".to_owned()][..]));
         assert_eq!((config.auth, config.log.format), (Some(Auth::Scram), Some(log::Format::Text)));
         let options = config.database_options().unwrap();
-        assert_eq!(options.engine.delta_bytes_max, 1 << 30);
-        assert_eq!(options.query_memory_bytes_max, 2 << 30);
-        let built_in = sql::Options::default().engine;
+        let built_in = sql::Options::within(8 << 30);
+        assert_eq!(options.query_memory_bytes_max, built_in.query_memory_bytes_max);
+        let built_in = built_in.engine;
+        assert_eq!(options.engine.delta_bytes_max, built_in.delta_bytes_max);
+        assert_eq!(options.engine.cache_bytes_max, built_in.cache_bytes_max);
         assert_eq!(options.engine.freeze_rows_min, built_in.freeze_rows_min);
         assert_eq!(options.engine.segment_rows, built_in.segment_rows);
         assert_eq!(options.engine.compact_overlap, built_in.compact_overlap);
@@ -180,6 +190,7 @@ mod tests {
         assert_eq!(options.engine.checkpoint_interval, built_in.checkpoint_interval);
         assert_eq!(options.engine.wal_file_bytes, built_in.wal_file_bytes);
         assert_eq!(options.engine.reserve_bytes, built_in.reserve_bytes);
+        assert_eq!(options.engine.packed_bytes_max, built_in.packed_bytes_max);
         assert_eq!(options.settings, [("statement_timeout".to_owned(), "30s".to_owned())]);
     }
 

@@ -37,7 +37,7 @@ SIGTERM or SIGINT stop it cleanly, a second one at once; SIGHUP reads the log le
 #[derive(clap::Args)]
 #[command(
     after_help = format!("{EXAMPLES}\n--help shows what a configuration file may have."),
-    after_long_help = format!("{EXAMPLES}\n\nA configuration file has some of this; all but connection_threads, [tls]\nand [settings] is as built in:\n\n{}", config::EXAMPLE)
+    after_long_help = format!("{EXAMPLES}\n\nA configuration file has some of this; all but connection_threads, [memory],\n[tls] and [settings] is as built in:\n\n{}", config::EXAMPLE)
 )]
 pub(crate) struct Arguments {
     /// The data directory.

@@ -22,6 +22,7 @@ use types::{CommitTs, Oid, SegmentId};
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::maintenance::Progress;
+use crate::packing;
 use crate::read_view::TableView;
 use crate::recovery::{names, table_dirs};
 use crate::table::TableStore;
@@ -40,11 +41,15 @@ pub(crate) fn run(engine: &Inner) -> Result<(), EngineError> {
 pub(crate) fn run_until(engine: &Inner, until: Option<Duration>) -> Result<(), EngineError> {
     match attempt(engine, until) {
         // Not if a manifest may count by now.
-        Err(error) if error.is_disk_full() && engine.check_open().is_ok() && engine.reserve.give_up(engine.env.as_ref()) => {
-            attempt(engine, until)
-        }
+        Err(error) if error.is_disk_full() && engine.check_open().is_ok() && make_room(engine) => attempt(engine, until),
         outcome => outcome,
     }
+}
+
+/// Gives up what is there for this, or is not needed; false if there is nothing.
+fn make_room(engine: &Inner) -> bool {
+    let (packed, reserve) = (packing::give_up(engine), engine.reserve.give_up(engine.env.as_ref()));
+    packed || reserve
 }
 
 fn attempt(engine: &Inner, until: Option<Duration>) -> Result<(), EngineError> {
@@ -190,7 +195,7 @@ pub(crate) fn collect(engine: &Inner) -> Result<(), EngineError> {
 
 fn remove_files(engine: &Inner, segment: &Segment) -> Result<(), EngineError> {
     let path = segment.path();
-    for path in [path.to_owned(), path.with_extension("idx")] {
+    for path in [path.to_owned(), path.with_extension("idx"), path.with_extension("packed")] {
         env::point(engine.env.as_ref(), "collect: file to be removed");
         match engine.env.unlink(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(EngineError::io("remove", path, &error)),

@@ -37,6 +37,7 @@ pub mod fuzzing;
 mod maintenance;
 mod options;
 mod owed;
+mod packing;
 mod pressure;
 mod range;
 mod read_view;

@@ -1,4 +1,4 @@
-//! Background work, one step at a time: reclaim, freeze, compact, checkpoint, collect.
+//! Background work, one step at a time: reclaim, freeze, compact, checkpoint, collect, and what is packed.
 //!
 //! 1. Every step looks at what is due by bytes and rows and does all of it, a segment at a time for each table; nothing due: it
 //!    sleeps until it is woken, or for a moment. While the delta is full one compaction is enough for a step.
@@ -17,6 +17,7 @@ use crate::compact;
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::freeze::{self, Least};
+use crate::packing::Packing;
 use crate::pressure::{Pressure, measure};
 use crate::table::TableStore;
 
@@ -40,16 +41,16 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 pub(crate) fn start(engine: &Arc<Inner>) -> Arc<dyn JobHandle> {
     let weak = Arc::downgrade(engine);
-    let (mut pressure, mut turn) = (Pressure::default(), TableId(0));
+    let (mut pressure, mut packing, mut turn) = (Pressure::default(), Packing::default(), TableId(0));
     let job = move || {
         let Some(engine) = weak.upgrade() else { return Next::Done };
-        step(&engine, &mut pressure, &mut turn)
+        step(&engine, &mut pressure, &mut packing, &mut turn)
     };
     engine.env.spawn("maintenance", Priority::Background, Box::new(job))
 }
 
 /// `turn`: of tables from this id on compaction comes first.
-fn step(engine: &Inner, pressure: &mut Pressure, turn: &mut TableId) -> Next {
+fn step(engine: &Inner, pressure: &mut Pressure, packing: &mut Packing, turn: &mut TableId) -> Next {
     if engine.check_open().is_err() {
         return Next::Done;
     }
@@ -99,6 +100,12 @@ fn step(engine: &Inner, pressure: &mut Pressure, turn: &mut TableId) -> Next {
     }
     if checkpoint_due(engine) {
         note(checkpoint::run(engine).map(|()| true));
+    }
+    if !worked && !failed {
+        match packing.step(engine, &stores) {
+            Ok(something) => worked = something,
+            Err(error) => tracing::warn!(%error, "no local file of packed columns"),
+        }
     }
     if !failed {
         engine.reserve.keep(engine.env.as_ref());

@@ -37,6 +37,9 @@ pub struct Options {
     /// Rows of one load from which they go straight into segments ([`crate::Transaction::loads_in_bulk`]). Default 65,536: about what
     /// the delta takes in a tenth of a second.
     pub bulk_rows_min: usize,
+    /// Bytes of local files of packed columns, which are there to be read again faster than Parquet; 0: none are made. A tenth of the
+    /// disk is left free anyway. Default 64 GiB.
+    pub packed_bytes_max: u64,
     /// Size of a log file. Default 64 MiB.
     pub wal_file_bytes: u64,
     /// Bytes of commits waiting for the log writer; committers wait above it. Default 64 MiB.
@@ -51,6 +54,14 @@ pub struct Options {
     pub repair: bool,
     /// Whether background work (maintenance, scrub) is done by itself; tests of single steps turn it off.
     pub maintenance: bool,
+}
+
+impl Options {
+    /// The defaults of a process that may use `memory` bytes: a sixteenth for the delta, but no more than 1 GiB, and three eighths for
+    /// the cache. The delta may have twice its share for a while.
+    pub fn within(memory: u64) -> Options {
+        Options { delta_bytes_max: (memory / 16).min(1 << 30), cache_bytes_max: memory / 8 * 3, ..Options::default() }
+    }
 }
 
 impl Default for Options {
@@ -69,6 +80,7 @@ impl Default for Options {
             dead_rows_inline_max: DeletionVector::INLINE_BYTES_MAX,
             reserve_bytes: 64 << 20,
             bulk_rows_min: 65_536,
+            packed_bytes_max: 64 << 30,
             wal_file_bytes: 64 << 20,
             wal_buffer_bytes: 64 << 20,
             scrub_bytes_per_second: 4 << 20,

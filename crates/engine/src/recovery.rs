@@ -430,7 +430,9 @@ impl Loading {
             for name in self.env.list(&dir).map_err(|e| io("list", &dir, e))? {
                 let named = match files::parse(&name) {
                     None => true,
-                    Some(FileName::Segment(id) | FileName::Sidecar(id)) if live.contains(&id) || self.logged.contains(&id) => {
+                    Some(FileName::Segment(id) | FileName::Sidecar(id) | FileName::Packed(id))
+                        if live.contains(&id) || self.logged.contains(&id) =>
+                    {
                         true
                     }
                     Some(file) => manifest.is_some_and(|m| names(m, table, file)),

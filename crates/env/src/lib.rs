@@ -30,7 +30,7 @@ pub use blocking::{
     BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, BlockingHook, blocking, blocking_if, keep_thread, lock_blocking, set_blocking_hook,
     waiting,
 };
-pub use machine::{idle_core_seconds, process_cpu_seconds};
+pub use machine::{idle_core_seconds, memory_bytes, process_cpu_seconds};
 pub use real::RealEnv;
 pub use seeded::{point, seeded_bug};
 pub use sim::{Fault, Operation, SimEnv};
@@ -92,6 +92,15 @@ pub trait File: Send + Sync {
         }
         Ok(())
     }
+}
+
+/// What a disk has, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Free for this process.
+    pub free: u64,
+    /// In all.
+    pub total: u64,
 }
 
 /// Held while this process owns a directory; dropped, the next owner may take it.
@@ -162,6 +171,11 @@ pub trait Env: Send + Sync + 'static {
     fn restrict_to_owner(&self, path: &Path) -> io::Result<()> {
         let _ = path;
         Ok(())
+    }
+    /// The room on the disk that a directory is on; None where that is not known.
+    fn room(&self, path: &Path) -> io::Result<Option<Room>> {
+        let _ = path;
+        Ok(None)
     }
     /// Takes the exclusive lock at `path` (created if absent). Errors: `WouldBlock` if another owner holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;

@@ -1,6 +1,8 @@
-//! How busy this process and this machine are, as Linux tells; elsewhere nothing is known.
+//! How busy this process and this machine are, and how much memory it has, as Linux tells; elsewhere nothing is known.
 //!
-//! Source: proc(5).
+//! Source: proc(5), cgroups(7).
+
+use std::path::Path;
 
 /// USER_HZ, in which Linux tells times to programs on every processor it runs on but two that are gone.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -13,6 +15,38 @@ pub fn process_cpu_seconds() -> Option<f64> {
 /// Seconds, added up over all cores, in which a core of this machine had nothing to do.
 pub fn idle_core_seconds() -> Option<f64> {
     idle_ticks(&std::fs::read_to_string("/proc/stat").ok()?).map(seconds)
+}
+
+/// Bytes of memory that this process may use: the machine's, or what its control groups (a container's) are limited to.
+pub fn memory_bytes() -> Option<u64> {
+    let machine = total_bytes(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = memory_groups(&groups).flat_map(|(root, group, limit)| {
+        // Each group is within those around it. In a container the path may be the host's, which is not there: its root is the group.
+        let around = Path::new(group.trim_start_matches('/')).ancestors();
+        around.map(move |group| Path::new(root).join(group).join(limit))
+    });
+    // "max", where there is none.
+    let limits = limits.filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok());
+    Some(limits.fold(machine, u64::min))
+}
+
+/// Of "MemTotal:   1024 kB".
+fn total_bytes(meminfo: &str) -> Option<u64> {
+    let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix(" kB")?;
+    kib.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Of "number:controllers:/path" a line: where the groups with limits of memory are, the path there, the file with the limit.
+fn memory_groups(groups: &str) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
+    groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        match (fields.next()?, fields.next()?) {
+            ("", path) => Some(("/sys/fs/cgroup", path, "memory.max")),
+            ("memory", path) => Some(("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes")),
+            _ => None,
+        }
+    })
 }
 
 fn seconds(ticks: u64) -> f64 {
@@ -49,11 +83,21 @@ mod tests {
         assert_eq!(used_ticks("7 (a) S 1 7"), None);
     }
 
+    #[test]
+    fn memory_is_the_machines_or_a_groups() {
+        assert_eq!(total_bytes("MemTotal:       24635556 kB\nMemFree: 1 kB\n"), Some(24_635_556 << 10));
+        assert_eq!(total_bytes("MemFree: 1 kB\n"), None);
+        let groups: Vec<_> = memory_groups("5:devices:/\n4:memory:/a/b\n1:cpu,memory\n0::/c:d\n").collect();
+        let v1 = ("/sys/fs/cgroup/memory", "/a/b", "memory.limit_in_bytes");
+        assert_eq!(groups, [v1, ("/sys/fs/cgroup", "/c:d", "memory.max")]);
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
-    fn clocks_go_on() {
+    fn the_machine_tells() {
         let used = process_cpu_seconds().unwrap();
         while process_cpu_seconds().unwrap() < used + 0.02 {}
         assert!(idle_core_seconds().unwrap() > 0.0);
+        assert!(memory_bytes().unwrap() > 1 << 20);
     }
 }

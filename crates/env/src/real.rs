@@ -29,7 +29,7 @@ mod tests;
 
 use crate::blocking::blocking;
 use crate::seeded::seeded_bug;
-use crate::{Env, File, Job, JobHandle, Lock, Next, OpenMode, Priority, Signal};
+use crate::{Env, File, Job, JobHandle, Lock, Next, OpenMode, Priority, Room, Signal};
 
 /// The operating system. All of them are alike; the monotonic clock starts at [`RealEnv::new`].
 #[derive(Debug)]
@@ -106,6 +106,12 @@ impl Env for RealEnv {
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         path.try_exists()
+    }
+
+    fn room(&self, path: &Path) -> io::Result<Option<Room>> {
+        let disk = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        Ok(Some(Room { free: bytes(disk.f_bavail), total: bytes(disk.f_blocks) }))
     }
 
     fn restrict_to_owner(&self, path: &Path) -> io::Result<()> {

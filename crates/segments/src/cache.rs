@@ -261,9 +261,9 @@ impl Slots {
         Some(block)
     }
 
-    /// True if the slot holds something; does not count as a use.
-    pub(crate) fn peek(&self, slot: usize) -> bool {
-        self.groups[slot / self.group_slots].read()[slot % self.group_slots].is_some()
+    /// What the slot holds; does not count as a use.
+    pub(crate) fn peek(&self, slot: usize) -> Option<Block> {
+        self.groups[slot / self.group_slots].read()[slot % self.group_slots].as_ref().map(|held| held.block.clone())
     }
 
     /// Puts something, or nothing, into a slot; what was there before.

@@ -1,7 +1,7 @@
 //! Names of the files in a table's and in the manifest's directory.
 //!
 //! ```text
-//! data/<table>/<segment>.parquet   <segment>.idx   <segment>.<F>.dv   <manifest version>.rows      manifest/<20 digits>.mf, .copy
+//! data/<table>/<segment>.parquet   <segment>.idx   <segment>.<F>.dv   <segment>.packed   <manifest version>.rows      manifest/<20 digits>.mf, .copy
 //! ```
 //!
 //! 1. A name says what a file is and to whom it belongs; whether it is needed only a manifest says. A file that has one of these
@@ -18,6 +18,8 @@ pub enum FileName {
     Sidecar(SegmentId),
     /// Its deletion vector as of a checkpoint.
     Deletions(SegmentId, CommitTs),
+    /// Its packed columns, which are never needed.
+    Packed(SegmentId),
     /// The dump of a table's delta rows that belongs to the manifest of this version.
     Dump(u64),
     /// A manifest by its version.
@@ -41,6 +43,11 @@ pub fn sidecar(id: SegmentId) -> String {
 /// A segment's deletion vector as of `ts`.
 pub fn deletions(id: SegmentId, ts: CommitTs) -> String {
     format!("{id}.{ts}.dv")
+}
+
+/// A segment's packed columns.
+pub fn packed(id: SegmentId) -> String {
+    format!("{id}.packed")
 }
 
 /// The dump of delta rows for manifest `version`. Not named by its timestamp: two manifests of one timestamp may need two dumps.
@@ -69,6 +76,7 @@ pub fn parse(name: &str) -> Option<FileName> {
             let (id, ts) = stem.split_once('.')?;
             FileName::Deletions(SegmentId(number(id)?), CommitTs(number(ts)?))
         }
+        "packed" => FileName::Packed(SegmentId(number(stem)?)),
         "rows" => FileName::Dump(number(stem)?),
         "mf" => FileName::Manifest(number(stem)?),
         "copy" => FileName::ManifestCopy(number(stem)?),
@@ -84,6 +92,7 @@ impl std::fmt::Display for FileName {
             FileName::Segment(id) => segment(id),
             FileName::Sidecar(id) => sidecar(id),
             FileName::Deletions(id, ts) => deletions(id, ts),
+            FileName::Packed(id) => packed(id),
             FileName::Dump(version) => dump(version),
             FileName::Manifest(version) => manifest(version),
             FileName::ManifestCopy(version) => manifest_copy(version),
@@ -103,6 +112,7 @@ mod tests {
             FileName::Segment(id),
             FileName::Sidecar(id),
             FileName::Deletions(id, CommitTs(9)),
+            FileName::Packed(id),
             FileName::Dump(3),
             FileName::Manifest(12),
             FileName::ManifestCopy(12),
@@ -111,7 +121,7 @@ mod tests {
             assert_eq!(parse(&name.to_string()), Some(name));
         }
         assert_eq!(parse("7.tmp"), Some(FileName::Temporary));
-        for stranger in ["notes.txt", "7", "+7.parquet", "07.parquet", "7.x.dv", "12.mf", ".parquet", "lock"] {
+        for stranger in ["notes.txt", "7", "7.packed.x", "+7.parquet", "07.parquet", "7.x.dv", "12.mf", ".parquet", "lock"] {
             assert_eq!(parse(stranger), None, "{stranger}");
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! data/<table>/7.parquet      rows in key order, readable by anyone        writer --> segment --> reader --> Arrow
 //!              7.idx          checksums, keys, zone maps, statistics       sidecar     |           cache
+//!              7.packed       packed columns, may be missing            packed_file |
 //!              7.1200.dv      rows dead as of commit 1200                  deletion    set: which segments at which commit
 //!              3.rows         rows not in segments as of a checkpoint      dump
 //! manifest/00000000000000000003.mf                                         manifest
@@ -34,6 +35,7 @@ mod lookup;
 mod manifest;
 mod measure;
 mod packed;
+mod packed_file;
 mod pages;
 mod range;
 mod reader;
@@ -60,6 +62,7 @@ pub use keys::KeyList;
 pub use local::LocalStore;
 pub use manifest::{Manifest, ManifestSegment, ManifestTable};
 pub use packed::{Codes, Packed, PackedForm};
+pub use packed_file::PackedFileWriter;
 pub use range::SegmentRange;
 pub use salvage::Salvaged;
 pub use schema::{SegmentColumn, SegmentSchema};

@@ -33,6 +33,8 @@ use types::{DatumRef, Decimal, SqlType, arrow_form};
 use crate::cache::memory;
 use crate::column::Column;
 
+pub(crate) mod image;
+
 /// Strings in a dictionary, at most.
 const STRINGS_MAX: usize = 1 << 16;
 /// Rows that a string of a dictionary has to have on average.
@@ -44,6 +46,8 @@ pub struct Packed {
     sql_type: SqlType,
     rows: usize,
     form: Form,
+    /// Bytes.
+    memory: usize,
 }
 
 #[derive(Debug)]
@@ -122,7 +126,7 @@ impl Packed {
             _ => None,
         };
         if let Some((base, most, codes)) = found {
-            return Some(Packed { sql_type: t, rows, form: Form::Whole { base, codes, most, nulls } });
+            return Some(Packed::in_memory(t, rows, Form::Whole { base, codes, most, nulls }));
         }
         let found = match array.data_type() {
             DataType::Utf8View => strings(array.as_string_view()),
@@ -133,7 +137,20 @@ impl Packed {
             Some((strings, codes)) => Form::Strings { column: Column::new(&strings, t)?, strings, codes, nulls },
             None => Form::Plain(array, column),
         };
-        Some(Packed { sql_type: t, rows, form })
+        Some(Packed::in_memory(t, rows, form))
+    }
+
+    /// One whose buffers are its own.
+    fn in_memory(sql_type: SqlType, rows: usize, form: Form) -> Packed {
+        let bytes = |codes: &Codes, nulls: &Option<NullBuffer>| {
+            with_codes!(codes, codes => codes.inner().capacity()) + nulls.as_ref().map_or(0, |n| n.buffer().capacity())
+        };
+        let memory = match &form {
+            Form::Plain(array, _) => memory(array),
+            Form::Whole { codes, nulls, .. } => bytes(codes, nulls),
+            Form::Strings { strings, codes, nulls, .. } => memory(strings) + bytes(codes, nulls),
+        };
+        Packed { sql_type, rows, form, memory: size_of::<Packed>() + memory }
     }
 
     /// Values in the column.
@@ -148,15 +165,7 @@ impl Packed {
 
     /// Bytes of memory it takes.
     pub fn memory(&self) -> usize {
-        let bytes = |codes: &Codes, nulls: &Option<NullBuffer>| {
-            with_codes!(codes, codes => codes.inner().capacity()) + nulls.as_ref().map_or(0, |n| n.buffer().capacity())
-        };
-        let form = match &self.form {
-            Form::Plain(array, _) => memory(array),
-            Form::Whole { codes, nulls, .. } => bytes(codes, nulls),
-            Form::Strings { strings, codes, nulls, .. } => memory(strings) + bytes(codes, nulls),
-        };
-        size_of::<Packed>() + form
+        self.memory
     }
 
     /// What can be looked at without unpacking.
@@ -455,14 +464,14 @@ mod tests {
 
     use super::*;
 
-    fn array_of(t: SqlType, values: &[Datum]) -> ArrayRef {
+    pub(super) fn array_of(t: SqlType, values: &[Datum]) -> ArrayRef {
         let mut builder = ColumnBuilder::new(t, values.len());
         values.iter().for_each(|value| builder.append(value.as_ref()));
         builder.finish()
     }
 
     /// A column's type and values: numbers from a small or a large range, strings that come again or not, some NULL.
-    fn columns() -> impl Strategy<Value = (SqlType, Vec<Datum>)> {
+    pub(super) fn columns() -> impl Strategy<Value = (SqlType, Vec<Datum>)> {
         let span = prop_oneof![Just(1i64), Just(250), Just(300), Just(70_000), Just(5_000_000_000), Just(i64::MAX)];
         let numeric = SqlType::Numeric { precision: 38, scale: 2 };
         let types = prop_oneof![

@@ -4,6 +4,7 @@
 //! ```text
 //! <id>.parquet   group 0 | group 1 | ...      131,072 rows each, packed a column of a group at a time     cache: a slot for each
 //! <id>.idx       checksums, keys, zone maps, statistics                                                   all of it in memory
+//! <id>.packed    the columns as the cache has them, for what is not in memory; may be missing (`packed_file`)
 //! ```
 //!
 //! 1. A position is a row's number in key order, from 0; it never changes. Which positions are dead is known outside (`deletion`).
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use env::{Env, File};
 use object_store::ObjectStore;
+use parking_lot::RwLock;
 use parquet::basic::Compression;
 use parquet::file::metadata::ParquetMetaDataReader;
 use types::SegmentId;
@@ -29,6 +31,7 @@ use crate::group::Group;
 use crate::info::SegmentFileInfo;
 use crate::local::LocalStore;
 use crate::packed::Packed;
+use crate::packed_file::PackedState;
 use crate::reader::Reader;
 use crate::salvage::footer_from;
 use crate::schema::SegmentSchema;
@@ -45,6 +48,7 @@ pub struct Segment {
     pub(crate) sidecar: Sidecar,
     pub(crate) reader: Reader,
     pub(crate) slots: Arc<Slots>,
+    pub(crate) packed_file: RwLock<PackedState>,
     /// First position of each group.
     pub(crate) starts: Vec<u32>,
     /// First sparse key of each group.
@@ -108,7 +112,8 @@ impl Segment {
         let blocks = rows.map(|rows| (rows as usize).div_ceil(KEY_BLOCK_ROWS));
         let blocks = blocks.scan(0, |next, blocks| Some(std::mem::replace(next, *next + blocks))).collect();
         let (dir, info) = (dir.to_path_buf(), *expected);
-        Ok(Arc::new(Segment { env, dir, info, path, sidecar, reader, slots, starts, blocks, _open: open }))
+        let packed_file = RwLock::default();
+        Ok(Arc::new(Segment { env, dir, info, path, sidecar, reader, slots, packed_file, starts, blocks, _open: open }))
     }
 
     /// The id.
@@ -196,12 +201,27 @@ impl Segment {
 
     /// The same, as the cache keeps them.
     pub fn packed(&self, group: usize, column: usize) -> Result<Arc<Packed>> {
-        let rows = 0..self.sidecar.groups[group].rows as usize;
-        let load = || self.reader.read(&self.sidecar, group, column, rows).and_then(|array| self.pack(array, column));
-        match self.slots.get_or_load(self.slot(group, column), || load().map(Block::Column))? {
+        match self.slots.get_or_load(self.slot(group, column), || self.load(group, column).map(Block::Column))? {
             Block::Column(packed) => Ok(packed),
             Block::Keys(_) => Err(SegmentError::Misuse("keys in a column's slot".into())),
         }
+    }
+
+    /// The same, without any change to what the cache has.
+    pub(crate) fn packed_for_now(&self, group: usize, column: usize) -> Result<Arc<Packed>> {
+        match self.slots.peek(self.slot(group, column)) {
+            Some(Block::Column(packed)) => Ok(packed),
+            _ => self.load(group, column),
+        }
+    }
+
+    /// From the local file of packed columns, or from Parquet.
+    fn load(&self, group: usize, column: usize) -> Result<Arc<Packed>> {
+        if let Some(packed) = self.packed_from_file(group, column) {
+            return Ok(Arc::new(packed));
+        }
+        let rows = 0..self.sidecar.groups[group].rows as usize;
+        self.reader.read(&self.sidecar, group, column, rows).and_then(|array| self.pack(array, column))
     }
 
     /// Values of a column that were read.
@@ -224,7 +244,7 @@ impl Segment {
 
     /// True if [`Segment::packed`] needs no read: for a scan that orders its work by what is in memory.
     pub fn is_cached(&self, group: usize, column: usize) -> bool {
-        self.slots.peek(self.slot(group, column))
+        self.slots.peek(self.slot(group, column)).is_some()
     }
 
     pub(crate) fn slot(&self, group: usize, column: usize) -> usize {

@@ -19,7 +19,7 @@ pub struct Options {
     pub engine: engine::Options,
     /// Threads for queries that are not key lookups.
     pub query_threads: usize,
-    /// Bytes that sorts, joins and aggregates of all queries may hold together before they spill. Default 2 GiB.
+    /// Bytes that sorts, joins and aggregates of all queries may hold together before they spill. Default: a quarter of the memory.
     pub query_memory_bytes_max: usize,
     /// Bytes of temporary files of all queries together. Default 64 GiB.
     pub temp_bytes_max: u64,
@@ -29,16 +29,24 @@ pub struct Options {
     pub settings: Vec<(String, String)>,
 }
 
-impl Default for Options {
-    fn default() -> Options {
+impl Options {
+    /// The defaults of a process that may use `memory` bytes; what is left over by the shares is for everything that is not counted.
+    pub fn within(memory: u64) -> Options {
         Options {
-            engine: engine::Options::default(),
+            engine: engine::Options::within(memory),
             query_threads: std::thread::available_parallelism().map_or(2, usize::from),
-            query_memory_bytes_max: 2 << 30,
+            query_memory_bytes_max: usize::try_from(memory / 4).unwrap_or(usize::MAX),
             temp_bytes_max: 64 << 30,
             temp_dir: None,
             settings: Vec::new(),
         }
+    }
+}
+
+impl Default for Options {
+    /// Within the memory of the machine or of its container; 4 GiB where that is not known.
+    fn default() -> Options {
+        Options::within(env::memory_bytes().unwrap_or(4 << 30))
     }
 }
 

@@ -6,6 +6,7 @@ mod bulk;
 mod checkpoint;
 mod later;
 mod maintenance;
+mod packing;
 mod pressure;
 mod recovery;
 mod sequences;

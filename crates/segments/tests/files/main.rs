@@ -7,6 +7,7 @@ mod crashes;
 mod damage;
 mod dump;
 mod manifest;
+mod packed;
 mod prune;
 mod ranges;
 mod round_trip;
