@@ -7,16 +7,20 @@ Both hold the rows that `tpch generate` and `tpch load` make, with the same sche
 Colonnade is asked over its PostgreSQL wire, DuckDB in this process; both have the same number of threads, and a time is from sending
 the query to the last row read. Each query is run in both, the one that begins changing from round to round: first rounds that
 are not counted, then --rounds that are; the figure is their median. With --restart both are closed and opened again before each
-round, and there are no others first. With --memory both are held to so much: total_mib of Colonnade, memory_limit of DuckDB; the most
+round, and there are no others first. With --changed a twentieth of the orders is updated, with their lines, and a fiftieth inserted, in
+both, and the rounds are run again: at once, before the rows are merged. With --substitutions all rows of so many runs with other
+parameters, and without LIMIT, are compared first, and again after the changes. With --memory both are held to so much: total_mib of Colonnade, memory_limit of DuckDB; the most
 memory that the server had at any time is printed, pages of files that the system keeps not counted. Only the number of rows is compared here: `tpch validate`,
 which is run first where it has answers, compares them whole. Exit codes: 0 done, 1 an answer differs or something failed.
 """
 
 import argparse
+import decimal
 import json
 import math
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -88,6 +92,49 @@ class Server:
         self.process.wait()
 
 
+# One order in twenty, and its lines, is updated; one in fifty copied to a key that the generator leaves free.
+CHANGES = [
+    "update orders set o_totalprice = o_totalprice + 1 where o_orderkey / 32 % 20 = 7",
+    "update lineitem set l_quantity = 51 - l_quantity where l_orderkey / 32 % 20 = 7",
+    """insert into orders select o_orderkey + 8, o_custkey, o_orderstatus, o_totalprice, o_orderdate, o_orderpriority, o_clerk,
+       o_shippriority, o_comment from orders where o_orderkey / 32 % 50 = 3""",
+    """insert into lineitem select l_orderkey + 8, l_partkey, l_suppkey, l_linenumber, l_quantity, l_extendedprice, l_discount, l_tax,
+       l_returnflag, l_linestatus, l_shipdate, l_commitdate, l_receiptdate, l_shipinstruct, l_shipmode, l_comment
+       from lineitem where l_orderkey / 32 % 50 = 3""",
+]
+
+
+def change(server, native):
+    with psycopg.connect(server.url, autocommit=True) as wire:
+        for statement in CHANGES:
+            rows = native.connection.execute(statement.replace(" / ", " // ")).fetchone()[0]
+            if wire.execute(statement).rowcount != rows:
+                raise SystemExit(f"not {rows} rows, as of DuckDB: {statement}")
+
+
+def normal(rows):
+    """Rows in one order, numbers as twelve digits: DuckDB's averages are floating-point."""
+    number = lambda value: f"{value:.12g}" if isinstance(value, (float, decimal.Decimal)) else str(value)
+    return sorted([number(value) for value in row] for row in rows)
+
+
+def check(binaries, server, native, scale, seeds):
+    """Compares all rows of the queries with other parameters."""
+    for seed in range(seeds):
+        command = [binaries / "tpch", "queries", "--scale", str(scale), "--seed", str(seed)]
+        texts = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split("-- ")[1:]
+        with psycopg.connect(server.url, autocommit=True) as wire:
+            for text in texts:
+                name, statement = text.split("\n", 1)
+                # Which of equals LIMIT leaves out is nobody's to say.
+                statement = re.sub(r"\nlimit \d+", "", statement)
+                ours, theirs = normal(wire.execute(statement).fetchall()), normal(native.connection.execute(statement).fetchall())
+                if ours != theirs:
+                    odd = [(a, b) for a, b in zip(ours, theirs) if a != b][:3]
+                    raise SystemExit(f"{name}, seed {seed}: {len(ours)} rows, DuckDB has {len(theirs)}: {odd}\n{statement}")
+    print(f"{seeds} runs of 22 queries with other parameters: equal")
+
+
 def timed(run):
     start = time.perf_counter()
     rows = len(run())
@@ -127,6 +174,8 @@ def main():
     arguments.add_argument("--warmups", type=int, default=2)
     arguments.add_argument("--queries", type=lambda text: [int(n) for n in text.split(",")], default=list(range(1, 23)))
     arguments.add_argument("--restart", action="store_true", help="open both again before each round")
+    arguments.add_argument("--substitutions", type=int, default=0, metavar="RUNS", help="compare so many runs with other parameters")
+    arguments.add_argument("--changed", action="store_true", help="then change rows and run the rounds again")
     arguments.add_argument("--memory", type=int, metavar="MIB", help="hold both to so much memory")
     arguments.add_argument("--keep", type=pathlib.Path, metavar="FOLDER", help="keep the tables of both there, or use those that are there")
     arguments.add_argument("--json", type=pathlib.Path, help="write every time to this file")
@@ -153,10 +202,27 @@ def main():
                 subprocess.run([*tpch, "load", "--url", server.url, "--scale", str(scale)], check=True, stdout=subprocess.DEVNULL)
                 if scale in (0.01, 1):
                     subprocess.run([*tpch, "validate", "--url", server.url, "--scale", str(scale)], check=True, stdout=subprocess.DEVNULL)
+            check(arguments.bin, server, native, scale, arguments.substitutions)
             figures = compare(server, native, queries(arguments.queries), arguments.warmups, arguments.rounds, arguments.restart)
+            changed = None
+            if arguments.changed:
+                change(server, native)
+                check(arguments.bin, server, native, scale, arguments.substitutions)
+                changed = compare(server, native, queries(arguments.queries), 1, arguments.rounds, False)
         finally:
             server.stop()
 
+    report(arguments, scale, figures)
+    if changed:
+        report(arguments, scale, changed)
+        medians = lambda figures: sum(statistics.median(times["colonnade"]) for times in figures.values())
+        print(f"changed over clean: {medians(changed) / medians(figures):.2f}")
+    print(f"the server's memory at most {server.rss_max} MiB")
+    if arguments.json:
+        arguments.json.write_text(json.dumps([figures, changed], indent=1) + "\n")
+
+
+def report(arguments, scale, figures):
     print(f"TPC-H scale {scale}, {arguments.threads} threads, median of {arguments.rounds} after {arguments.warmups}; DuckDB {duckdb.__version__}")
     print(f"{'query':>7} {'colonnade ms':>13} {'duckdb ms':>10} {'ratio':>6}")
     totals = {"colonnade": 0.0, "duckdb": 0.0}
@@ -168,9 +234,7 @@ def main():
         logs.append(math.log(medians["colonnade"] / medians["duckdb"]))
         print(f"{'Q' + str(number):>7} {medians['colonnade']:13.1f} {medians['duckdb']:10.1f} {medians['colonnade'] / medians['duckdb']:6.2f}")
     print(f"{'total':>7} {totals['colonnade']:13.1f} {totals['duckdb']:10.1f} {totals['colonnade'] / totals['duckdb']:6.2f}")
-    print(f"geometric mean {math.exp(statistics.mean(logs)):.2f}, the server's memory at most {server.rss_max} MiB")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    print(f"geometric mean {math.exp(statistics.mean(logs)):.2f}")
 
 
 if __name__ == "__main__":

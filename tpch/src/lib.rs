@@ -17,6 +17,7 @@
 pub mod answers;
 mod data;
 mod queries;
+mod substitute;
 
 pub use data::{CopyChunk, Table};
 pub use queries::{QUERIES, Query, SCHEMA};

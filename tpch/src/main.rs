@@ -8,8 +8,11 @@ use std::process::ExitCode;
 
 use bench::{Report, Server, Target, answer, say, warn};
 use clap::{Args, Parser, Subcommand};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tpch::{QUERIES, Query};
 
+mod benchmark;
 mod generate;
 mod load;
 mod mixed;
@@ -29,6 +32,7 @@ Examples:
   tpch load --url postgres://postgres@127.0.0.1:5433/postgres --scale 1
   tpch validate --url postgres://postgres@127.0.0.1:5433/postgres --scale 1
   tpch run --url postgres://postgres@127.0.0.1:5433/postgres --scale 1 --compare postgres://postgres@127.0.0.1:5432/tpch --json
+  tpch benchmark --url postgres://postgres@127.0.0.1:5433/postgres --scale 1 --streams 2
   tpch generate --scale 1 --out sf1
 
 A password left out of the URL is taken from PGPASSWORD.
@@ -86,6 +90,35 @@ enum Command {
     },
     /// Change the tables by many clients while the queries run, and check that nothing is ever lost, doubled or seen half.
     Mixed(mixed::Arguments),
+    /// The power test and the throughput test, with the refresh functions. Changes the tables.
+    Benchmark {
+        #[command(flatten)]
+        on: Common,
+        /// The scale factor that was loaded; looked at first.
+        #[arg(long, value_parser = scale)]
+        scale: f64,
+        /// Streams of queries at the same time.
+        #[arg(long, default_value_t = 2, value_parser = streams)]
+        streams: usize,
+        /// What the queries' parameters come from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The first set of rows that the refresh functions put in and take out; each can be used once.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=900))]
+        first_set: i32,
+    },
+    /// Print the queries, with other parameters than those that answers are known for.
+    Queries {
+        /// What the parameters come from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The scale factor of the tables.
+        #[arg(long, value_parser = scale, default_value = "1")]
+        scale: f64,
+        /// Only these queries, such as 1,6,14.
+        #[arg(long, value_delimiter = ',', value_parser = query)]
+        queries: Vec<Query>,
+    },
     /// Write the tables to files.
     Generate {
         /// Scale factor: 1 is about 1 GB of text.
@@ -118,6 +151,11 @@ fn scale(text: &str) -> Result<f64, String> {
         Ok(scale) if (0.001..=100_000.0).contains(&scale) => Ok(scale),
         _ => Err("a scale factor is a number from 0.001 to 100000".into()),
     }
+}
+
+fn streams(text: &str) -> Result<usize, String> {
+    let streams = text.parse().ok().filter(|streams| (1..=benchmark::STREAMS_MAX).contains(streams));
+    streams.ok_or_else(|| format!("there are 1 to {} streams", benchmark::STREAMS_MAX))
 }
 
 fn query(text: &str) -> Result<Query, String> {
@@ -185,6 +223,18 @@ async fn execute(command: Command) -> Result<ExitCode, Failure> {
             } else {
                 say(&text);
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Benchmark { on, scale, streams, seed, first_set } => {
+            let targets = [Target::parse(&on.url)?];
+            run::check_scale(&targets, scale).await?;
+            let figures = benchmark::run(&targets[0], scale, streams, seed, first_set).await?;
+            answer(on.json, "tpch benchmark", Server::identify(&targets).await?, figures, benchmark::Figures::text);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Queries { seed, scale, queries } => {
+            let mut random = StdRng::seed_from_u64(seed);
+            or_all(queries).iter().for_each(|query| say(&query.substituted(scale, &mut random)));
             Ok(ExitCode::SUCCESS)
         }
         Command::Generate { scale, out, format, parts } => {

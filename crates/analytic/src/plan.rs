@@ -49,6 +49,7 @@ pub struct AnalyticPlan {
 }
 
 /// The plans of one execution: with constants where parameters were.
+#[derive(Clone)]
 pub(crate) struct Ready {
     pub(crate) plan: LogicalPlan,
     pub(crate) ctes: Vec<Cte>,

@@ -38,6 +38,7 @@ use crate::compact_strings::CompactStrings;
 use crate::dense_aggregate::DenseAggregates;
 use crate::dynamic_filters::DynamicFilters;
 use crate::join_mode::JoinMode;
+use crate::key_sets::KeySets;
 use crate::no_row::NoRow;
 use crate::optimize::{JoinOrder, Rewrites};
 use crate::outer_constants::OuterConstants;
@@ -56,6 +57,8 @@ const LEFT_OUT: [&str; 2] = ["aggregate_statistics", "FilterPushdown"];
 /// What all statements share.
 pub(crate) struct Shared {
     state: SessionState,
+    /// Of plans that join by sorting, which can be done with little memory.
+    sorting: SessionConfig,
     task: Arc<TaskContext>,
     pub(crate) analyzer: Analyzer,
     rewrites: Rewrites,
@@ -82,12 +85,16 @@ impl Shared {
             *rule = Arc::new(DynamicFilters::new());
         }
         physical_rules.insert(0, Arc::new(OuterConstants));
+        physical_rules.push(Arc::new(KeySets));
         physical_rules.push(Arc::new(FusedAggregates));
         physical_rules.push(Arc::new(DenseAggregates(Arc::clone(&state.runtime_env().memory_pool))));
         physical_rules.push(Arc::new(CompactStrings));
         physical_rules.push(Arc::new(YieldingJoins));
+        let mut sorting = state.config().clone();
+        sorting.options_mut().optimizer.prefer_hash_join = false;
         Shared {
             task,
+            sorting,
             joins,
             analyzer,
             rewrites: Rewrites::new(state.optimizer().rules.clone()),
@@ -136,6 +143,8 @@ pub(crate) struct StatementSession {
     props: ExecutionProps,
     /// What constants are computed under.
     planning: Arc<ConfigOptions>,
+    /// Joins are by sorting.
+    sorts: bool,
     stop: Stop,
 }
 
@@ -155,7 +164,12 @@ impl StatementSession {
         let mut props = ExecutionProps::new();
         props.query_execution_start_time = timestamp_us_to_datetime(now_micros).map(|at| at.and_utc());
         props.config_options = Some(Arc::new(options));
-        StatementSession { shared, props, planning: Arc::new(planning), stop }
+        StatementSession { shared, props, planning: Arc::new(planning), sorts: false, stop }
+    }
+
+    /// The same, with joins that sort both sides, on disk where memory ends, instead of holding one.
+    pub(crate) fn sorting(&self) -> StatementSession {
+        StatementSession { sorts: true, ..self.clone() }
     }
 
     /// The logical plan, rewritten to do less. Errors: the statement was cancelled meanwhile.
@@ -200,7 +214,10 @@ impl Session for StatementSession {
     }
 
     fn config(&self) -> &SessionConfig {
-        self.shared.state.config()
+        match self.sorts {
+            true => &self.shared.sorting,
+            false => self.shared.state.config(),
+        }
     }
 
     fn catalog_list(&self) -> Arc<dyn CatalogProviderList> {

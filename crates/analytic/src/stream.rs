@@ -2,7 +2,8 @@
 //!
 //! 1. At most [`BATCHES_QUEUED`] batches wait for the reader: a reader that stops, stops the query.
 //! 2. A query that panics ends with an error: an end without one says that every row has come.
-//! 3. Dropping the stream stops the query. Setting its `Cancel` does too. It takes some milliseconds and a batch ([`Stop`]).
+//! 3. A query that joins run out of memory before its first row is begun again with joins that sort, on disk where memory ends.
+//! 4. Dropping the stream stops the query. Setting its `Cancel` does too. It takes some milliseconds and a batch ([`Stop`]).
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -10,7 +11,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
@@ -137,7 +140,33 @@ async fn drive(
     run: Run,
     sender: &mpsc::Sender<Result<RecordBatch, SqlError>>,
 ) -> Result<(), DataFusionError> {
-    let Physical { plan, .. } = physical(query, view.as_ref(), session, &run).await?;
+    let Physical { plan, .. } = physical(query.clone(), view.as_ref(), session, &run).await?;
+    let may_sort = has_hash_join(&plan);
+    let mut sent = false;
+    match send(plan, session, &run, sender, &mut sent).await {
+        // Before the first row nobody can tell that it is begun again.
+        Err(error) if may_sort && !sent && matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => {
+            tracing::debug!(%error, "a query is run again with joins by sorting");
+            let session = session.sorting();
+            let Physical { plan, .. } = physical(query, view.as_ref(), &session, &run).await?;
+            send(plan, &session, &run, sender, &mut sent).await
+        }
+        outcome => outcome,
+    }
+}
+
+fn has_hash_join(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.exists(|node| Ok(node.is::<HashJoinExec>())).unwrap_or(false)
+}
+
+/// Runs a plan; `sent` becomes true with its first rows.
+async fn send(
+    plan: Arc<dyn ExecutionPlan>,
+    session: &StatementSession,
+    run: &Run,
+    sender: &mpsc::Sender<Result<RecordBatch, SqlError>>,
+    sent: &mut bool,
+) -> Result<(), DataFusionError> {
     let mut stream = execute_stream(plan, Arc::clone(session.task()))?;
     while let Some(batch) = stream.next().await {
         let batch = batch?;
@@ -146,6 +175,7 @@ async fn drive(
         }
         let stats: &QueryStats = &run.stats;
         stats.add_rows_out(batch.num_rows() as u64);
+        *sent = true;
         if sender.send(Ok(batch)).await.is_err() {
             break;
         }

@@ -306,9 +306,15 @@ impl Codes {
         }
     }
 
+    /// Which of `rows` have a code for which this is true.
+    #[inline]
+    pub fn that(&self, rows: Range<usize>, is_wanted: impl Fn(u64) -> bool) -> BooleanBuffer {
+        with_codes!(self, codes => bits(&codes[rows], |code| is_wanted(code as u64)))
+    }
+
     /// Which of `rows` have a code that `wanted` says yes to, by code.
     pub fn among(&self, rows: Range<usize>, wanted: &[bool]) -> BooleanBuffer {
-        with_codes!(self, codes => bits(&codes[rows], |code| wanted.get(code as usize).copied().unwrap_or(false)))
+        self.that(rows, |code| wanted.get(code as usize).copied().unwrap_or(false))
     }
 }
 

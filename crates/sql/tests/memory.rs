@@ -34,3 +34,19 @@ async fn a_condition_of_a_scan_has_the_memory_of_its_query() {
     let error = client.error("SELECT id FROM t WHERE length(repeat('x', 10000000) || id) > 5").await;
     assert_eq!(error.state, SqlState::OUT_OF_MEMORY);
 }
+
+/// A hash join whose smaller side is more than the memory failed with 53200.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_of_more_than_the_memory_is_done_by_sorting() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { query_threads: 2, query_memory_bytes_max: 32 << 20, ..Options::default() };
+    let instance = Instance::open(RealEnv::new(), dir.path(), options).unwrap();
+    let mut client = Client::new(&instance);
+    client.ok("CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL, s text NOT NULL)").await;
+    client
+        .ok("INSERT INTO t SELECT x, x * 7919 % 1000003, repeat('some text ', 12) || x FROM generate_series(1, 300000) AS g (x)")
+        .await;
+    let text = "SELECT count(*), sum(length(a.s || b.s)) FROM t AS a JOIN t AS b ON a.n = b.n";
+    let expected = client.ok("SELECT count(*), sum(2 * length(s)) FROM t").await;
+    assert_eq!(client.ok(text).await.rows, expected.rows);
+}

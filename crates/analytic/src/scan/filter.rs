@@ -6,7 +6,8 @@
 //!    is deleted or excluded raises no error.
 //! 4. What compares a number with a constant is compared with the codes of a packed column; what looks at one column of packed strings
 //!    is computed for each distinct string once.
-//! 5. A dynamic filter that drops little is left out, and tried again later: leaving it out never changes the result.
+//! 5. A join's keys are looked up in bits where there are some (`key_sets`), in its hash table else.
+//! 6. A dynamic filter that drops little is left out, and tried again later: leaving it out never changes the result.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use segments::PackedForm;
 use super::like::HasParts;
 use super::numbers::NumberRange;
 use super::rows::{Chosen, Rows, batch};
+use crate::key_sets::{InKeySet, KeySet, Keys};
 
 /// A condition is computed on the rows that are left only if at most one in this many is.
 const COMPACT_BELOW: usize = 4;
@@ -52,6 +54,10 @@ struct Condition {
     cost: f64,
     can_fail: bool,
     dynamic: bool,
+    /// The keys that its column has to be among.
+    keys: Option<Arc<KeySet>>,
+    /// Keys that say as much, once they are known.
+    replaced_by: Option<Arc<KeySet>>,
     rows_in: u64,
     rows_kept: u64,
     reviews_out: u32,
@@ -71,13 +77,23 @@ impl Conditions {
         dynamic: &[Arc<dyn PhysicalExpr>],
     ) -> Result<Conditions> {
         let all = fixed.iter().map(|expr| (expr, false)).chain(dynamic.iter().map(|expr| (expr, true)));
+        let key_sets: Vec<&InKeySet> = dynamic.iter().filter_map(|expr| expr.downcast_ref()).collect();
         let condition = |(id, (expr, dynamic)): (usize, (&Arc<dyn PhysicalExpr>, bool))| {
             let mut columns: Vec<usize> = collect_columns(expr).into_iter().map(|column| column.index()).collect();
             columns.sort_unstable();
             columns.dedup();
             let own = Arc::new(schema.project(&columns)?);
+            let keys = expr.downcast_ref::<InKeySet>().map(|condition| Arc::clone(&condition.set));
+            let replacement =
+                expr.expression_id().and_then(|id| key_sets.iter().find(|condition| condition.replaces == Some(id)));
             Ok(Condition {
-                cost: if dynamic { 6.0 } else { cost(expr) },
+                cost: match (&keys, dynamic) {
+                    (Some(_), _) => 1.5,
+                    (None, true) => 6.0,
+                    (None, false) => cost(expr),
+                },
+                keys,
+                replaced_by: replacement.map(|condition| Arc::clone(&condition.set)),
                 can_fail: can_fail(expr),
                 expr: reassign_expr_columns(Arc::clone(expr), &own)?,
                 columns,
@@ -100,14 +116,26 @@ impl Conditions {
         let all = rows.len();
         let mut kept = alive;
         for condition in &mut self.conditions {
-            if condition.reviews_out > 0 {
+            let is_replaced = || condition.replaced_by.as_ref().is_some_and(|keys| keys.keys().is_some());
+            if condition.reviews_out > 0 || is_replaced() {
                 continue;
             }
+            let keys = match &condition.keys {
+                Some(set) => match set.keys() {
+                    None => continue,
+                    known => known,
+                },
+                None => None,
+            };
             let asked = kept.as_ref().map_or(all, BooleanArray::true_count);
             if asked == 0 {
                 break;
             }
-            let found = match (condition.of_packed(rows)?, &kept) {
+            let of_packed = match &keys {
+                Some(keys) => condition.among(keys, rows, kept.as_ref().filter(|_| asked * COMPACT_BELOW <= all))?,
+                None => condition.of_packed(rows)?,
+            };
+            let found = match (of_packed, &kept) {
                 (Some(found), Some(mask)) => BooleanArray::new(mask.values() & &found, None),
                 (Some(found), None) => BooleanArray::new(found, None),
                 (None, Some(mask)) if condition.can_fail || asked * COMPACT_BELOW <= all => {
@@ -157,6 +185,21 @@ impl Condition {
         let found = self.expr.evaluate(&batch)?.into_array(rows)?;
         let found = as_boolean_array(&found)?;
         Ok(if found.null_count() == 0 { found.clone() } else { prep_null_mask_filter(found) })
+    }
+
+    /// Which rows have one of the keys, at least of those in `asked`; `None`: their column is not packed numbers.
+    fn among(&self, keys: &Keys, rows: &mut Rows<'_>, asked: Option<&BooleanArray>) -> Result<Option<BooleanBuffer>> {
+        let [column] = self.columns.as_slice() else { return Ok(None) };
+        let Some((packed, within)) = rows.packed(*column)? else { return Ok(None) };
+        let PackedForm::Whole { base, codes, nulls, .. } = packed.form() else { return Ok(None) };
+        let found = match asked {
+            Some(asked) => of_set(asked, |row| keys.contains(base.wrapping_add(codes.get(within.start + row) as i64))),
+            None => keys.among(base, codes, within.clone()),
+        };
+        Ok(Some(match nulls {
+            Some(nulls) => &found & &nulls.inner().slice(within.start, within.len()),
+            None => found,
+        }))
     }
 
     /// The same of rows whose column can be compared as it is packed; `None`: it is to be unpacked.
@@ -226,6 +269,7 @@ fn can_fail(expr: &Arc<dyn PhysicalExpr>) -> bool {
                 || expr.is::<HasParts>()
                 || expr.is::<NotExpr>()
                 || expr.is::<DynamicFilterPhysicalExpr>()
+                || expr.is::<InKeySet>()
         }
     };
     !safe || expr.children().into_iter().any(can_fail)
@@ -233,13 +277,17 @@ fn can_fail(expr: &Arc<dyn PhysicalExpr>) -> bool {
 
 /// `found`, one value for each row set in `mask`, back at those rows.
 fn spread(mask: &BooleanArray, found: &BooleanArray) -> BooleanArray {
+    let mut at = 0..;
+    BooleanArray::new(of_set(mask, |_| at.next().is_some_and(|at| found.value(at))), None)
+}
+
+/// Of the rows set in `mask`, in order, those for which this is true.
+fn of_set(mask: &BooleanArray, mut is_wanted: impl FnMut(usize) -> bool) -> BooleanBuffer {
     let mut bits = vec![0u8; mask.len().div_ceil(8)];
-    for (at, row) in mask.values().set_indices().enumerate() {
-        if found.value(at) {
-            bits[row / 8] |= 1 << (row % 8);
-        }
+    for row in mask.values().set_indices() {
+        bits[row / 8] |= u8::from(is_wanted(row)) << (row % 8);
     }
-    BooleanArray::new(BooleanBuffer::new(bits.into(), 0, mask.len()), None)
+    BooleanBuffer::new(bits.into(), 0, mask.len())
 }
 
 /// About what a condition costs a row, before it has been measured.

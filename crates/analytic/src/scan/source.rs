@@ -9,17 +9,17 @@ use catalog::Table;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics};
-use datafusion::datasource::source::{DataSource, OpenArgs};
+use datafusion::datasource::source::{DataSource, DataSourceExec, OpenArgs};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::DynamicFilterTracking;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::utils::reassign_expr_columns;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, split_conjunction};
 use datafusion::physical_expr_common::physical_expr::is_volatile;
-use datafusion::physical_plan::DisplayFormatType;
 use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::projection::{all_alias_free_columns, new_projections_for_columns};
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use types::SqlType;
 
 use super::Run;
@@ -128,6 +128,28 @@ impl ScanSource {
         let delta = self.table.delta(layout.stored(), layout.reads_key(), ROWS_PER_BATCH);
         Morsels::new(self.table.as_ref(), self.partitions, delta)
     }
+}
+
+/// What joins and others learn for this scan while they run; nothing, if the node is none.
+pub(crate) fn dynamic_filters(node: &Arc<dyn ExecutionPlan>) -> &[Arc<dyn PhysicalExpr>] {
+    match scan_of(node) {
+        Some(source) => &source.dynamic,
+        None => &[],
+    }
+}
+
+/// The same scan with more advice, over the table's columns; `None`: there is none, or the node is no scan.
+pub(crate) fn with_conditions(
+    node: &Arc<dyn ExecutionPlan>,
+    conditions: Vec<Arc<dyn PhysicalExpr>>,
+) -> Option<Arc<dyn ExecutionPlan>> {
+    let source = scan_of(node).filter(|_| !conditions.is_empty())?;
+    let dynamic = source.dynamic.iter().cloned().chain(conditions).collect();
+    Some(DataSourceExec::from_data_source(ScanSource { dynamic, metrics: ExecutionPlanMetricsSet::new(), ..source.clone() }))
+}
+
+fn scan_of(node: &Arc<dyn ExecutionPlan>) -> Option<&ScanSource> {
+    node.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref()
 }
 
 impl fmt::Debug for ScanSource {

@@ -1,0 +1,483 @@
+//! The keys of a join's smaller side as bits, for the scan that the other side is read by.
+//!
+//! ```text
+//! HashJoinExec
+//!   KeySetExec: every key of a batch is set --at the end--> KeySet    one bit for each number between the least and the greatest
+//!     build side                                               |
+//!   probe side: .. scan: column IN keys  <---------------------+
+//! ```
+//!
+//! 1. DataFusion's joins give scans their whole hash table to look keys up in. For keys that are whole numbers a bit is enough: for six
+//!    million orders they are less than a megabyte, and are read in the order of the key.
+//! 2. Where a join's filter may go DataFusion has decided: a set goes to scans that have got the join's filter, and is advice too. A
+//!    scan that runs before the set is complete does without.
+//! 3. A set of numbers that are too far apart is given up; so is one that there is no memory for.
+//! 4. A plan that is reset, to be run again, has no sets any more: those of the first run would be wrong.
+//!
+//! TPC-H query 4 at scale 1, where 57,000 of 6 million keys are looked for by 3.8 million rows, spent half of its time in looking up.
+//!
+//! Source: bit vectors as filters of joins (Graefe, Query Evaluation Techniques, 1993, 4.5).
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, Int16Type, Int32Type, Int64Type, Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{NullEquality, Result, Statistics, internal_datafusion_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::{Stream, StreamExt};
+use parking_lot::RwLock;
+use segments::Codes;
+
+use crate::scan;
+
+/// Bits of a set, at most: 16 MiB.
+const BITS_MAX: i128 = 1 << 27;
+
+/// The keys of one column of a join's smaller side, once all of them are known.
+#[derive(Debug, Default)]
+pub(crate) struct KeySet {
+    keys: RwLock<Option<Arc<Keys>>>,
+}
+
+/// Numbers, as bits from `base` on.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    /// A multiple of 64.
+    base: i64,
+    words: Vec<u64>,
+    /// Of the bits.
+    memory: Option<MemoryReservation>,
+}
+
+impl KeySet {
+    /// The keys; `None`: they are not known, not yet or not at all.
+    pub(crate) fn keys(&self) -> Option<Arc<Keys>> {
+        self.keys.read().clone()
+    }
+}
+
+impl Keys {
+    /// Whether a number is one of them.
+    #[inline]
+    pub(crate) fn contains(&self, key: i64) -> bool {
+        let at = key.wrapping_sub(self.base) as u64;
+        self.words.get((at >> 6) as usize).is_some_and(|word| word >> (at & 63) & 1 == 1)
+    }
+
+    /// Which of `rows` have one of them, whose numbers are `base` and a code.
+    pub(crate) fn among(&self, base: i64, codes: &Codes, rows: Range<usize>) -> BooleanBuffer {
+        codes.that(rows, |code| self.contains(base.wrapping_add(code as i64)))
+    }
+
+    /// Which values of an array of whole numbers or dates are one of them; `None`: it is no such array.
+    pub(crate) fn within(&self, array: &ArrayRef) -> Option<BooleanBuffer> {
+        macro_rules! of {
+            ($t:ty) => {{
+                let values = array.as_primitive_opt::<$t>()?.values();
+                BooleanBuffer::collect_bool(values.len(), |row| self.contains(values[row].into()))
+            }};
+        }
+        let found = match array.data_type() {
+            DataType::Int16 => of!(Int16Type),
+            DataType::Int32 => of!(Int32Type),
+            DataType::Int64 => of!(Int64Type),
+            DataType::Date32 => of!(Date32Type),
+            _ => return None,
+        };
+        Some(match array.nulls() {
+            Some(nulls) => &found & nulls.inner(),
+            None => found,
+        })
+    }
+
+    /// Adds the values of an array. `None`: there is no room for them, or it is no such array.
+    fn add(&mut self, array: &ArrayRef) -> Option<()> {
+        macro_rules! all {
+            ($t:ty) => {{
+                let array = array.as_primitive_opt::<$t>()?;
+                let values = array.values();
+                let (mut least, mut greatest) = (i64::MAX, i64::MIN);
+                for value in array.iter().flatten() {
+                    (least, greatest) = (least.min(value.into()), greatest.max(value.into()));
+                }
+                if least <= greatest {
+                    self.cover(least, greatest)?;
+                }
+                let set = |row: usize| {
+                    let at = i64::from(values[row]).wrapping_sub(self.base) as u64;
+                    self.words[(at >> 6) as usize] |= 1 << (at & 63);
+                };
+                match array.nulls() {
+                    Some(nulls) => nulls.valid_indices().for_each(set),
+                    None => (0..values.len()).for_each(set),
+                }
+            }};
+        }
+        match array.data_type() {
+            DataType::Int16 => all!(Int16Type),
+            DataType::Int32 => all!(Int32Type),
+            DataType::Int64 => all!(Int64Type),
+            DataType::Date32 => all!(Date32Type),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Makes room for these and all between.
+    fn cover(&mut self, least: i64, greatest: i64) -> Option<()> {
+        if self.words.is_empty() {
+            self.base = least & !63;
+        }
+        // Below, by as much as there is: a column that descends would move all of it again and again.
+        let missing = ((i128::from(self.base) - i128::from(least)).max(0) + 63) / 64;
+        let before = if missing == 0 { 0 } else { missing.max(self.words.len() as i128) };
+        let base = (i128::from(self.base) - before * 64).max(i64::MIN.into());
+        let before = (i128::from(self.base) - base) / 64;
+        let after = ((i128::from(greatest) - i128::from(self.base)).max(0) / 64 + 1).max(self.words.len() as i128);
+        let words = before + after;
+        if words * 64 > BITS_MAX {
+            return None;
+        }
+        if words > self.words.len() as i128 {
+            if let Some(memory) = &mut self.memory {
+                memory.try_resize(words as usize * size_of::<u64>()).ok()?;
+            }
+            self.words.splice(0..0, std::iter::repeat_n(0, before as usize));
+            self.words.resize(words as usize, 0);
+            self.base = base as i64;
+        }
+        Some(())
+    }
+}
+
+/// The rule; to be run when filters have been passed on, and before what changes scans for good.
+#[derive(Debug, Default)]
+pub(crate) struct KeySets;
+
+impl PhysicalOptimizerRule for KeySets {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut wanted = HashSet::new();
+        plan.apply(|node| {
+            wanted.extend(scan::dynamic_filters(node).iter().filter_map(|filter| filter.expression_id()));
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        let mut sets: HashMap<u64, Vec<Option<Arc<KeySet>>>> = HashMap::new();
+        let plan = plan.transform_up(|node| {
+            let Some(join) = node.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(node)) };
+            let id = node
+                .dynamic_expressions_produced()
+                .iter()
+                .find_map(|filter| filter.expression_id())
+                .filter(|id| wanted.contains(id));
+            let Some(id) = id else { return Ok(Transformed::no(node)) };
+            let columns = columns(join);
+            if columns.is_empty() {
+                return Ok(Transformed::no(node));
+            }
+            let mut of_join = vec![None; join.on().len()];
+            let collected = columns.into_iter().map(|(at, column)| {
+                let set = Arc::<KeySet>::default();
+                of_join[at] = Some(Arc::clone(&set));
+                (column, set)
+            });
+            let left = KeySetExec { input: Arc::clone(join.left()), sets: collected.collect() };
+            sets.insert(id, of_join);
+            let children = vec![Arc::new(left) as Arc<dyn ExecutionPlan>, Arc::clone(join.right())];
+            Ok(Transformed::yes(join.builder().with_new_children(children)?.build_exec()?))
+        })?;
+        if sets.is_empty() {
+            return Ok(plan.data);
+        }
+        plan.data
+            .transform_up(|node| {
+                Ok(match with_sets(&node, &sets) {
+                    Some(scan) => Transformed::yes(scan),
+                    None => Transformed::no(node),
+                })
+            })
+            .data()
+    }
+
+    fn name(&self) -> &str {
+        "key_sets"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// Of a join's keys those that a set can be made of: their place among the keys, and the column of the smaller side.
+fn columns(join: &HashJoinExec) -> Vec<(usize, usize)> {
+    // NULL is no number; and who asks for rows that are not among the others has to see NULLs.
+    if join.null_aware
+        || join.null_equality() != NullEquality::NullEqualsNothing
+        || *join.partition_mode() != PartitionMode::CollectLeft
+    {
+        return vec![];
+    }
+    let (build, probe) = (join.left().schema(), join.right().schema());
+    let is_number = |t: &DataType| matches!(t, DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Date32);
+    let column = |(at, (left, right)): (usize, &(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>))| {
+        let (left, right) = (left.downcast_ref::<Column>()?.index(), right.downcast_ref::<Column>()?.index());
+        let t = build.field(left).data_type();
+        (is_number(t) && t == probe.field(right).data_type()).then_some((at, left))
+    };
+    join.on().iter().enumerate().filter_map(column).collect()
+}
+
+/// A scan that asks the sets of the joins whose filters it has.
+fn with_sets(node: &Arc<dyn ExecutionPlan>, sets: &HashMap<u64, Vec<Option<Arc<KeySet>>>>) -> Option<Arc<dyn ExecutionPlan>> {
+    let mut conditions: Vec<Arc<dyn PhysicalExpr>> = vec![];
+    for filter in scan::dynamic_filters(node) {
+        let Some(of_join) = filter.expression_id().and_then(|id| sets.get(&id)) else { continue };
+        let single = of_join.len() == 1;
+        for (key, set) in filter.children().into_iter().zip(of_join) {
+            if let Some(set) = set
+                && key.is::<Column>()
+            {
+                let replaces = if single { filter.expression_id() } else { None };
+                conditions.push(Arc::new(InKeySet { column: Arc::clone(key), set: Arc::clone(set), replaces }));
+            }
+        }
+    }
+    scan::with_conditions(node, conditions)
+}
+
+/// `column IN keys`; true of all rows as long as those are not known.
+#[derive(Debug, Clone)]
+pub(crate) struct InKeySet {
+    column: Arc<dyn PhysicalExpr>,
+    pub(crate) set: Arc<KeySet>,
+    /// The filter that says no more than this one.
+    pub(crate) replaces: Option<u64>,
+}
+
+impl PartialEq for InKeySet {
+    fn eq(&self, other: &InKeySet) -> bool {
+        Arc::ptr_eq(&self.set, &other.set) && self.column.eq(&other.column)
+    }
+}
+
+impl Eq for InKeySet {}
+
+impl Hash for InKeySet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.column.hash(state);
+    }
+}
+
+impl fmt::Display for InKeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} IN keys", self.column)
+    }
+}
+
+impl PhysicalExpr for InKeySet {
+    fn return_field(&self, _: &Schema) -> Result<FieldRef> {
+        Ok(Arc::new(Field::new("in_keys", DataType::Boolean, false)))
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let array = self.column.evaluate(batch)?.into_array(batch.num_rows())?;
+        let found = self.set.keys().and_then(|keys| keys.within(&array));
+        let found = found.unwrap_or_else(|| BooleanBuffer::new_set(batch.num_rows()));
+        Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(found, None))))
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.column]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        let column = children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.column));
+        Ok(Arc::new(InKeySet { column, ..(*self).clone() }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Its input, whose keys it makes sets of.
+#[derive(Debug)]
+struct KeySetExec {
+    input: Arc<dyn ExecutionPlan>,
+    /// Columns, and the set of each.
+    sets: Vec<(usize, Arc<KeySet>)>,
+}
+
+impl DisplayAs for KeySetExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schema = self.input.schema();
+        let names: Vec<&str> = self.sets.iter().map(|(column, _)| schema.field(*column).name().as_str()).collect();
+        write!(f, "KeySetExec: [{}]", names.join(", "))
+    }
+}
+
+impl ExecutionPlan for KeySetExec {
+    fn name(&self) -> &'static str {
+        "KeySetExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = children.pop().ok_or_else(|| internal_datafusion_err!("keys of no input"))?;
+        Ok(Arc::new(KeySetExec { input, sets: self.sets.clone() }))
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.sets.iter().for_each(|(_, set)| *set.keys.write() = None);
+        Ok(Arc::new(KeySetExec { input: Arc::clone(&self.input), sets: vec![] }))
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        inputs.first().cloned().ok_or_else(|| internal_datafusion_err!("keys of no input"))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let keys = self.sets.iter().map(|_| {
+            let memory = MemoryConsumer::new("keys of a join").register(context.memory_pool());
+            Some(Keys { memory: Some(memory), ..Keys::default() })
+        });
+        Ok(Box::pin(KeySetStream {
+            keys: keys.collect(),
+            sets: self.sets.clone(),
+            input: self.input.execute(partition, context)?,
+        }))
+    }
+}
+
+struct KeySetStream {
+    input: SendableRecordBatchStream,
+    sets: Vec<(usize, Arc<KeySet>)>,
+    /// Of each: what there is so far; `None`: given up.
+    keys: Vec<Option<Keys>>,
+}
+
+impl Stream for KeySetStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<RecordBatch>>> {
+        let this = &mut *self;
+        let next = ready!(this.input.poll_next_unpin(context));
+        match &next {
+            Some(Ok(batch)) => {
+                for ((column, _), keys) in this.sets.iter().zip(&mut this.keys) {
+                    if let Some(some) = keys
+                        && some.add(batch.column(*column)).is_none()
+                    {
+                        *keys = None;
+                    }
+                }
+            }
+            Some(Err(_)) => this.keys.iter_mut().for_each(|keys| *keys = None),
+            None => {
+                for ((_, set), keys) in this.sets.iter().zip(&mut this.keys) {
+                    if let Some(keys) = keys.take() {
+                        *set.keys.write() = Some(Arc::new(keys));
+                    }
+                }
+            }
+        }
+        Poll::Ready(next)
+    }
+}
+
+impl RecordBatchStream for KeySetStream {
+    fn schema(&self) -> SchemaRef {
+        self.input.schema()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use arrow::array::{Int32Array, Int64Array};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_set_has_the_keys_and_no_others(
+            from in prop_oneof![Just(i64::MIN), Just(-1000i64), Just(0), Just(i64::MAX - 50_000)],
+            batches in proptest::collection::vec(proptest::collection::vec(proptest::option::of(0..50_000i64), 1..20), 1..6),
+        ) {
+            let mut keys = Keys::default();
+            let mut expected = BTreeSet::new();
+            for batch in &batches {
+                let batch: Vec<_> = batch.iter().map(|key| key.map(|key| from + key)).collect();
+                expected.extend(batch.iter().flatten().copied());
+                let array: ArrayRef = Arc::new(Int64Array::from(batch));
+                keys.add(&array).unwrap();
+            }
+            let asked: Vec<Option<i64>> = expected.iter().flat_map(|key| [key.wrapping_sub(1), *key, key.wrapping_add(1)]).map(Some).chain([None, Some(0)]).collect();
+            let array: ArrayRef = Arc::new(Int64Array::from(asked.clone()));
+            let found = keys.within(&array).unwrap();
+            for (row, key) in asked.iter().enumerate() {
+                prop_assert_eq!(found.value(row), key.is_some_and(|key| expected.contains(&key)), "{:?}", key);
+            }
+            let codes = Codes::U16((0..1000).collect());
+            let among = keys.among(from, &codes, 10..1000);
+            for (row, code) in (10..1000).enumerate() {
+                prop_assert_eq!(among.value(row), expected.contains(&(from + code)));
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_too_far_apart_are_given_up() {
+        let array = |values: Vec<i64>| Arc::new(Int64Array::from(values)) as ArrayRef;
+        for values in [vec![i64::MIN, i64::MAX], vec![0, 1 << 28], vec![i64::MAX, 0]] {
+            assert!(Keys::default().add(&array(values.clone())).is_none());
+            let mut keys = Keys::default();
+            assert!(values.iter().map(|value| keys.add(&array(vec![*value]))).any(|added| added.is_none()));
+        }
+        let mut keys = Keys::default();
+        for value in (0..1000).rev() {
+            keys.add(&(Arc::new(Int32Array::from(vec![value])) as ArrayRef)).unwrap();
+        }
+        assert!(keys.contains(0) && keys.contains(999) && !keys.contains(1000) && !keys.contains(-1));
+    }
+}
