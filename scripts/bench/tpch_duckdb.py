@@ -113,8 +113,8 @@ def change(server, native):
 
 
 def normal(rows):
-    """Rows in one order, numbers as twelve digits: DuckDB's averages are floating-point."""
-    number = lambda value: f"{value:.12g}" if isinstance(value, (float, decimal.Decimal)) else str(value)
+    """Rows in one order, numbers as ten digits, for DuckDB's averages are floating-point, and without blanks that fill up char(n)."""
+    number = lambda value: f"{float(value):.10g}" if isinstance(value, (float, decimal.Decimal)) else str(value).rstrip()
     return sorted([number(value) for value in row] for row in rows)
 
 

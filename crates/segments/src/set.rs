@@ -10,6 +10,7 @@
 //! 1. A list never changes; publishing makes the next one. What changes are `until` of a segment and its deletion log.
 //! 2. At any timestamp a key is alive in at most one segment: `find` may stop at the first.
 
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,15 +66,14 @@ pub struct SegmentSet {
     segments: Vec<Arc<LiveSegment>>,
     /// For each segment, which of it and those before has the greatest key: where a search backwards may stop.
     reach: Vec<usize>,
-    merged: Mutex<Option<Merged>>,
+    merged: Mutex<Merged>,
 }
 
-/// The last column statistics made, and what for.
-#[derive(Debug)]
+/// The column statistics made last, and what for.
+#[derive(Debug, Default)]
 struct Merged {
     segments: Vec<SegmentId>,
-    columns: Vec<ColumnId>,
-    statistics: Vec<ColumnStatistics>,
+    columns: HashMap<ColumnId, ColumnStatistics>,
 }
 
 impl SegmentSet {
@@ -147,15 +147,12 @@ impl SegmentSet {
         let dead: u64 = live.iter().map(|live| live.dead.count_at(ts)).sum();
         let segments: Vec<SegmentId> = live.iter().map(|live| live.segment.id()).collect();
         let mut merged = self.merged.lock();
-        let statistics = match &*merged {
-            Some(old) if old.segments == segments && old.columns == columns => old.statistics.clone(),
-            _ => {
-                let statistics: Vec<_> = columns.iter().map(|id| column_statistics(&live, *id)).collect();
-                *merged = Some(Merged { segments, columns: columns.to_vec(), statistics: statistics.clone() });
-                statistics
-            }
-        };
-        TableStatistics { rows: stored_rows.saturating_sub(dead), stored_rows, columns: statistics }
+        if merged.segments != segments {
+            *merged = Merged { segments, columns: HashMap::new() };
+        }
+        let statistics = |id: &ColumnId| merged.columns.entry(*id).or_insert_with(|| column_statistics(&live, *id)).clone();
+        let columns = columns.iter().map(statistics).collect();
+        TableStatistics { rows: stored_rows.saturating_sub(dead), stored_rows, columns }
     }
 }
 

@@ -44,7 +44,7 @@ async fn a_join_of_more_than_the_memory_is_done_by_sorting() {
     let mut client = Client::new(&instance);
     client.ok("CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL, s text NOT NULL)").await;
     client
-        .ok("INSERT INTO t SELECT x, x * 7919 % 1000003, repeat('some text ', 12) || x FROM generate_series(1, 300000) AS g (x)")
+        .ok("INSERT INTO t SELECT x, x * 7919::bigint % 1000003, repeat('some text ', 12) || x FROM generate_series(1, 300000) AS g (x)")
         .await;
     let text = "SELECT count(*), sum(length(a.s || b.s)) FROM t AS a JOIN t AS b ON a.n = b.n";
     let expected = client.ok("SELECT count(*), sum(2 * length(s)) FROM t").await;
