@@ -17,10 +17,14 @@ fn written(seed: u64, rows: usize) -> (Arc<SimEnv>, Arc<SegmentSchema>, Vec<Vec<
     (env, schema, rows, segment.info())
 }
 
+/// Strings come again, so that every column has an image.
 fn rows_of(schema: &Arc<SegmentSchema>, count: usize, seed: u64) -> Vec<Vec<Datum>> {
     let mut rows = rows(schema, count, seed);
-    // A column that gets a dictionary.
-    rows.iter_mut().enumerate().for_each(|(i, row)| row[10] = Datum::Text(["", "some longer text", "x"][i % 3].into()));
+    for (i, row) in rows.iter_mut().enumerate() {
+        let text = ["", "some longer text", "x"][i % 3];
+        (row[10], row[11]) = (Datum::Text(text.into()), Datum::Text(text.into()));
+        (row[12], row[13]) = (Datum::Text("char ".into()), Datum::Bytea(text.as_bytes().into()));
+    }
     rows
 }
 
