@@ -8,8 +8,8 @@
 //! 1. What the range is comes from statistics, which may be wrong: numbers outside of it are found in a map.
 //! 2. Rows that come in the order of the number, as those of segments mostly do, find their groups side by side in memory; a hash
 //!    would scatter them.
-//! 3. A partial aggregation that gets no more memory hands its groups on; a final one, which cannot, is only made this way if table and
-//!    groups are a small part of all memory for queries.
+//! 3. A partial aggregation that gets no more memory hands its groups on; a final one cannot: it is only made this way if table and
+//!    groups are a part of all memory for queries, and not in a plan that has to do with little (`stream`).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -45,7 +45,7 @@ const TABLE_PER_ROW_MAX: f64 = 8.0;
 /// A table that is always small enough.
 const TABLE_MIN: f64 = 65_536.0;
 /// What part of all memory for queries a table may be.
-const MEMORY_SHARE: usize = 32;
+const MEMORY_SHARE: usize = 12;
 /// How much more its groups may be, of about so many bytes each.
 const GROUPS_PER_TABLE: usize = 4;
 const GROUP_BYTES: f64 = 64.0;
@@ -62,13 +62,14 @@ impl fmt::Debug for DenseAggregates {
 }
 
 impl PhysicalOptimizerRule for DenseAggregates {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let spills = !config.optimizer.prefer_hash_join;
         let bytes_max = match self.0.memory_limit() {
             MemoryLimit::Finite(limit) => limit / MEMORY_SHARE,
             MemoryLimit::Infinite | MemoryLimit::Unknown => TABLE_BYTES_MAX,
         };
         plan.transform_up(|node| {
-            let dense = node.downcast_ref::<AggregateExec>().and_then(|aggregate| dense(aggregate, bytes_max));
+            let dense = node.downcast_ref::<AggregateExec>().and_then(|aggregate| dense(aggregate, spills, bytes_max));
             Ok(dense.map_or_else(|| Transformed::no(node), Transformed::yes))
         })
         .data()
@@ -83,10 +84,10 @@ impl PhysicalOptimizerRule for DenseAggregates {
     }
 }
 
-fn dense(aggregate: &AggregateExec, bytes_max: usize) -> Option<Arc<dyn ExecutionPlan>> {
+fn dense(aggregate: &AggregateExec, spills: bool, bytes_max: usize) -> Option<Arc<dyn ExecutionPlan>> {
     let merges = match aggregate.mode() {
         AggregateMode::Partial => false,
-        AggregateMode::FinalPartitioned => true,
+        AggregateMode::FinalPartitioned if !spills => true,
         _ => return None,
     };
     let by = aggregate.group_expr();
@@ -123,7 +124,7 @@ fn dense(aggregate: &AggregateExec, bytes_max: usize) -> Option<Arc<dyn Executio
 
 /// See the module's head.
 #[derive(Clone, Debug)]
-struct DenseAggregateExec {
+pub(crate) struct DenseAggregateExec {
     /// The aggregation that this is done for.
     replaced: Arc<AggregateExec>,
     input: Arc<dyn ExecutionPlan>,

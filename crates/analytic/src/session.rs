@@ -57,8 +57,8 @@ const LEFT_OUT: [&str; 2] = ["aggregate_statistics", "FilterPushdown"];
 /// What all statements share.
 pub(crate) struct Shared {
     state: SessionState,
-    /// Of plans that join by sorting, which can be done with little memory.
-    sorting: SessionConfig,
+    /// Of plans that can be run with little memory: joins sort, groups spill.
+    spilling: SessionConfig,
     task: Arc<TaskContext>,
     pub(crate) analyzer: Analyzer,
     rewrites: Rewrites,
@@ -90,11 +90,11 @@ impl Shared {
         physical_rules.push(Arc::new(DenseAggregates(Arc::clone(&state.runtime_env().memory_pool))));
         physical_rules.push(Arc::new(CompactStrings));
         physical_rules.push(Arc::new(YieldingJoins));
-        let mut sorting = state.config().clone();
-        sorting.options_mut().optimizer.prefer_hash_join = false;
+        let mut spilling = state.config().clone();
+        spilling.options_mut().optimizer.prefer_hash_join = false;
         Shared {
             task,
-            sorting,
+            spilling,
             joins,
             analyzer,
             rewrites: Rewrites::new(state.optimizer().rules.clone()),
@@ -129,9 +129,9 @@ fn config(threads: usize) -> SessionConfig {
     options.execution.skip_physical_aggregate_schema_check = true;
     // The sides of joins are settled with their order (`join_order`), how they are shared among threads by `join_mode`.
     options.optimizer.join_reordering = false;
-    // A table by key instead of a hash table, for keys of which one in thirty is there: rows that come in the order of the key, as those
-    // of segments do, then find theirs side by side. At most some 130 bytes a row.
-    options.execution.perfect_hash_join_min_key_density = 0.03;
+    // A table by key instead of a hash table, for keys of which one in ten is there: rows that come in the order of the key, as those
+    // of segments do, then find theirs side by side. At most some 40 bytes a row.
+    options.execution.perfect_hash_join_min_key_density = 0.1;
     options.optimizer.repartition_file_scans = false;
     config
 }
@@ -143,8 +143,8 @@ pub(crate) struct StatementSession {
     props: ExecutionProps,
     /// What constants are computed under.
     planning: Arc<ConfigOptions>,
-    /// Joins are by sorting.
-    sorts: bool,
+    /// Plans are those that can be run with little memory.
+    spills: bool,
     stop: Stop,
 }
 
@@ -164,12 +164,12 @@ impl StatementSession {
         let mut props = ExecutionProps::new();
         props.query_execution_start_time = timestamp_us_to_datetime(now_micros).map(|at| at.and_utc());
         props.config_options = Some(Arc::new(options));
-        StatementSession { shared, props, planning: Arc::new(planning), sorts: false, stop }
+        StatementSession { shared, props, planning: Arc::new(planning), spills: false, stop }
     }
 
-    /// The same, with joins that sort both sides, on disk where memory ends, instead of holding one.
-    pub(crate) fn sorting(&self) -> StatementSession {
-        StatementSession { sorts: true, ..self.clone() }
+    /// The same, with joins that sort both sides, on disk where memory ends, instead of holding one, and groups that do likewise.
+    pub(crate) fn spilling(&self) -> StatementSession {
+        StatementSession { spills: true, ..self.clone() }
     }
 
     /// The logical plan, rewritten to do less. Errors: the statement was cancelled meanwhile.
@@ -214,8 +214,8 @@ impl Session for StatementSession {
     }
 
     fn config(&self) -> &SessionConfig {
-        match self.sorts {
-            true => &self.shared.sorting,
+        match self.spills {
+            true => &self.shared.spilling,
             false => self.shared.state.config(),
         }
     }

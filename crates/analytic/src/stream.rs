@@ -2,7 +2,8 @@
 //!
 //! 1. At most [`BATCHES_QUEUED`] batches wait for the reader: a reader that stops, stops the query.
 //! 2. A query that panics ends with an error: an end without one says that every row has come.
-//! 3. A query that joins run out of memory before its first row is begun again with joins that sort, on disk where memory ends.
+//! 3. A query that runs out of memory before its first row is begun again with joins that sort and groups that spill, on disk where
+//!    memory ends.
 //! 4. Dropping the stream stops the query. Setting its `Cancel` does too. It takes some milliseconds and a batch ([`Stop`]).
 
 use std::any::Any;
@@ -22,6 +23,7 @@ use types::SqlError;
 
 use crate::analytic::Analytic;
 use crate::cte::{Cte, CteResult};
+use crate::dense_aggregate::DenseAggregateExec;
 use crate::kept::Kept;
 use crate::plan::{AnalyticPlan, Execution, Ready};
 use crate::scan::Run;
@@ -141,13 +143,13 @@ async fn drive(
     sender: &mpsc::Sender<Result<RecordBatch, SqlError>>,
 ) -> Result<(), DataFusionError> {
     let Physical { plan, .. } = physical(query.clone(), view.as_ref(), session, &run).await?;
-    let may_sort = has_hash_join(&plan);
+    let may_do_with_less = holds_all(&plan);
     let mut sent = false;
     match send(plan, session, &run, sender, &mut sent).await {
         // Before the first row nobody can tell that it is begun again.
-        Err(error) if may_sort && !sent && matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => {
-            tracing::debug!(%error, "a query is run again with joins by sorting");
-            let session = session.sorting();
+        Err(error) if may_do_with_less && !sent && matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => {
+            tracing::debug!(%error, "a query is run again with little memory");
+            let session = session.spilling();
             let Physical { plan, .. } = physical(query, view.as_ref(), &session, &run).await?;
             send(plan, &session, &run, sender, &mut sent).await
         }
@@ -155,8 +157,9 @@ async fn drive(
     }
 }
 
-fn has_hash_join(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.exists(|node| Ok(node.is::<HashJoinExec>())).unwrap_or(false)
+/// Whether some of it needs memory for all of its input, for which there is another way.
+fn holds_all(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.exists(|node| Ok(node.is::<HashJoinExec>() || node.is::<DenseAggregateExec>())).unwrap_or(false)
 }
 
 /// Runs a plan; `sent` becomes true with its first rows.
