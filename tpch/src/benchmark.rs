@@ -9,7 +9,8 @@
 //!    free; RF2 takes out as many of the first load's. A set is a thousandth of the orders, and each is for one time only.
 //! 2. A query's time is from sending it to its last row.
 //!
-//! Not as the specification has it: a new order has the values of the one it takes the place of, under another key.
+//! Not as the specification has it: a new order has the values of the one it takes the place of, under another key; how many streams there
+//! have to be (2 at scale 1, 3 at scale 10) is left to who runs it; nothing is audited.
 //!
 //! Source: TPC-H specification 3.0, 2.5 to 2.7 (refresh functions), 5.3 and 5.4 (tests and metrics), appendix A (orders of queries).
 
@@ -62,7 +63,10 @@ pub(crate) async fn run(target: &Target, scale: f64, streams: usize, seed: u64, 
         queries[number - 1] = seconds;
     }
     let refresh = [first_refresh, delete(&session, scale, first).await?];
-    let mean = geometric_mean(queries.iter().chain(&refresh).copied()).unwrap_or(f64::NAN);
+    let times: Vec<f64> = queries.iter().chain(&refresh).copied().collect();
+    // Of times that are too short to be told from others a thousandth of the longest counts.
+    let least = times.iter().copied().fold(0.0, f64::max) / 1000.0;
+    let mean = geometric_mean(times.iter().map(|time| time.max(least))).unwrap_or(f64::NAN);
     let power = 3600.0 / mean * scale;
 
     let started = Instant::now();

@@ -37,6 +37,9 @@ pub struct AnalyticOptions {
     pub joins: JoinOrder,
 }
 
+/// Files that a sort merges at a time: it holds four batches of each, and takes as much memory as it gets for more.
+const MERGE_INPUTS_MAX: usize = 8;
+
 /// Plans and runs queries.
 pub struct Analytic {
     shared: Arc<Shared>,
@@ -49,14 +52,16 @@ impl Analytic {
         let pool = TrackConsumersPool::new(FairSpillPool::new(options.memory_bytes_max), CONSUMERS_NAMED);
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![options.temp_dir]))
-            .with_max_temp_directory_size(options.temp_bytes_max);
+            .with_max_temp_directory_size(options.temp_bytes_max)
+            .with_max_spill_merge_fan_in(MERGE_INPUTS_MAX);
         let environment =
             RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk).build_arc().map_err(
                 |error| SqlError::new(SqlState::IO_ERROR, format!("prepare the directory for temporary files: {error}")),
             )?;
         let runtime = runtime::build(options.threads)
             .map_err(|error| SqlError::new(SqlState::INSUFFICIENT_RESOURCES, format!("start query threads: {error}")))?;
-        let shared = Arc::new(Shared::new(options.threads, options.joins, environment));
+        let shared = Shared::new(options.threads, options.joins, environment).map(Arc::new);
+        let shared = shared.map_err(|error| SqlError::bug(format!("prepare the query engine: {error}")))?;
         Ok(Arc::new(Analytic { shared, runtime: Some(runtime) }))
     }
 

@@ -45,7 +45,7 @@ mod references;
 mod run;
 mod shape;
 
-pub(crate) use run::Planner;
+pub(crate) use run::{ApplyExec, Planner, is_volatile};
 
 /// What an operand of IN or ANY is called in a subquery: no user's name.
 const OPERAND: &str = "\u{1}operand";

@@ -1,11 +1,14 @@
-//! Joins whose strings keep few buffers alive.
+//! Batches whose strings keep no more alive than they are.
 //!
 //! An array of string views has a list of the buffers that its strings are in, and who takes rows of it copies the list. A hash join puts
 //! the batches of one side behind one another, with all their lists, and each batch that comes out has all of them: joins above joins
 //! multiply. So what comes out of a join is looked at: strings that are in their views need no buffer, and those in many get one of
 //! their own.
 //!
-//! TPC-H query 9 at scale 10 took 4.7 s instead of 1.9: batches of 280,000 buffers, for names that need none.
+//! What a sort holds is counted with all that it keeps alive: batches of a scan share a column's strings of a whole row group, of which
+//! each was counted as all of them. So what goes into a sort has its own.
+//!
+//! TPC-H query 9 at scale 10 took 4.7 s instead of 1.9: its batches had some 280,000 buffers, for names that need none.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,14 +22,17 @@ use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, replace_children_if_necessary};
 use futures::StreamExt;
 
 use crate::yielding::is_join;
 
 /// Buffers of a column of a batch that are left as they are: to copy a list of them costs less than to copy the strings.
 const BUFFERS_MAX: usize = 4;
+/// Bytes of strings, those that come again counted again, from which they are left where they are.
+const BYTES_MAX: usize = 4 << 20;
 
 /// The rule; to be run when joins are settled.
 #[derive(Debug, Default)]
@@ -37,11 +43,20 @@ impl PhysicalOptimizerRule for CompactStrings {
         let is_view = |t: &DataType| matches!(t, DataType::Utf8View | DataType::BinaryView);
         plan.transform_up(|node| {
             let has_strings = || node.schema().fields().iter().any(|field| is_view(field.data_type()));
-            Ok(if is_join(&node) && has_strings() {
-                Transformed::yes(Arc::new(CompactStringsExec { input: node }) as _)
-            } else {
-                Transformed::no(node)
-            })
+            if !has_strings() {
+                return Ok(Transformed::no(node));
+            }
+            if is_join(&node) {
+                return Ok(Transformed::yes(Arc::new(CompactStringsExec { input: node, is_held: false }) as _));
+            }
+            // With a limit it compacts by itself.
+            match node.downcast_ref::<SortExec>() {
+                Some(sort) if sort.fetch().is_none() => {
+                    let input = CompactStringsExec { input: Arc::clone(sort.input()), is_held: true };
+                    Ok(Transformed::yes(replace_children_if_necessary(node, vec![Arc::new(input)])?))
+                }
+                _ => Ok(Transformed::no(node)),
+            }
         })
         .data()
     }
@@ -59,6 +74,8 @@ impl PhysicalOptimizerRule for CompactStrings {
 #[derive(Debug)]
 struct CompactStringsExec {
     input: Arc<dyn ExecutionPlan>,
+    /// Who gets the batches holds them.
+    is_held: bool,
 }
 
 impl DisplayAs for CompactStringsExec {
@@ -93,24 +110,27 @@ impl ExecutionPlan for CompactStringsExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.pop().ok_or_else(|| internal_datafusion_err!("strings of no input"))?;
-        Ok(Arc::new(CompactStringsExec { input }))
+        Ok(Arc::new(CompactStringsExec { input, is_held: self.is_held }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let batches = self.input.execute(partition, context)?.map(|batch| compact(batch?));
+        let is_held = self.is_held;
+        let batches = self.input.execute(partition, context)?.map(move |batch| compact(batch?, is_held));
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 }
 
-fn compact(batch: RecordBatch) -> Result<RecordBatch> {
-    fn smaller<T: ByteViewType>(array: &GenericByteViewArray<T>) -> Option<ArrayRef> {
+fn compact(batch: RecordBatch, is_held: bool) -> Result<RecordBatch> {
+    fn smaller<T: ByteViewType>(array: &GenericByteViewArray<T>, is_held: bool) -> Option<ArrayRef> {
         let buffers = array.data_buffers().len();
-        let is_many = buffers > BUFFERS_MAX || (buffers > 0 && array.total_buffer_bytes_used() == 0);
-        is_many.then(|| Arc::new(array.gc()) as ArrayRef)
+        let bytes = if buffers == 0 { 0 } else { array.total_buffer_bytes_used() };
+        let is_many = buffers > BUFFERS_MAX && bytes <= BYTES_MAX || buffers > 0 && bytes == 0;
+        let kept_alive = || array.data_buffers().iter().map(|buffer| buffer.len()).sum::<usize>();
+        (is_many || is_held && kept_alive() > 2 * bytes).then(|| Arc::new(array.gc()) as ArrayRef)
     }
     let compacted = |column: &ArrayRef| match column.data_type() {
-        DataType::Utf8View => smaller(column.as_string_view()),
-        DataType::BinaryView => smaller(column.as_binary_view()),
+        DataType::Utf8View => smaller(column.as_string_view(), is_held),
+        DataType::BinaryView => smaller(column.as_binary_view(), is_held),
         _ => None,
     };
     let columns = batch.columns().iter().map(|column| compacted(column).unwrap_or_else(|| Arc::clone(column)));
@@ -141,8 +161,17 @@ mod tests {
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields.to_vec())), columns).unwrap();
         let buffers = |batch: &RecordBatch| [0, 1].map(|at| batch.column(at).as_string_view().data_buffers().len());
         assert_eq!(buffers(&batch), [BUFFERS_MAX + 1; 2]);
-        let compacted = compact(batch.clone()).unwrap();
+        let compacted = compact(batch.clone(), false).unwrap();
         assert_eq!(compacted, batch);
         assert_eq!(buffers(&compacted), [1, 0]);
+
+        let few = compacted.slice(0, 2);
+        assert_eq!(buffers(&compact(few.clone(), false).unwrap()), [1, 0]);
+        let held = compact(few.clone(), true).unwrap();
+        assert_eq!(held, few);
+        assert!(
+            held.column(0).as_string_view().data_buffers()[0].len()
+                < compacted.column(0).as_string_view().data_buffers()[0].len()
+        );
     }
 }

@@ -154,8 +154,17 @@ fn io_error(error: &std::io::Error) -> SqlError {
     }
 }
 
+/// Whether a query has found no memory, which is not to say no room on disk.
+pub(crate) fn is_memory(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ResourcesExhausted(message) if !is_disk(message))
+}
+
+fn is_disk(message: &str) -> bool {
+    message.contains("temporary") || message.contains("disk space")
+}
+
 fn exhausted(message: &str) -> SqlError {
-    if message.contains("temporary") || message.contains("disk space") {
+    if is_disk(message) {
         return SqlError::new(SqlState::DISK_FULL, "out of space for temporary files").detail(message.to_owned());
     }
     SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory")

@@ -11,7 +11,7 @@
 //!    million orders they are less than a megabyte, and are read in the order of the key.
 //! 2. Where a join's filter may go DataFusion has decided: a set goes to scans that have got the join's filter, and is advice too. A
 //!    scan that runs before the set is complete does without.
-//! 3. A set of numbers that are too far apart is given up; so is one that there is no memory for.
+//! 3. A set of numbers that are too far apart, all in all or for how many they are, is given up; so is one that there is no memory for.
 //! 4. A plan that is reset, to be run again, has no sets any more: those of the first run would be wrong.
 //!
 //! TPC-H query 4 at scale 1, where 57,000 of 6 million keys are looked for by 3.8 million rows, spent half of its time in looking up.
@@ -49,6 +49,9 @@ use crate::scan;
 
 /// Bits of a set, at most: 16 MiB.
 const BITS_MAX: i128 = 1 << 27;
+/// And for each key, from some thousand words on: keys that are few and far apart are better looked up.
+const BITS_PER_KEY_MAX: i128 = 1 << 14;
+const BITS_MIN: i128 = 1 << 19;
 
 /// The keys of one column of a join's smaller side, once all of them are known.
 #[derive(Debug, Default)]
@@ -62,6 +65,8 @@ pub(crate) struct Keys {
     /// A multiple of 64.
     base: i64,
     words: Vec<u64>,
+    /// Values so far, those that came again too.
+    values: usize,
     /// Of the bits.
     memory: Option<MemoryReservation>,
 }
@@ -109,6 +114,7 @@ impl Keys {
 
     /// Adds the values of an array. `None`: there is no room for them, or it is no such array.
     fn add(&mut self, array: &ArrayRef) -> Option<()> {
+        self.values += array.len();
         macro_rules! all {
             ($t:ty) => {{
                 let array = array.as_primitive_opt::<$t>()?;
@@ -152,7 +158,7 @@ impl Keys {
         let before = (i128::from(self.base) - base) / 64;
         let after = ((i128::from(greatest) - i128::from(self.base)).max(0) / 64 + 1).max(self.words.len() as i128);
         let words = before + after;
-        if words * 64 > BITS_MAX {
+        if words * 64 > BITS_MAX.min(BITS_MIN.max(self.values as i128 * BITS_PER_KEY_MAX)) {
             return None;
         }
         if words > self.words.len() as i128 {
@@ -474,6 +480,7 @@ mod tests {
             let mut keys = Keys::default();
             assert!(values.iter().map(|value| keys.add(&array(vec![*value]))).any(|added| added.is_none()));
         }
+        assert!(Keys::default().add(&array(vec![0, 10_000_000])).is_none());
         let mut keys = Keys::default();
         for value in (0..1000).rev() {
             keys.add(&(Arc::new(Int32Array::from(vec![value])) as ArrayRef)).unwrap();

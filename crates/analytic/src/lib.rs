@@ -51,6 +51,7 @@ mod selectivity;
 mod session;
 mod sleep;
 mod source;
+mod spilling;
 mod statistics;
 mod stop;
 mod stream;

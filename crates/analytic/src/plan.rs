@@ -55,6 +55,14 @@ pub(crate) struct Ready {
     pub(crate) ctes: Vec<Cte>,
 }
 
+impl Ready {
+    /// Whether it calls a function that gives another value, or does something, each time.
+    pub(crate) fn is_volatile(&self) -> Result<bool> {
+        let mut plans = self.ctes.iter().map(|cte| &cte.plan).chain([&self.plan]);
+        plans.try_fold(false, |found, plan| Ok(found || apply::is_volatile(plan)?))
+    }
+}
+
 /// What one execution is given.
 pub struct Execution<'a> {
     /// The tables, at the statement's snapshot.

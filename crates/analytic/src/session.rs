@@ -43,6 +43,7 @@ use crate::no_row::NoRow;
 use crate::optimize::{JoinOrder, Rewrites};
 use crate::outer_constants::OuterConstants;
 use crate::scan::FusedAggregates;
+use crate::spilling;
 use crate::stop::Stop;
 use crate::yielding::{self, YieldingJoins};
 
@@ -58,7 +59,7 @@ const LEFT_OUT: [&str; 2] = ["aggregate_statistics", "FilterPushdown"];
 pub(crate) struct Shared {
     state: SessionState,
     /// Of plans that can be run with little memory: joins sort, groups spill.
-    spilling: SessionConfig,
+    spilling: Arc<TaskContext>,
     task: Arc<TaskContext>,
     pub(crate) analyzer: Analyzer,
     rewrites: Rewrites,
@@ -69,7 +70,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(threads: usize, joins: JoinOrder, runtime: Arc<RuntimeEnv>) -> Shared {
+    pub(crate) fn new(threads: usize, joins: JoinOrder, runtime: Arc<RuntimeEnv>) -> Result<Shared> {
         let state =
             SessionStateBuilder::new().with_config(config(threads)).with_runtime_env(runtime).with_default_features().build();
         let task = state.task_ctx();
@@ -90,9 +91,8 @@ impl Shared {
         physical_rules.push(Arc::new(DenseAggregates(Arc::clone(&state.runtime_env().memory_pool))));
         physical_rules.push(Arc::new(CompactStrings));
         physical_rules.push(Arc::new(YieldingJoins));
-        let mut spilling = state.config().clone();
-        spilling.options_mut().optimizer.prefer_hash_join = false;
-        Shared {
+        let spilling = spilling::task(&state)?;
+        Ok(Shared {
             task,
             spilling,
             joins,
@@ -102,7 +102,7 @@ impl Shared {
             expr_planners: expr::arrow_driver::expr_planners(state.expr_planners()),
             type_planner: expr::arrow_driver::type_planner(),
             state,
-        }
+        })
     }
 
     pub(crate) fn state(&self) -> &SessionState {
@@ -184,7 +184,10 @@ impl StatementSession {
     }
 
     pub(crate) fn task(&self) -> &Arc<TaskContext> {
-        self.shared.task()
+        match self.spills {
+            true => &self.shared.spilling,
+            false => self.shared.task(),
+        }
     }
 }
 
@@ -215,7 +218,7 @@ impl Session for StatementSession {
 
     fn config(&self) -> &SessionConfig {
         match self.spills {
-            true => &self.shared.spilling,
+            true => self.shared.spilling.session_config(),
             false => self.shared.state.config(),
         }
     }
@@ -286,6 +289,6 @@ impl Session for StatementSession {
     }
 
     fn task_ctx(&self) -> Arc<TaskContext> {
-        Arc::clone(self.shared.task())
+        Arc::clone(self.task())
     }
 }

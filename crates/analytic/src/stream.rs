@@ -3,16 +3,19 @@
 //! 1. At most [`BATCHES_QUEUED`] batches wait for the reader: a reader that stops, stops the query.
 //! 2. A query that panics ends with an error: an end without one says that every row has come.
 //! 3. A query that runs out of memory before its first row is begun again with joins that sort and groups that spill, on disk where
-//!    memory ends.
+//!    memory ends; but not one with functions that do something each time (`nextval`, `pg_advisory_lock`).
 //! 4. Dropping the stream stops the query. Setting its `Cancel` does too. It takes some milliseconds and a batch ([`Stop`]).
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use datafusion::catalog::Session;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::TreeNode;
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -22,6 +25,7 @@ use tokio::task::JoinHandle;
 use types::SqlError;
 
 use crate::analytic::Analytic;
+use crate::apply::ApplyExec;
 use crate::cte::{Cte, CteResult};
 use crate::dense_aggregate::DenseAggregateExec;
 use crate::kept::Kept;
@@ -35,6 +39,10 @@ use crate::{apply, bind, errors};
 
 /// Batches of 8,192 rows that wait for the reader.
 const BATCHES_QUEUED: usize = 4;
+
+/// Between looks at the memory of a query that has ended, and how many of them.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+const LOOKS_MAX: u32 = 50;
 
 /// The result of a query, batch by batch. Dropping it stops the query.
 pub struct BatchStream {
@@ -142,13 +150,15 @@ async fn drive(
     run: Run,
     sender: &mpsc::Sender<Result<RecordBatch, SqlError>>,
 ) -> Result<(), DataFusionError> {
-    let Physical { plan, .. } = physical(query.clone(), view.as_ref(), session, &run).await?;
-    let may_do_with_less = holds_all(&plan);
+    let Physical { plan, ctes, .. } = physical(query.clone(), view.as_ref(), session, &run).await?;
+    let may_run_again = (holds_all(&plan) || ctes.iter().any(|cte| holds_all(&cte.physical))) && !query.is_volatile()?;
+    drop(ctes);
     let mut sent = false;
     match send(plan, session, &run, sender, &mut sent).await {
         // Before the first row nobody can tell that it is begun again.
-        Err(error) if may_do_with_less && !sent && matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) => {
+        Err(error) if may_run_again && !sent && errors::is_memory(&error) => {
             tracing::debug!(%error, "a query is run again with little memory");
+            memory_back(&session.runtime_env().memory_pool).await;
             let session = session.spilling();
             let Physical { plan, .. } = physical(query, view.as_ref(), &session, &run).await?;
             send(plan, &session, &run, sender, &mut sent).await
@@ -159,7 +169,22 @@ async fn drive(
 
 /// Whether some of it needs memory for all of its input, for which there is another way.
 fn holds_all(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.exists(|node| Ok(node.is::<HashJoinExec>() || node.is::<DenseAggregateExec>())).unwrap_or(false)
+    let holds =
+        |node: &Arc<dyn ExecutionPlan>| node.is::<HashJoinExec>() || node.is::<DenseAggregateExec>() || node.is::<ApplyExec>();
+    plan.exists(|node| Ok(holds(node))).unwrap_or(false)
+}
+
+/// Waits until the parts of a query that has ended, which end when they are next run, have given their memory back; others may hold some.
+async fn memory_back(pool: &Arc<dyn MemoryPool>) {
+    let mut before = usize::MAX;
+    for _ in 0..LOOKS_MAX {
+        let now = pool.reserved();
+        if now >= before {
+            return;
+        }
+        before = now;
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
 }
 
 /// Runs a plan; `sent` becomes true with its first rows.

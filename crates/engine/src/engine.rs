@@ -19,6 +19,7 @@ use crate::check::{self, Finding};
 use crate::error::EngineError;
 use crate::maintenance::{self, Progress};
 use crate::options::Options;
+use crate::packing::{self, Packing};
 use crate::recovery;
 use crate::repair::Repair;
 use crate::reserve::Reserve;
@@ -73,6 +74,8 @@ pub(crate) struct Inner {
     pub(crate) checkpointed: Mutex<Progress>,
     pub(crate) scrub: Scrubbed,
     waker: RwLock<Option<Arc<dyn JobHandle>>>,
+    /// Local files of packed columns.
+    pub(crate) packing: Mutex<Packing>,
     /// Room for a checkpoint on a full disk.
     pub(crate) reserve: Reserve,
     /// A commit found no room in the log: a checkpoint makes some.
@@ -186,6 +189,13 @@ impl Engine {
         maintenance::merge_now(&self.inner, table)
     }
 
+    /// Writes the local files of packed columns that segments do not have yet, as far as there is room, now. Errors: a segment cannot be
+    /// read, a file not written.
+    pub fn pack(&self) -> Result<(), EngineError> {
+        self.inner.check_open()?;
+        packing::pack_now(&self.inner)
+    }
+
     /// How far the scrub is, and what it has found.
     pub fn scrub_status(&self) -> ScrubStatus {
         self.inner.scrub.lock().clone()
@@ -228,6 +238,7 @@ impl Inner {
         let delta_bytes = from.tables.values().map(|t| t.delta.bytes() as u64).sum();
         Arc::new(Inner {
             progress: env.signal(),
+            packing: Mutex::default(),
             reserve: Reserve::new(env.as_ref(), dir, options.reserve_bytes),
             env,
             dir: dir.to_owned(),

@@ -17,7 +17,7 @@ use crate::compact;
 use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::freeze::{self, Least};
-use crate::packing::Packing;
+use crate::packing;
 use crate::pressure::{Pressure, measure};
 use crate::table::TableStore;
 
@@ -41,16 +41,16 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 pub(crate) fn start(engine: &Arc<Inner>) -> Arc<dyn JobHandle> {
     let weak = Arc::downgrade(engine);
-    let (mut pressure, mut packing, mut turn) = (Pressure::default(), Packing::default(), TableId(0));
+    let (mut pressure, mut turn) = (Pressure::default(), TableId(0));
     let job = move || {
         let Some(engine) = weak.upgrade() else { return Next::Done };
-        step(&engine, &mut pressure, &mut packing, &mut turn)
+        step(&engine, &mut pressure, &mut turn)
     };
     engine.env.spawn("maintenance", Priority::Background, Box::new(job))
 }
 
 /// `turn`: of tables from this id on compaction comes first.
-fn step(engine: &Inner, pressure: &mut Pressure, packing: &mut Packing, turn: &mut TableId) -> Next {
+fn step(engine: &Inner, pressure: &mut Pressure, turn: &mut TableId) -> Next {
     if engine.check_open().is_err() {
         return Next::Done;
     }
@@ -74,12 +74,14 @@ fn step(engine: &Inner, pressure: &mut Pressure, packing: &mut Packing, turn: &m
     }
     engine.forget_catalogs(engine.txns.oldest());
 
-    let (mut worked, mut failed) = (false, false);
+    packing::keep_room(engine);
+    let (mut worked, mut failed, mut full) = (false, false, false);
     let mut note = |done: Result<bool, EngineError>| match done {
         Ok(something) => worked |= something,
         Err(error) => {
             tracing::error!(%error, "background maintenance");
             failed = true;
+            full |= error.is_disk_full();
         }
     };
     note(checkpoint::collect(engine).map(|()| false));
@@ -101,8 +103,11 @@ fn step(engine: &Inner, pressure: &mut Pressure, packing: &mut Packing, turn: &m
     if checkpoint_due(engine) {
         note(checkpoint::run(engine).map(|()| true));
     }
+    if full {
+        packing::give_up(engine);
+    }
     if !worked && !failed {
-        match packing.step(engine, &stores) {
+        match packing::step(engine, &stores) {
             Ok(something) => worked = something,
             Err(error) => tracing::warn!(%error, "no local file of packed columns"),
         }

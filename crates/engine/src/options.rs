@@ -57,10 +57,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults of a process that may use `memory` bytes: a sixteenth for the delta, but no more than 1 GiB, and three eighths for
-    /// the cache. The delta may have twice its share for a while.
+    /// The defaults of a process that may use `memory` bytes: a sixteenth for the delta, from 64 MiB to 1 GiB, and three eighths for the
+    /// cache. The delta may have twice its share for a while.
     pub fn within(memory: u64) -> Options {
-        Options { delta_bytes_max: (memory / 16).min(1 << 30), cache_bytes_max: memory / 8 * 3, ..Options::default() }
+        Options { delta_bytes_max: (memory / 16).clamp(64 << 20, 1 << 30), cache_bytes_max: memory / 8 * 3, ..Options::default() }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::freeze::{self, Least};
 use crate::maintenance::reclaim;
 use crate::table::TableStore;
 
-/// A piece is big from this part of the limit on: 16 MiB of the default, so that there are at most some 64 of them in memory.
+/// A piece is big from this part of the limit on: 16 MiB of 1 GiB, so that there are at most some 64 of them in memory.
 const BIG: u64 = 64;
 /// Between two times that small pieces are moved in vain.
 const PAUSE: Duration = Duration::from_secs(1);

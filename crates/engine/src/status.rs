@@ -46,8 +46,6 @@ pub struct TableStatus {
     pub segment_rows_dead: u64,
     /// Their files, in bytes.
     pub segment_bytes: u64,
-    /// Local files of their packed columns, in bytes.
-    pub packed_bytes: u64,
     /// What is always in memory of them to find rows by key, in bytes.
     pub index_bytes: u64,
 }
@@ -67,7 +65,6 @@ impl Status {
                 segment_rows: live.iter().map(|l| u64::from(l.segment.rows())).sum(),
                 segment_rows_dead: live.iter().map(|l| l.dead.count() as u64).sum(),
                 segment_bytes: live.iter().map(|l| l.segment.bytes_on_disk()).sum(),
-                packed_bytes: live.iter().filter_map(|l| l.segment.packed_bytes_on_disk()).sum(),
                 index_bytes: live.iter().map(|l| l.segment.index_bytes() as u64).sum(),
             }
         });

@@ -97,9 +97,9 @@ pub trait File: Send + Sync {
 /// What a disk has, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Free for this process.
+    /// Free for this process; some file systems keep a part for others.
     pub free: u64,
-    /// In all.
+    /// In all, that part too.
     pub total: u64,
 }
 
@@ -172,7 +172,7 @@ pub trait Env: Send + Sync + 'static {
         let _ = path;
         Ok(())
     }
-    /// The room on the disk that a directory is on; None where that is not known.
+    /// The room on the disk that a directory is on; None where that is not known. Errors: the operating system's.
     fn room(&self, path: &Path) -> io::Result<Option<Room>> {
         let _ = path;
         Ok(None)

@@ -25,7 +25,7 @@ use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
 
 use crate::seeded::forgets_sync;
-use crate::{Env, File, Job, JobHandle, Lock, OpenMode, Priority, Signal};
+use crate::{Env, File, Job, JobHandle, Lock, OpenMode, Priority, Room, Signal};
 
 mod disk;
 mod faults;
@@ -194,6 +194,11 @@ impl SimEnv {
         disk.pages_max = Some(disk.pages_used() + bytes.div_ceil(PAGE as u64));
     }
 
+    /// What files take, in bytes of whole pages.
+    pub fn bytes_used(&self) -> u64 {
+        self.state.lock().disk.pages_used() * PAGE as u64
+    }
+
     /// The disk has room again.
     pub fn free_space(&self) {
         self.state.lock().disk.pages_max = None;
@@ -301,6 +306,12 @@ impl Env for SimEnv {
         state.note_path(path);
         state.begin_plain(Operation::List)?;
         state.disk.list(path)
+    }
+
+    fn room(&self, _: &Path) -> io::Result<Option<Room>> {
+        let disk = &self.state.lock().disk;
+        let bytes = |pages: u64| pages * PAGE as u64;
+        Ok(disk.pages_free().zip(disk.pages_max).map(|(free, total)| Room { free: bytes(free), total: bytes(total) }))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {

@@ -46,7 +46,7 @@ pub struct Cache {
 pub struct CacheCounters {
     /// Times the values were there, or a little more: counted without a lock.
     pub hits: u64,
-    /// Times they were read, decoded and packed.
+    /// Times they were read: from Parquet, decoded and packed, or as they are from a local file.
     pub loads: u64,
     /// Times values were pushed out.
     pub evictions: u64,

@@ -10,7 +10,7 @@
 //! 2. Codes are whole bytes: row `n` is found without those before it, so a point read costs what an array's does.
 //! 3. Codes of whole numbers are in the order of their values; those of strings are not.
 //!
-//! Costs, of a value: to pack 2 to 20 ns, once for each load; to unpack 0.5 to 2 ns; to compare a code 0.3 ns.
+//! Costs, of a value: to pack 2 to 20 ns, once for each time it is decoded; to unpack 0.5 to 2 ns; to compare a code 0.3 ns.
 //!
 //! Source: Data Blocks (Lang et al., SIGMOD 2016): codes that are byte-aligned, so that points are read as well as scans.
 

@@ -6,8 +6,8 @@
 //!                                                                                                        (`packed::image`)
 //! ```
 //!
-//! 1. It is never needed: whatever is wrong with it, it is removed and the Parquet file read. So it is never synced for anyone's sake,
-//!    no manifest names it, and another version of this program may write another.
+//! 1. It is never needed: one that is not what was written is removed, and Parquet read. No manifest names it, and another version of
+//!    this program may write another.
 //! 2. Nothing of it is used before its CRC was compared, which covers the segment, the group and the column too: an image of another
 //!    place or of another segment is not taken.
 //! 3. The head is written last, under another name that is given up then: a file with a head that fits is complete, but for what a
@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use env::{Env, File, OpenMode};
+use types::Kind;
 
 use crate::codec::{Decoder, Encoder};
 use crate::error::{Result, SegmentError, check_crc};
@@ -45,10 +46,9 @@ pub(crate) enum PackedState {
     There(Arc<PackedFile>),
 }
 
-/// An open file, see the module's head.
+/// A file whose head was read. It is opened again for each read: a segment has one file open already.
 pub(crate) struct PackedFile {
     path: PathBuf,
-    file: Arc<dyn File>,
     images: Vec<Entry>,
     bytes: u64,
 }
@@ -70,6 +70,7 @@ pub struct PackedFileWriter {
     images: Vec<Entry>,
     end: u64,
     group: usize,
+    finished: bool,
 }
 
 impl PackedFile {
@@ -95,7 +96,7 @@ impl PackedFile {
         from.raw(FIXED_BYTES)?;
         let entry = |_| Ok(Entry { offset: from.u64()?, bytes: from.u32()?, crc: from.u32()? });
         let images = (0..count).map(entry).collect::<Result<Vec<_>>>()?;
-        Ok(Some(PackedFile { path, file, images, bytes }))
+        Ok(Some(PackedFile { path, images, bytes }))
     }
 
     /// A column of a group; None if the file has none.
@@ -108,8 +109,9 @@ impl PackedFile {
             return Err(SegmentError::damaged(&self.path, self.bytes, "it is shorter than its head says"));
         }
         let mut bytes = image::buffer(entry.bytes as usize);
-        let failed = SegmentError::io("read packed columns", &self.path);
-        self.file.read_exact_at(bytes.as_slice_mut(), entry.offset).map_err(failed)?;
+        let failed = || SegmentError::io("read packed columns", &self.path);
+        let file = segment.env.open(&self.path, OpenMode::Read).map_err(failed())?;
+        file.read_exact_at(bytes.as_slice_mut(), entry.offset).map_err(failed())?;
         let place = || format!("column {} of row group {group}", segment.schema().columns()[column].name);
         check_crc(&self.path, place, entry.offset, bytes.as_slice(), entry.crc ^ seal(segment, group, column))?;
         let rows = segment.sidecar.groups[group].rows as usize;
@@ -130,24 +132,17 @@ impl PackedFileWriter {
         let file = env.open(&temporary, OpenMode::CreateNew).map_err(failed())?;
         let images = vec![Entry::default(); images_of(segment)];
         let end = head_bytes(images.len()) as u64;
-        Ok(PackedFileWriter { env, segment: Arc::downgrade(segment), temporary, file, images, end, group: 0 })
+        Ok(PackedFileWriter { env, segment: Arc::downgrade(segment), temporary, file, images, end, group: 0, finished: false })
     }
 
     /// Writes the next row group's columns, those in memory from there; after the last the file has its name, and is used from now on.
     /// Returns whether there is more to do; nothing, if the segment is gone. Errors: `Io` of this file, or what reading the segment
-    /// gives; there is no file then.
+    /// gives; the writer is of no use then.
     pub fn step(&mut self) -> Result<bool> {
-        let step = match self.segment.upgrade() {
+        match self.segment.upgrade() {
             Some(segment) => self.write(&segment),
             None => Ok(false),
-        };
-        let is_gone = self.segment.strong_count() == 0;
-        if is_gone || step.is_err() {
-            if let Err(error) = self.env.unlink(&self.temporary) {
-                tracing::debug!(%error, path = %self.temporary.display(), "a file that is not needed stays until the next start");
-            }
         }
-        step
     }
 
     fn write(&mut self, segment: &Segment) -> Result<bool> {
@@ -162,6 +157,8 @@ impl PackedFileWriter {
                 self.end += u64::from(bytes);
             }
             self.group += 1;
+            // Not for the file's sake: all of it at once would hold up the log's next sync.
+            self.file.sync_data().map_err(SegmentError::io("sync packed columns", &self.temporary))?;
             return Ok(true);
         }
         let mut head = Encoder::default();
@@ -173,11 +170,22 @@ impl PackedFileWriter {
         }
         let failed = || SegmentError::io("write packed columns", &self.temporary);
         self.file.write_all_at(&head.finish_with_crc(), 0).map_err(failed())?;
-        // Not for the file's sake: what is not written yet would hold up the log's next sync.
         self.file.sync_data().map_err(failed())?;
         self.env.rename(&self.temporary, &segment.packed_path()).map_err(failed())?;
+        self.finished = true;
         *segment.packed_file.write() = PackedState::Unknown;
         Ok(false)
+    }
+}
+
+impl Drop for PackedFileWriter {
+    /// A file that is not finished goes.
+    fn drop(&mut self) {
+        if !self.finished
+            && let Err(error) = self.env.unlink(&self.temporary)
+        {
+            tracing::debug!(%error, path = %self.temporary.display(), "a file that is not needed stays until the next start");
+        }
     }
 }
 
@@ -200,10 +208,11 @@ impl Segment {
 
     /// A column of a group from that file; None if it is not to be had there.
     pub(crate) fn packed_from_file(&self, group: usize, column: usize) -> Option<Packed> {
-        match self.packed_file()?.read(self, group, column) {
+        let file = self.packed_file()?;
+        match file.read(self, group, column) {
             Ok(packed) => packed,
             Err(error) => {
-                self.give_up_packed_file(&error);
+                self.doubt_packed_file(Some(&file), &error);
                 None
             }
         }
@@ -222,7 +231,7 @@ impl Segment {
                 Ok(None) => *state = PackedState::Absent,
                 Err(error) => {
                     drop(state);
-                    self.give_up_packed_file(&error);
+                    self.doubt_packed_file(None, &error);
                     return None;
                 }
             }
@@ -233,7 +242,18 @@ impl Segment {
         }
     }
 
-    fn give_up_packed_file(&self, error: &SegmentError) {
+    /// After an error of `file`, or of one that could not be opened: removes it if it is not what was written. One that cannot be read for
+    /// now (too many are open, the disk fails) may be of use later.
+    fn doubt_packed_file(&self, file: Option<&Arc<PackedFile>>, error: &SegmentError) {
+        let is_current = match (&*self.packed_file.read(), file) {
+            (PackedState::There(current), Some(file)) => Arc::ptr_eq(current, file),
+            (PackedState::Unknown, None) => true,
+            _ => false,
+        };
+        if !is_current || error.kind() == Kind::Unavailable {
+            tracing::debug!(%error, "packed columns are read from Parquet");
+            return;
+        }
         tracing::warn!(%error, "a local file of packed columns is of no use and is made anew");
         if let Err(error) = self.remove_packed_file() {
             tracing::warn!(%error, "it cannot be removed");

@@ -38,15 +38,28 @@ async fn a_condition_of_a_scan_has_the_memory_of_its_query() {
 /// A hash join whose smaller side is more than the memory failed with 53200.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_join_of_more_than_the_memory_is_done_by_sorting() {
+    for query_threads in [1, 2] {
+        join_with_little_memory(query_threads).await;
+    }
+}
+
+async fn join_with_little_memory(query_threads: usize) {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { query_threads: 2, query_memory_bytes_max: 32 << 20, ..Options::default() };
+    let options = Options { query_threads, query_memory_bytes_max: 96 << 20, ..Options::default() };
     let instance = Instance::open(RealEnv::new(), dir.path(), options).unwrap();
     let mut client = Client::new(&instance);
     client.ok("CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL, s text NOT NULL)").await;
-    client
-        .ok("INSERT INTO t SELECT x, x * 7919::bigint % 1000003, repeat('some text ', 12) || x FROM generate_series(1, 300000) AS g (x)")
-        .await;
+    for part in 0..6 {
+        let rows = format!("generate_series({}, {}) AS g (x)", part * 50_000 + 1, (part + 1) * 50_000);
+        client
+            .ok(&format!("INSERT INTO t SELECT x, x * 7919::bigint % 1000003, repeat('some text ', 50) || x FROM {rows}"))
+            .await;
+    }
     let text = "SELECT count(*), sum(length(a.s || b.s)) FROM t AS a JOIN t AS b ON a.n = b.n";
     let expected = client.ok("SELECT count(*), sum(2 * length(s)) FROM t").await;
     assert_eq!(client.ok(text).await.rows, expected.rows);
+    assert_eq!(client.ok(&format!("WITH c AS MATERIALIZED ({text}) SELECT * FROM c")).await.rows, expected.rows);
+    // Not twice what does something each time.
+    let error = client.error(&text.replace("FROM t AS a", "FROM (SELECT *, random() AS r FROM t OFFSET 0) AS a")).await;
+    assert_eq!(error.state, SqlState::OUT_OF_MEMORY);
 }

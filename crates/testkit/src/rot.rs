@@ -82,6 +82,7 @@ impl SmallDatabase {
             made.change(&engine, number, &(0..rows * scale).map(|n| (n, Some(n))).collect::<Vec<_>>());
         }
         engine.merge(None).expect("merge");
+        engine.pack().expect("pack");
         // More dead rows than a manifest takes in, and few.
         made.change(&engine, 0, &(0..1100 * scale).filter(|n| n % 2 == 1).map(|n| (n, None)).collect::<Vec<_>>());
         made.change(&engine, 1, &(0..30).map(|n| (n * 3, Some(n + 1000))).collect::<Vec<_>>());

@@ -87,7 +87,7 @@ impl ExtensionPlanner for Planner {
 }
 
 /// Whether the subquery may have another value for the same key.
-fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
+pub(crate) fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expr| {
@@ -197,7 +197,7 @@ impl SubqueryRunner {
     }
 }
 
-struct ApplyExec {
+pub(crate) struct ApplyExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
     guards: Vec<Arc<dyn PhysicalExpr>>,

@@ -27,7 +27,6 @@ fn each_live_segment_gets_one_and_takes_it_along() {
     machine.env.advance(Duration::from_secs(20));
     let first = packed(&machine);
     assert_eq!(first.len(), 1);
-    assert!(machine.engine().status().tables.iter().any(|table| table.packed_bytes > 0));
 
     machine.commit(|t| assert_eq!(machine.load(t, &[(2, 1), (4, 1), (6, 1)]).unwrap(), 3));
     machine.env.advance(Duration::from_secs(100));
@@ -48,6 +47,24 @@ fn none_are_made_beyond_what_they_may_have() {
     let machine = loaded(Options { packed_bytes_max: 10, ..by_hand() });
     machine.env.advance(Duration::from_secs(20));
     assert!(packed(&machine).is_empty());
+}
+
+#[test]
+fn they_leave_room_on_the_disk() {
+    let machine = loaded(Options { packed_bytes_max: 0, ..by_hand() });
+    let rows: Vec<_> = (10..10_000).map(|k| (k, k)).collect();
+    machine.commit(|t| assert_eq!(machine.load(t, &rows).unwrap(), rows.len() as u64));
+    let used = machine.env.bytes_used();
+    for (free, made) in [(used / 12, false), (used, true)] {
+        let machine = loaded(by_hand());
+        machine.commit(|t| assert_eq!(machine.load(t, &rows).unwrap(), rows.len() as u64));
+        machine.env.disk_full_after(free);
+        machine.env.advance(Duration::from_secs(20));
+        assert_eq!(!packed(&machine).is_empty(), made, "{free} bytes free");
+        machine.env.disk_full_after(used / 40);
+        machine.env.advance(Duration::from_secs(20));
+        assert!(packed(&machine).is_empty());
+    }
 }
 
 #[test]
