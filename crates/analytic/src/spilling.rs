@@ -2,7 +2,8 @@
 //!
 //! 1. DataFusion's hash joins hold one side and cannot spill; sorts can. With one partition it joins by hash whatever is preferred.
 //! 2. A sort that has got memory keeps it for its merge, which cannot spill; so each may have a share only, and spills when it has that.
-//!    What distributes rows by key may have what there is: made to spill all the time it was seen to wait for ever.
+//!    What distributes rows by key may have what there is: made to spill by two inputs at a time it waits for ever
+//!    (<https://github.com/apache/datafusion/issues/24883>, mended after version 55.2).
 //! 3. Batches are small: a merge holds two of each of its inputs.
 
 use std::fmt;

@@ -1,7 +1,8 @@
 //! Names of the files in a table's and in the manifest's directory.
 //!
 //! ```text
-//! data/<table>/<segment>.parquet   <segment>.idx   <segment>.<F>.dv   <segment>.packed   <manifest version>.rows      manifest/<20 digits>.mf, .copy
+//! data/<table>/<segment>.parquet   <segment>.idx   <segment>.<F>.dv   <segment>.packed   <manifest version>.rows
+//! manifest/<20 digits>.mf, .copy
 //! ```
 //!
 //! 1. A name says what a file is and to whom it belongs; whether it is needed only a manifest says. A file that has one of these
