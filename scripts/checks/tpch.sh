@@ -1,5 +1,6 @@
 # The 22 queries answer as DuckDB does over the wire: before, during and after merges, with half of orders and lineitem written again (so
-# that delta, deletion vectors and segments all take part), and after a restart. Full form: scripts/full tpch (SCALE, 0.01).
+# that delta, deletion vectors and segments all take part), and after a restart; with other parameters too. Full form: scripts/full tpch
+# (SCALE, 0.01; SUBSTITUTIONS, 2).
 . scripts/checks/server.bash
 scale=${SCALE:-0.01}
 
@@ -55,3 +56,10 @@ stop_server
 start_server "$SCRATCH/data"
 validate 'after a restart'
 stop_server
+
+# With other parameters, all rows; and again after changes that both make. Then the refresh functions, beside streams of queries.
+scripts/python scripts/bench/tpch_duckdb.py --bin "$(dirname "$TPCH")" --scale "$scale" --substitutions "${SUBSTITUTIONS:-2}" --changed --rounds 1 --warmups 0
+start_server "$SCRATCH/data"
+"$TPCH" benchmark --url "$URL" --scale "$scale"
+stop_server
+"$COLONNADE" check --data "$SCRATCH/data"
