@@ -3,17 +3,14 @@
     cargo build --release -p cli -p tpcc -p tpch
     scripts/python scripts/bench/beside.py --warehouses 10 --scale 1 --seconds 120
 
-First the terminals alone, then one endless stream of the queries alone, then both at the same time, each for --seconds; in databases of
-their own, since both suites have a table `orders`. Printed are New-Orders a minute and their 99th
-percentile, in all and by interval, and each query's median alone and beside. `tpcc check` is run at the end. Exit codes: 0 done, 1 something failed.
+First the terminals alone for --seconds, then one stream of the queries alone for a quarter of that, then both at the same time; in databases
+of their own, since both suites have a table `orders`. Printed are New-Orders a minute and their 99th percentile, in all and by interval,
+and each query's median alone and beside. `tpcc check` is run at the end. Exit codes: 0 done, 1 something failed.
 """
 
 import argparse
-import json
 import pathlib
 import statistics
-import subprocess
-import sys
 import threading
 import time
 
@@ -23,16 +20,9 @@ import servers
 QUERIES = {number: (servers.ROOT / f"tpch/queries/q{number:02}.sql").read_text() for number in range(1, 23)}
 
 
-def run(binaries, program, command, url, *arguments):
-    words = [binaries / program, command, "--url", url, "--json", *arguments]
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{program} {command}: {done.stderr}{done.stdout}")
-    return json.loads(done.stdout)["figures"]
-
-
-def transactions(arguments, url):
-    return run(arguments.binaries, "tpcc", "run", url, "--terminals", arguments.terminals, "--duration", arguments.seconds, "--interval", 10)
+def transactions(tpcc, url, arguments):
+    options = ["--terminals", arguments.terminals, "--duration", arguments.seconds, "--interval", 10]
+    return servers.report(tpcc, "run", url, *options)["figures"]
 
 
 def stream(url, until, times):
@@ -64,21 +54,22 @@ def main():
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--binaries", type=pathlib.Path, default=servers.ROOT / "target/release", help="folder of colonnade, tpcc and tpch")
     arguments = parser.parse_args()
+    tpcc = arguments.binaries / "tpcc"
     with servers.colonnade(arguments.binaries) as (port, _):
         base = servers.url(port).rsplit("/", 1)[0]
         with psycopg.connect(f"{base}/postgres", autocommit=True) as wire:
             wire.execute("create database tpcc")
             wire.execute("create database tpch")
-        run(arguments.binaries, "tpcc", "load", f"{base}/tpcc", "--warehouses", arguments.warehouses)
-        run(arguments.binaries, "tpch", "load", f"{base}/tpch", "--scale", arguments.scale)
+        servers.report(tpcc, "load", f"{base}/tpcc", "--warehouses", arguments.warehouses)
+        servers.report(arguments.binaries / "tpch", "load", f"{base}/tpch", "--scale", arguments.scale)
         streamed(f"{base}/tpch", 0)[0].join()  # warm
-        alone = transactions(arguments, f"{base}/tpcc")
+        alone = transactions(tpcc, f"{base}/tpcc", arguments)
         thread, queries_alone = streamed(f"{base}/tpch", arguments.seconds / 4)
         thread.join()
         thread, queries_beside = streamed(f"{base}/tpch", arguments.seconds)
-        beside = transactions(arguments, f"{base}/tpcc")
+        beside = transactions(tpcc, f"{base}/tpcc", arguments)
         thread.join()
-        run(arguments.binaries, "tpcc", "check", f"{base}/tpcc", "--warehouses", arguments.warehouses)
+        servers.report(tpcc, "check", f"{base}/tpcc", "--warehouses", arguments.warehouses)
 
     print(f"TPC-C, {arguments.warehouses} warehouses, {arguments.terminals} terminals, beside TPC-H at scale {arguments.scale:g}")
     print(f"{'':8}{'NOPM':>10}{'p50 ms':>10}{'p99 ms':>10}")

@@ -1,6 +1,7 @@
 """Colonnade and PostgreSQL 15 side by side for a measurement: both durable, each with its process, and what CPU that has used."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -57,6 +58,15 @@ def postgres():
 
 def url(port):
     return f"postgres://postgres@127.0.0.1:{port}/postgres"
+
+
+def report(program, command, url, *arguments):
+    """What one of our programs that measure says with --json."""
+    words = [program, command, "--url", url, "--json", *arguments]
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{program.name} {command}: {done.stderr}{done.stdout}")
+    return json.loads(done.stdout)
 
 
 def in_turns(servers, rounds):

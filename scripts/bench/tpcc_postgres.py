@@ -13,8 +13,6 @@ import contextlib
 import json
 import pathlib
 import statistics
-import subprocess
-import sys
 import time
 
 import servers
@@ -23,11 +21,7 @@ FIGURES = ["NOPM", "New-Order p50 ms", "New-Order p99 ms", "Payment p99 ms", "re
 
 
 def tpcc(binaries, command, port, *arguments):
-    words = [binaries / "tpcc", command, "--url", servers.url(port), "--json", *arguments]
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"tpcc {command}: {done.stderr}{done.stdout}")
-    return json.loads(done.stdout)
+    return servers.report(binaries / "tpcc", command, servers.url(port), *arguments)
 
 
 def measure(binaries, server, arguments, level):

@@ -6,12 +6,17 @@
 Both hold the rows that `tpch generate` and `tpch load` make, with the same schema and primary keys, in their own format on disk.
 Colonnade is asked over its PostgreSQL wire, DuckDB in this process; both have the same number of threads, and a time is from sending
 the query to the last row read. Each query is run in both, the one that begins changing from round to round: first rounds that
-are not counted, then --rounds that are; the figure is their median. With --restart both are closed and opened again before each
-round, and there are no others first. With --changed a twentieth of the orders is updated, with their lines, and a fiftieth inserted, in
-both, and the rounds are run again: at once, before the rows are merged. With --substitutions all rows of so many runs with other
-parameters, and without LIMIT, are compared first, and again after the changes. With --memory both are held to so much: total_mib of Colonnade, memory_limit of DuckDB; the most
-memory that the server had at any time is printed, pages of files that the system keeps not counted. Only the number of rows is compared here: `tpch validate`,
-which is run first where it has answers, compares them whole. Exit codes: 0 done, 1 an answer differs or something failed.
+are not counted, then --rounds that are; the figure is their median. Of those only the numbers of rows are compared; `tpch validate`, which
+is run first where it has answers, compares them whole. Exit codes: 0 done, 1 an answer differs or something failed.
+
+--restart          both are closed and opened again before each round, and there are no others first
+--changed          a twentieth of the orders is updated, with their lines, and a fiftieth inserted, in both, and the rounds are run again: at
+                   once, before much is merged
+--substitutions    all rows of so many runs with other parameters, without LIMIT, are compared first, and again after the rounds that follow
+                   the changes
+--memory           both are held to so much: total_mib of Colonnade, memory_limit of DuckDB
+
+The most memory that the server had at any time is printed, the system's cache of files not counted.
 """
 
 import argparse
@@ -207,8 +212,8 @@ def main():
             changed = None
             if arguments.changed:
                 change(server, native)
-                check(arguments.bin, server, native, scale, arguments.substitutions)
                 changed = compare(server, native, queries(arguments.queries), 1, arguments.rounds, False)
+                check(arguments.bin, server, native, scale, arguments.substitutions)
         finally:
             server.stop()
 

@@ -15,7 +15,6 @@ import json
 import pathlib
 import statistics
 import subprocess
-import sys
 import time
 
 import servers
@@ -25,11 +24,7 @@ MAIN = {"a": "update", "b": "read", "c": "read", "d": "read", "e": "scan", "f": 
 
 
 def ycsb(binaries, command, port, *arguments):
-    words = [binaries / "ycsb", command, "--url", servers.url(port), "--json", *arguments]
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"ycsb {command}: {done.stderr}{done.stdout}")
-    return json.loads(done.stdout)["figures"]
+    return servers.report(binaries / "ycsb", command, servers.url(port), *arguments)["figures"]
 
 
 def prepare(binaries, server, records, warm):

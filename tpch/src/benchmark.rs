@@ -160,9 +160,8 @@ impl Figures {
             grid.row(vec![name, format!("{seconds:.3}")]);
         }
         let Figures { scale, streams, power, throughput_seconds, throughput, composite, .. } = self;
-        format!(
-            "{grid}\npower@{scale} {power:.0}, throughput@{scale} {throughput:.0} ({streams} streams, {throughput_seconds:.1} s), QphH@{scale} {composite:.0}"
-        )
+        let throughput = format!("throughput@{scale} {throughput:.0} ({streams} streams, {throughput_seconds:.1} s)");
+        format!("{grid}\npower@{scale} {power:.0}, {throughput}, QphH@{scale} {composite:.0}")
     }
 }
 

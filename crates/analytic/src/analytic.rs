@@ -37,7 +37,7 @@ pub struct AnalyticOptions {
     pub joins: JoinOrder,
 }
 
-/// Files that a sort merges at a time: it holds four batches of each, and takes as much memory as it gets for more.
+/// Files that a sort merges at a time: it reserves memory for each, which others then do not have.
 const MERGE_INPUTS_MAX: usize = 8;
 
 /// Plans and runs queries.

@@ -10,23 +10,21 @@
 //!
 //! TPC-H query 9 at scale 10 took 4.7 s instead of 1.9: its batches had some 280,000 buffers, for names that need none.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{ByteViewType, DataType};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::internal_datafusion_err;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, replace_children_if_necessary};
+use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 use futures::StreamExt;
 
+use crate::passing::{Pass, PassingExec};
 use crate::yielding::is_join;
 
 /// Buffers of a column of a batch that are left as they are: to copy a list of them costs less than to copy the strings.
@@ -47,13 +45,13 @@ impl PhysicalOptimizerRule for CompactStrings {
                 return Ok(Transformed::no(node));
             }
             if is_join(&node) {
-                return Ok(Transformed::yes(Arc::new(CompactStringsExec { input: node, is_held: false }) as _));
+                return Ok(Transformed::yes(PassingExec::new(node, Compact { is_held: false })));
             }
             // With a limit it compacts by itself.
             match node.downcast_ref::<SortExec>() {
                 Some(sort) if sort.fetch().is_none() => {
-                    let input = CompactStringsExec { input: Arc::clone(sort.input()), is_held: true };
-                    Ok(Transformed::yes(replace_children_if_necessary(node, vec![Arc::new(input)])?))
+                    let input = PassingExec::new(Arc::clone(sort.input()), Compact { is_held: true });
+                    Ok(Transformed::yes(replace_children_if_necessary(node, vec![input])?))
                 }
                 _ => Ok(Transformed::no(node)),
             }
@@ -70,53 +68,25 @@ impl PhysicalOptimizerRule for CompactStrings {
     }
 }
 
-/// Its input, with few buffers behind each column of strings.
+/// Few buffers behind each column of strings.
 #[derive(Debug)]
-struct CompactStringsExec {
-    input: Arc<dyn ExecutionPlan>,
+struct Compact {
     /// Who gets the batches holds them.
     is_held: bool,
 }
 
-impl DisplayAs for CompactStringsExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CompactStringsExec")
-    }
-}
-
-impl ExecutionPlan for CompactStringsExec {
+impl Pass for Compact {
     fn name(&self) -> &'static str {
         "CompactStringsExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
+    fn pass(&self, batches: SendableRecordBatchStream, _: &TaskContext) -> SendableRecordBatchStream {
+        let (schema, is_held) = (batches.schema(), self.is_held);
+        Box::pin(RecordBatchStreamAdapter::new(schema, batches.map(move |batch| compact(batch?, is_held))))
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().ok_or_else(|| internal_datafusion_err!("strings of no input"))?;
-        Ok(Arc::new(CompactStringsExec { input, is_held: self.is_held }))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let is_held = self.is_held;
-        let batches = self.input.execute(partition, context)?.map(move |batch| compact(batch?, is_held));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    fn reset(self: Arc<Self>) -> Arc<dyn Pass> {
+        self
     }
 }
 

@@ -9,7 +9,7 @@
 //! 2. Rows that come in the order of the number, as those of segments mostly do, find their groups side by side in memory; a hash
 //!    would scatter them.
 //! 3. A partial aggregation that gets no more memory hands its groups on; a final one cannot: it is only made this way if table and
-//!    groups are a part of all memory for queries, and not in a plan that has to do with little (`stream`).
+//!    groups are a part of all memory for queries, and not in a plan that has to do with little (`spilling`).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -39,6 +39,7 @@ use types::{SqlType, arrow_form};
 
 use crate::scan::groups::{Groups, Manner, is_whole};
 use crate::scan::{number, pieces};
+use crate::spilling;
 
 /// Entries of a table for each row that is expected, at most.
 const TABLE_PER_ROW_MAX: f64 = 8.0;
@@ -63,7 +64,7 @@ impl fmt::Debug for DenseAggregates {
 
 impl PhysicalOptimizerRule for DenseAggregates {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let spills = !config.optimizer.prefer_hash_join;
+        let spills = spilling::is_asked(config);
         let bytes_max = match self.0.memory_limit() {
             MemoryLimit::Finite(limit) => limit / MEMORY_SHARE,
             MemoryLimit::Infinite | MemoryLimit::Unknown => TABLE_BYTES_MAX,

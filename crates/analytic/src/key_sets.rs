@@ -22,29 +22,30 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, Int16Type, Int32Type, Int64Type, Schema, SchemaRef};
+use arrow::compute::{cast, max, min};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{NullEquality, Result, Statistics, internal_datafusion_err};
+use datafusion::common::{NullEquality, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
-use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::{Stream, StreamExt};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, stream};
 use parking_lot::RwLock;
 use segments::Codes;
 
+use crate::passing::{Pass, PassingExec};
 use crate::scan;
 
 /// Bits of a set, at most: 16 MiB.
@@ -93,20 +94,9 @@ impl Keys {
 
     /// Which values of an array of whole numbers or dates are one of them; `None`: it is no such array.
     pub(crate) fn within(&self, array: &ArrayRef) -> Option<BooleanBuffer> {
-        macro_rules! of {
-            ($t:ty) => {{
-                let values = array.as_primitive_opt::<$t>()?.values();
-                BooleanBuffer::collect_bool(values.len(), |row| self.contains(values[row].into()))
-            }};
-        }
-        let found = match array.data_type() {
-            DataType::Int16 => of!(Int16Type),
-            DataType::Int32 => of!(Int32Type),
-            DataType::Int64 => of!(Int64Type),
-            DataType::Date32 => of!(Date32Type),
-            _ => return None,
-        };
-        Some(match array.nulls() {
+        let numbers = numbers(array)?;
+        let found = BooleanBuffer::collect_bool(numbers.len(), |row| self.contains(numbers.value(row)));
+        Some(match numbers.nulls() {
             Some(nulls) => &found & nulls.inner(),
             None => found,
         })
@@ -114,34 +104,13 @@ impl Keys {
 
     /// Adds the values of an array. `None`: there is no room for them, or it is no such array.
     fn add(&mut self, array: &ArrayRef) -> Option<()> {
-        self.values += array.len();
-        macro_rules! all {
-            ($t:ty) => {{
-                let array = array.as_primitive_opt::<$t>()?;
-                let values = array.values();
-                let (mut least, mut greatest) = (i64::MAX, i64::MIN);
-                for value in array.iter().flatten() {
-                    (least, greatest) = (least.min(value.into()), greatest.max(value.into()));
-                }
-                if least <= greatest {
-                    self.cover(least, greatest)?;
-                }
-                let set = |row: usize| {
-                    let at = i64::from(values[row]).wrapping_sub(self.base) as u64;
-                    self.words[(at >> 6) as usize] |= 1 << (at & 63);
-                };
-                match array.nulls() {
-                    Some(nulls) => nulls.valid_indices().for_each(set),
-                    None => (0..values.len()).for_each(set),
-                }
-            }};
-        }
-        match array.data_type() {
-            DataType::Int16 => all!(Int16Type),
-            DataType::Int32 => all!(Int32Type),
-            DataType::Int64 => all!(Int64Type),
-            DataType::Date32 => all!(Date32Type),
-            _ => return None,
+        let numbers = numbers(array)?;
+        self.values += numbers.len();
+        let Some((least, greatest)) = min(&numbers).zip(max(&numbers)) else { return Some(()) };
+        self.cover(least, greatest)?;
+        for key in numbers.iter().flatten() {
+            let at = key.wrapping_sub(self.base) as u64;
+            self.words[(at >> 6) as usize] |= 1 << (at & 63);
         }
         Some(())
     }
@@ -171,6 +140,16 @@ impl Keys {
         }
         Some(())
     }
+}
+
+fn is_number(t: &DataType) -> bool {
+    matches!(t, DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Date32)
+}
+
+/// An array of whole numbers or dates as one of the widest; `None`: it is another.
+fn numbers(array: &ArrayRef) -> Option<Int64Array> {
+    let wide = cast(array, &DataType::Int64).ok().filter(|_| is_number(array.data_type()))?;
+    wide.as_primitive_opt().cloned()
 }
 
 /// The rule; to be run when filters have been passed on, and before what changes scans for good.
@@ -203,10 +182,9 @@ impl PhysicalOptimizerRule for KeySets {
                 of_join[at] = Some(Arc::clone(&set));
                 (column, set)
             });
-            let left = KeySetExec { input: Arc::clone(join.left()), sets: collected.collect() };
+            let left = PassingExec::new(Arc::clone(join.left()), CollectKeys { sets: collected.collect() });
             sets.insert(id, of_join);
-            let children = vec![Arc::new(left) as Arc<dyn ExecutionPlan>, Arc::clone(join.right())];
-            Ok(Transformed::yes(join.builder().with_new_children(children)?.build_exec()?))
+            Ok(Transformed::yes(join.builder().with_new_children(vec![left, Arc::clone(join.right())])?.build_exec()?))
         })?;
         if sets.is_empty() {
             return Ok(plan.data);
@@ -240,7 +218,6 @@ fn columns(join: &HashJoinExec) -> Vec<(usize, usize)> {
         return vec![];
     }
     let (build, probe) = (join.left().schema(), join.right().schema());
-    let is_number = |t: &DataType| matches!(t, DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Date32);
     let column = |(at, (left, right)): (usize, &(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>))| {
         let (left, right) = (left.downcast_ref::<Column>()?.index(), right.downcast_ref::<Column>()?.index());
         let t = build.field(left).data_type();
@@ -322,116 +299,52 @@ impl PhysicalExpr for InKeySet {
     }
 }
 
-/// Its input, whose keys it makes sets of.
+/// Makes sets of keys.
 #[derive(Debug)]
-struct KeySetExec {
-    input: Arc<dyn ExecutionPlan>,
+struct CollectKeys {
     /// Columns, and the set of each.
     sets: Vec<(usize, Arc<KeySet>)>,
 }
 
-impl DisplayAs for KeySetExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let schema = self.input.schema();
-        let names: Vec<&str> = self.sets.iter().map(|(column, _)| schema.field(*column).name().as_str()).collect();
-        write!(f, "KeySetExec: [{}]", names.join(", "))
-    }
-}
-
-impl ExecutionPlan for KeySetExec {
+impl Pass for CollectKeys {
     fn name(&self) -> &'static str {
         "KeySetExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
+    fn shown(&self, schema: &Schema) -> String {
+        let names: Vec<&str> = self.sets.iter().map(|(column, _)| schema.field(*column).name().as_str()).collect();
+        format!("KeySetExec: [{}]", names.join(", "))
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().ok_or_else(|| internal_datafusion_err!("keys of no input"))?;
-        Ok(Arc::new(KeySetExec { input, sets: self.sets.clone() }))
-    }
-
-    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.sets.iter().for_each(|(_, set)| *set.keys.write() = None);
-        Ok(Arc::new(KeySetExec { input: Arc::clone(&self.input), sets: vec![] }))
-    }
-
-    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
-        vec![ChildStats::At(partition)]
-    }
-
-    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        inputs.first().cloned().ok_or_else(|| internal_datafusion_err!("keys of no input"))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let keys = self.sets.iter().map(|_| {
+    fn pass(&self, mut batches: SendableRecordBatchStream, context: &TaskContext) -> SendableRecordBatchStream {
+        let schema = batches.schema();
+        // Of each set what there is so far; `None`: given up.
+        let begun = |(column, set): &(usize, Arc<KeySet>)| {
             let memory = MemoryConsumer::new("keys of a join").register(context.memory_pool());
-            Some(Keys { memory: Some(memory), ..Keys::default() })
+            (*column, Arc::clone(set), Some(Keys { memory: Some(memory), ..Keys::default() }))
+        };
+        let mut sets: Vec<_> = self.sets.iter().map(begun).collect();
+        let passed = stream::poll_fn(move |context| {
+            let next = ready!(batches.poll_next_unpin(context));
+            for (column, set, keys) in &mut sets {
+                match &next {
+                    Some(Ok(batch)) => *keys = keys.take().and_then(|mut keys| keys.add(batch.column(*column)).map(|()| keys)),
+                    Some(Err(_)) => *keys = None,
+                    None => {
+                        if let Some(keys) = keys.take() {
+                            *set.keys.write() = Some(Arc::new(keys));
+                        }
+                    }
+                }
+            }
+            Poll::Ready(next)
         });
-        Ok(Box::pin(KeySetStream {
-            keys: keys.collect(),
-            sets: self.sets.clone(),
-            input: self.input.execute(partition, context)?,
-        }))
+        Box::pin(RecordBatchStreamAdapter::new(schema, passed))
     }
-}
 
-struct KeySetStream {
-    input: SendableRecordBatchStream,
-    sets: Vec<(usize, Arc<KeySet>)>,
-    /// Of each: what there is so far; `None`: given up.
-    keys: Vec<Option<Keys>>,
-}
-
-impl Stream for KeySetStream {
-    type Item = Result<RecordBatch>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<RecordBatch>>> {
-        let this = &mut *self;
-        let next = ready!(this.input.poll_next_unpin(context));
-        match &next {
-            Some(Ok(batch)) => {
-                for ((column, _), keys) in this.sets.iter().zip(&mut this.keys) {
-                    if let Some(some) = keys
-                        && some.add(batch.column(*column)).is_none()
-                    {
-                        *keys = None;
-                    }
-                }
-            }
-            Some(Err(_)) => this.keys.iter_mut().for_each(|keys| *keys = None),
-            None => {
-                for ((_, set), keys) in this.sets.iter().zip(&mut this.keys) {
-                    if let Some(keys) = keys.take() {
-                        *set.keys.write() = Some(Arc::new(keys));
-                    }
-                }
-            }
-        }
-        Poll::Ready(next)
-    }
-}
-
-impl RecordBatchStream for KeySetStream {
-    fn schema(&self) -> SchemaRef {
-        self.input.schema()
+    fn reset(self: Arc<Self>) -> Arc<dyn Pass> {
+        self.sets.iter().for_each(|(_, set)| *set.keys.write() = None);
+        Arc::new(CollectKeys { sets: vec![] })
     }
 }
 
@@ -439,7 +352,7 @@ impl RecordBatchStream for KeySetStream {
 mod tests {
     use std::collections::BTreeSet;
 
-    use arrow::array::{Int32Array, Int64Array};
+    use arrow::array::Int32Array;
     use proptest::prelude::*;
 
     use super::*;

@@ -41,6 +41,7 @@ mod optimize;
 mod outer_constants;
 mod output;
 mod parameters;
+mod passing;
 mod plan;
 mod prepare;
 mod resolve;

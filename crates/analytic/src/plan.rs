@@ -56,7 +56,7 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    /// Whether it calls a function that gives another value, or does something, each time.
+    /// Whether it is another each time, see [`apply::is_volatile`].
     pub(crate) fn is_volatile(&self) -> Result<bool> {
         let mut plans = self.ctes.iter().map(|cte| &cte.plan).chain([&self.plan]);
         plans.try_fold(false, |found, plan| Ok(found || apply::is_volatile(plan)?))

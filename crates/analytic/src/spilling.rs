@@ -9,6 +9,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -21,6 +22,7 @@ use crate::session::ROWS_PER_BATCH;
 const SHARES: usize = 16;
 /// What part of that a sort keeps to merge what it has spilled.
 const MERGES: usize = 4;
+/// How much smaller batches are than others.
 const BATCHES_SMALLER: usize = 8;
 /// What DataFusion's sorts call themselves, while they can spill.
 const SORT: &str = "ExternalSorter[";
@@ -40,6 +42,11 @@ pub(crate) fn task(state: &SessionState) -> Result<Arc<TaskContext>> {
     }
     let state = SessionStateBuilder::new_from_existing(state.clone()).with_config(config).with_runtime_env(builder.build_arc()?);
     Ok(state.build().task_ctx())
+}
+
+/// Whether a plan made under these options is to do with little memory.
+pub(crate) fn is_asked(options: &ConfigOptions) -> bool {
+    !options.optimizer.prefer_hash_join
 }
 
 /// The memory of all queries, of which a sort gets a share.

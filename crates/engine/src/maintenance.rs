@@ -1,4 +1,4 @@
-//! Background work, one step at a time: reclaim, freeze, compact, checkpoint, collect, and what is packed.
+//! Background work, one step at a time: reclaim, freeze, compact, checkpoint, collect, and local files of packed columns.
 //!
 //! 1. Every step looks at what is due by bytes and rows and does all of it, a segment at a time for each table; nothing due: it
 //!    sleeps until it is woken, or for a moment. While the delta is full one compaction is enough for a step.

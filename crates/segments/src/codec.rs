@@ -114,6 +114,11 @@ impl<'a> Decoder<'a> {
         Ok(Decoder::new(path, body))
     }
 
+    /// Where it is.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     pub(crate) fn refuse(&self, what: impl Into<String>) -> SegmentError {
         SegmentError::damaged(self.path, self.at as u64, what)
     }

@@ -33,8 +33,6 @@ use types::{DatumRef, Decimal, SqlType, arrow_form};
 use crate::cache::memory;
 use crate::column::Column;
 
-pub(crate) mod image;
-
 /// Strings in a dictionary, at most.
 const STRINGS_MAX: usize = 1 << 16;
 /// Rows that a string of a dictionary has to have on average.
@@ -81,6 +79,9 @@ macro_rules! with_codes {
         }
     };
 }
+
+// Behind the macro, which it uses.
+mod image;
 
 /// What of a packed column can be looked at without unpacking it.
 #[derive(Debug)]
@@ -582,12 +583,7 @@ mod tests {
             let packed = Packed::new(array_of(t, &values), t).unwrap();
             match packed.form {
                 Form::Plain(..) => 0,
-                Form::Whole { codes, .. } | Form::Strings { codes, .. } => match codes {
-                    Codes::U8(_) => 1,
-                    Codes::U16(_) => 2,
-                    Codes::U32(_) => 4,
-                    Codes::U64(_) => 8,
-                },
+                Form::Whole { codes, .. } | Form::Strings { codes, .. } => codes.width(),
             }
         };
         let longs = |values: &[i64]| values.iter().map(|v| Datum::Int8(*v)).collect::<Vec<_>>();

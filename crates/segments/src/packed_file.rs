@@ -19,13 +19,15 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
+use arrow::buffer::MutableBuffer;
 use env::{Env, File, OpenMode};
 use types::Kind;
+use types::SqlType::{Bytea, Char, Text, Varchar};
 
 use crate::codec::{Decoder, Encoder};
 use crate::error::{Result, SegmentError, check_crc};
 use crate::files;
-use crate::packed::{Packed, image};
+use crate::packed::Packed;
 use crate::segment::Segment;
 
 const MAGIC: &[u8; 8] = b"CLNPACK\n";
@@ -108,7 +110,7 @@ impl PackedFile {
         if entry.offset.checked_add(entry.bytes.into()).is_none_or(|end| end > self.bytes) {
             return Err(SegmentError::damaged(&self.path, self.bytes, "it is shorter than its head says"));
         }
-        let mut bytes = image::buffer(entry.bytes as usize);
+        let mut bytes = MutableBuffer::from_len_zeroed(entry.bytes as usize);
         let failed = || SegmentError::io("read packed columns", &self.path);
         let file = segment.env.open(&self.path, OpenMode::Read).map_err(failed())?;
         file.read_exact_at(bytes.as_slice_mut(), entry.offset).map_err(failed())?;
@@ -148,6 +150,9 @@ impl PackedFileWriter {
     fn write(&mut self, segment: &Segment) -> Result<bool> {
         if self.group < segment.sidecar.groups.len() {
             for column in 0..segment.schema().columns().len() {
+                if is_left_to_parquet(segment, self.group, column) {
+                    continue;
+                }
                 let packed = segment.packed_for_now(self.group, column)?;
                 let Some(image) = packed.image() else { continue };
                 let Ok(bytes) = u32::try_from(image.len()) else { continue };
@@ -190,7 +195,7 @@ impl Drop for PackedFileWriter {
 }
 
 impl Segment {
-    /// Bytes of its local file of packed columns, if it has one.
+    /// Bytes of its local file of packed columns, if it has one. Reads the file's head the first time.
     pub fn packed_bytes_on_disk(&self) -> Option<u64> {
         self.packed_file().map(|file| file.bytes)
     }
@@ -285,6 +290,12 @@ fn head_bytes(images: usize) -> usize {
 
 fn place(segment: &Segment, group: usize, column: usize) -> usize {
     group * segment.schema().columns().len() + column
+}
+
+/// Whether a column is of strings of which too many are distinct for a dictionary, there as here: to decode them would be in vain.
+fn is_left_to_parquet(segment: &Segment, group: usize, column: usize) -> bool {
+    let is_string = matches!(segment.schema().columns()[column].sql_type, Text | Varchar(_) | Char(_) | Bytea);
+    is_string && segment.sidecar.groups[group].columns[column].chunks.iter().all(|chunk| chunk.dictionary.is_none())
 }
 
 /// What the CRC of an image is kept with.

@@ -86,7 +86,7 @@ impl ExtensionPlanner for Planner {
     }
 }
 
-/// Whether the subquery may have another value for the same key.
+/// Whether a plan calls a function that gives another value, or does something, each time.
 pub(crate) fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {

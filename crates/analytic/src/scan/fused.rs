@@ -34,7 +34,7 @@ use types::{Datum, SqlType};
 
 use self::arithmetic::Arithmetic;
 use self::groups::{Manner, is_whole};
-use super::source::ScanSource;
+use super::source::{ScanSource, scan_of};
 
 mod arithmetic;
 pub(crate) mod groups;
@@ -239,7 +239,7 @@ fn fused(aggregate: &AggregateExec) -> Option<Arc<dyn ExecutionPlan>> {
         projections.push(projection);
         input = projection.input();
     }
-    let scan = input.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<ScanSource>()?;
+    let scan = scan_of(input)?;
     let mut fused = Fused::of(aggregate, &projections, &input.schema(), &scan.output_types()?)?;
     if let [GroupColumn { column, sql_type }] = fused.groups.as_slice()
         && is_whole(*sql_type)

@@ -148,7 +148,8 @@ pub(crate) fn with_conditions(
     Some(DataSourceExec::from_data_source(ScanSource { dynamic, metrics: ExecutionPlanMetricsSet::new(), ..source.clone() }))
 }
 
-fn scan_of(node: &Arc<dyn ExecutionPlan>) -> Option<&ScanSource> {
+/// The scan that a node is, if it is one.
+pub(super) fn scan_of(node: &Arc<dyn ExecutionPlan>) -> Option<&ScanSource> {
     node.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref()
 }
 

@@ -21,6 +21,14 @@ fn loaded(options: Options) -> Machine {
     machine
 }
 
+/// The same with some thousand rows more, which are a segment of some pages.
+fn loaded_with_more(options: Options) -> Machine {
+    let machine = loaded(options);
+    let rows: Vec<_> = (10..10_000).map(|k| (k, k)).collect();
+    machine.commit(|t| assert_eq!(machine.load(t, &rows).unwrap(), rows.len() as u64));
+    machine
+}
+
 #[test]
 fn each_live_segment_gets_one_and_takes_it_along() {
     let mut machine = loaded(by_hand());
@@ -51,13 +59,9 @@ fn none_are_made_beyond_what_they_may_have() {
 
 #[test]
 fn they_leave_room_on_the_disk() {
-    let machine = loaded(Options { packed_bytes_max: 0, ..by_hand() });
-    let rows: Vec<_> = (10..10_000).map(|k| (k, k)).collect();
-    machine.commit(|t| assert_eq!(machine.load(t, &rows).unwrap(), rows.len() as u64));
-    let used = machine.env.bytes_used();
+    let used = loaded_with_more(Options { packed_bytes_max: 0, ..by_hand() }).env.bytes_used();
     for (free, made) in [(used / 12, false), (used, true)] {
-        let machine = loaded(by_hand());
-        machine.commit(|t| assert_eq!(machine.load(t, &rows).unwrap(), rows.len() as u64));
+        let machine = loaded_with_more(by_hand());
         machine.env.disk_full_after(free);
         machine.env.advance(Duration::from_secs(20));
         assert_eq!(!packed(&machine).is_empty(), made, "{free} bytes free");
@@ -69,9 +73,7 @@ fn they_leave_room_on_the_disk() {
 
 #[test]
 fn a_checkpoint_on_a_full_disk_takes_their_room() {
-    let machine = loaded(Options { reserve_bytes: 0, ..by_hand() });
-    let rows: Vec<_> = (10..10_000).map(|k| (k, k)).collect();
-    machine.commit(|t| assert_eq!(machine.load(t, &rows).unwrap(), rows.len() as u64));
+    let machine = loaded_with_more(Options { reserve_bytes: 0, ..by_hand() });
     machine.env.advance(Duration::from_secs(20));
     assert!(!packed(&machine).is_empty());
     machine.commit(|t| assert_eq!(machine.insert(t, 7, 1).unwrap(), Inserted::Done));

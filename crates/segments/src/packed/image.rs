@@ -9,39 +9,24 @@
 //! 2. Strings that do not come again have no image: Parquet has them about as they would be here, and in half the room.
 //! 3. Bytes whose checksum is right are still not believed: codes are within their range, strings are UTF-8, lengths fit.
 
-use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayData, ArrayRef, BinaryArray, BinaryViewArray, StringArray, StringViewArray, make_array};
-use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{ArrowNativeType, DataType};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::DataType;
 use types::{SqlType, arrow_form};
 
 use super::{Codes, Form, Packed};
+use crate::codec::{Decoder, Encoder};
 use crate::column::{Column, ColumnView};
 
-const HEADER_BYTES: usize = 64;
 /// Of each part.
 const ALIGNMENT: usize = 64;
 
 const VALUES: u8 = 0;
 const WHOLE: u8 = 1;
 const DICTIONARY: u8 = 2;
-
-/// Parts one behind the other.
-struct Parts(Vec<u8>);
-
-impl Parts {
-    fn add(&mut self, part: &[u8]) {
-        self.0.resize(self.0.len().next_multiple_of(ALIGNMENT), 0);
-        self.0.extend_from_slice(part);
-    }
-
-    fn add_strings(&mut self, strings: &Strings) {
-        self.add(strings.offsets.inner().as_slice());
-        self.add(&strings.bytes);
-    }
-}
 
 /// Strings one behind the other.
 struct Strings {
@@ -68,56 +53,63 @@ impl Strings {
 impl Packed {
     /// The bytes of an image. `None`: it has none.
     pub(crate) fn image(&self) -> Option<Vec<u8>> {
-        let (mut width, mut base, mut most) = (0, 0, 0);
-        let (kind, nulls, codes, strings) = match &self.form {
-            Form::Plain(array, _) => (VALUES, array.nulls(), None, None),
-            Form::Whole { base: least, codes, most: greatest, nulls } => {
-                (base, most) = (*least, *greatest);
-                (WHOLE, nulls.as_ref(), Some(codes), None)
+        match &self.form {
+            Form::Plain(array, column) => self.image_of(VALUES, 0, (0, 0), array.nulls(), column.bytes()?.as_slice(), None),
+            Form::Whole { base, codes, most, nulls } => {
+                self.image_of(WHOLE, codes.width(), (*base, *most), nulls.as_ref(), codes.bytes(), None)
             }
             Form::Strings { column, codes, nulls, .. } => {
-                (DICTIONARY, nulls.as_ref(), Some(codes), Some(Strings::of(column.view())?))
+                let strings = Strings::of(column.view())?;
+                self.image_of(DICTIONARY, codes.width(), (0, 0), nulls.as_ref(), codes.bytes(), Some(strings))
             }
+        }
+    }
+
+    fn image_of(
+        &self,
+        kind: u8,
+        width: u8,
+        (base, most): (i64, u64),
+        nulls: Option<&NullBuffer>,
+        values: &[u8],
+        strings: Option<Strings>,
+    ) -> Option<Vec<u8>> {
+        let strings = strings.unwrap_or_else(|| Strings { offsets: vec![0].into(), bytes: vec![] });
+        let count = strings.offsets.len() - 1;
+        let mut out = Encoder { bytes: Vec::with_capacity(self.memory()) };
+        out.raw(&[kind, width, u8::from(nulls.is_some()), 0]);
+        out.u32(u32::try_from(self.rows).ok()?);
+        out.u32(u32::try_from(count).ok()?);
+        out.u64(strings.bytes.len() as u64);
+        out.u64(base as u64);
+        out.u64(most);
+        let mut part = |bytes: &[u8]| {
+            out.bytes.resize(out.bytes.len().next_multiple_of(ALIGNMENT), 0);
+            out.raw(bytes);
         };
-        if let Some(codes) = codes {
-            width = codes.width();
-        }
-        let count = strings.as_ref().map_or(0, |strings| strings.offsets.len() - 1);
-        let mut parts = Parts(Vec::with_capacity(self.memory() + HEADER_BYTES));
-        parts.0.extend_from_slice(&[kind, width, u8::from(nulls.is_some()), 0]);
-        parts.0.extend_from_slice(&u32::try_from(self.rows).ok()?.to_le_bytes());
-        parts.0.extend_from_slice(&u32::try_from(count).ok()?.to_le_bytes());
-        parts.0.extend_from_slice(&strings.as_ref().map_or(0, |strings| strings.bytes.len() as u64).to_le_bytes());
-        parts.0.extend_from_slice(&base.to_le_bytes());
-        parts.0.extend_from_slice(&most.to_le_bytes());
         if let Some(nulls) = nulls {
-            parts.add(nulls.inner().sliced().as_slice());
+            part(nulls.inner().sliced().as_slice());
         }
-        match (&self.form, codes) {
-            (_, Some(codes)) => parts.add(codes.bytes()),
-            (Form::Plain(_, column), None) => parts.add(&column.bytes()?),
-            _ => {}
+        part(values);
+        if kind == DICTIONARY {
+            part(strings.offsets.inner().as_slice());
+            part(&strings.bytes);
         }
-        if let Some(strings) = &strings {
-            parts.add_strings(strings);
-        }
-        Some(parts.0)
+        Some(out.bytes)
     }
 
     /// The column of type `t` and `rows` values that has this image. `None`: it is no image of such a column.
     pub(crate) fn of_image(image: &Buffer, t: SqlType, rows: usize) -> Option<Packed> {
-        let field = |range: Range<usize>| {
-            let mut wide = [0; 8];
-            wide[..range.len()].copy_from_slice(image.get(range)?);
-            Some(u64::from_le_bytes(wide))
-        };
-        let (kind, width, has_nulls) = (*image.first()?, *image.get(1)?, *image.get(2)? != 0);
-        let (count, text_bytes) = (field(8..12)? as usize, usize::try_from(field(12..20)?).ok()?);
-        let (base, most) = (field(20..28)? as i64, field(28..36)?);
-        if field(4..8)? as usize != rows {
+        // What is wrong with it nobody asks.
+        let mut from = Decoder::new(Path::new(""), image);
+        let (kind, width, has_nulls) = (from.u8().ok()?, from.u8().ok()?, from.u8().ok()? != 0);
+        from.u8().ok()?;
+        if from.u32().ok()? as usize != rows {
             return None;
         }
-        let mut at = 36;
+        let (count, text_bytes) = (from.u32().ok()? as usize, usize::try_from(from.u64().ok()?).ok()?);
+        let (base, most) = (from.u64().ok()? as i64, from.u64().ok()?);
+        let mut at = from.position();
         let mut part = |bytes: usize| {
             let start = usize::next_multiple_of(at, ALIGNMENT);
             at = start.checked_add(bytes)?;
@@ -164,11 +156,6 @@ impl Packed {
     }
 }
 
-/// Memory for an image that is to be read.
-pub(crate) fn buffer(bytes: usize) -> MutableBuffer {
-    MutableBuffer::from_len_zeroed(bytes)
-}
-
 /// Whether a type's values may be whole numbers with a base.
 fn is_whole(t: SqlType) -> bool {
     use SqlType::{Date, Int2, Int4, Int8, Numeric, Time, Timestamp, TimestampTz};
@@ -193,7 +180,7 @@ fn views(offsets: Buffer, bytes: Buffer, t: SqlType) -> Option<ArrayRef> {
 
 impl Codes {
     /// Bytes of a code.
-    fn width(&self) -> u8 {
+    pub(super) fn width(&self) -> u8 {
         match self {
             Codes::U8(_) => 1,
             Codes::U16(_) => 2,
@@ -203,15 +190,7 @@ impl Codes {
     }
 
     fn bytes(&self) -> &[u8] {
-        fn of<T: ArrowNativeType>(codes: &ScalarBuffer<T>) -> &[u8] {
-            codes.inner().as_slice()
-        }
-        match self {
-            Codes::U8(codes) => of(codes),
-            Codes::U16(codes) => of(codes),
-            Codes::U32(codes) => of(codes),
-            Codes::U64(codes) => of(codes),
-        }
+        with_codes!(self, codes => codes.inner().as_slice())
     }
 
     fn of_bytes(bytes: Buffer, width: u8) -> Option<Codes> {
@@ -225,12 +204,7 @@ impl Codes {
     }
 
     fn greatest(&self) -> u64 {
-        match self {
-            Codes::U8(codes) => codes.iter().max().copied().unwrap_or(0).into(),
-            Codes::U16(codes) => codes.iter().max().copied().unwrap_or(0).into(),
-            Codes::U32(codes) => codes.iter().max().copied().unwrap_or(0).into(),
-            Codes::U64(codes) => codes.iter().max().copied().unwrap_or(0),
-        }
+        with_codes!(self, codes => codes.iter().max().map_or(0, |code| *code as u64))
     }
 }
 
@@ -257,6 +231,7 @@ impl Column {
 
 #[cfg(test)]
 mod tests {
+    use arrow::buffer::MutableBuffer;
     use proptest::prelude::*;
     use types::arrow_form::datum_at;
 
@@ -265,7 +240,7 @@ mod tests {
 
     /// In memory as a read leaves it.
     fn read(image: &[u8]) -> Buffer {
-        let mut read = buffer(image.len());
+        let mut read = MutableBuffer::from_len_zeroed(image.len());
         read.as_slice_mut().copy_from_slice(image);
         read.into()
     }
