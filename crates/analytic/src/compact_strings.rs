@@ -45,12 +45,12 @@ impl PhysicalOptimizerRule for CompactStrings {
                 return Ok(Transformed::no(node));
             }
             if is_join(&node) {
-                return Ok(Transformed::yes(PassingExec::new(node, Compact { is_held: false })));
+                return Ok(Transformed::yes(PassingExec::over(node, Compact { is_held: false })));
             }
             // With a limit it compacts by itself.
             match node.downcast_ref::<SortExec>() {
                 Some(sort) if sort.fetch().is_none() => {
-                    let input = PassingExec::new(Arc::clone(sort.input()), Compact { is_held: true });
+                    let input = PassingExec::over(Arc::clone(sort.input()), Compact { is_held: true });
                     Ok(Transformed::yes(replace_children_if_necessary(node, vec![input])?))
                 }
                 _ => Ok(Transformed::no(node)),

@@ -182,7 +182,7 @@ impl PhysicalOptimizerRule for KeySets {
                 of_join[at] = Some(Arc::clone(&set));
                 (column, set)
             });
-            let left = PassingExec::new(Arc::clone(join.left()), CollectKeys { sets: collected.collect() });
+            let left = PassingExec::over(Arc::clone(join.left()), CollectKeys { sets: collected.collect() });
             sets.insert(id, of_join);
             Ok(Transformed::yes(join.builder().with_new_children(vec![left, Arc::clone(join.right())])?.build_exec()?))
         })?;

@@ -37,7 +37,8 @@ pub(crate) struct PassingExec {
 }
 
 impl PassingExec {
-    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, pass: impl Pass) -> Arc<dyn ExecutionPlan> {
+    /// The node.
+    pub(crate) fn over(input: Arc<dyn ExecutionPlan>, pass: impl Pass) -> Arc<dyn ExecutionPlan> {
         Arc::new(PassingExec { input, pass: Arc::new(pass) })
     }
 }
