@@ -191,6 +191,7 @@ async fn a_rolled_back_index_leaves_nothing() {
     let (instance, dir) = instance();
     let mut c = Client::new(&instance);
     c.ok("CREATE TABLE t (k int PRIMARY KEY, a int); INSERT INTO t SELECT i, i FROM generate_series(1, 70000) AS g(i)").await;
+    instance.engine().pack().unwrap();
     let before = (table(&instance, "t"), files(&dir.path().join("data")));
     c.ok("BEGIN; CREATE INDEX t_a ON t (a); SAVEPOINT s; ALTER TABLE t ADD UNIQUE (a); ROLLBACK").await;
     assert_eq!(table(&instance, "t"), before.0);
