@@ -1,7 +1,7 @@
-"""Imports TPC-H Parquet files with Colonnade and with DuckDB, in turns, on the same cores.
+"""Imports TPC-H files, Parquet or CSV, with Colonnade and with DuckDB, in turns, on the same cores.
 
     cargo build --release -p cli -p tpch
-    scripts/python scripts/bench/import_duckdb.py --scale 1 --rounds 3
+    scripts/python scripts/bench/import_duckdb.py --scale 1 --rounds 3 --format csv
 
 Each round starts from nothing. Both make the eight tables with their primary keys (tpch/schema.sql), fill them from the same files and
 end with everything durable: DuckDB with INSERT .. SELECT and CHECKPOINT, in one process; Colonnade with a server for the CREATE TABLEs
@@ -9,6 +9,7 @@ and one `colonnade import` a table into the data directory, processes and their 
 indexes nothing. `over the wire` is `tpch load` into a running server: COPY in text, of rows that are generated meanwhile on the same
 cores; the server's resident memory is read when the load is done and after it has been idle. Times are medians of the rounds. `CPU s`
 is user and system time of all processes of a load (over the wire the server's is not in it): less moved by what else the machine does.
+`MB of memory` is the most that an import had resident; DuckDB is in this process, so what it had is not told.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import time
 import duckdb
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+WIRE = "colonnade, over the wire"
 TABLES = ["region", "nation", "supplier", "customer", "part", "partsupp", "orders", "lineitem"]
 
 
@@ -43,6 +45,15 @@ def memory(pid, what="VmRSS"):
     return int(re.search(what + r":\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) * 1024
 
 
+def peak(*command):
+    """The most memory that the command had resident, in bytes."""
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit(f"{command} failed: {status}")
+    return usage.ru_maxrss * 1024
+
+
 def cpu_seconds():
     """Of this process and of those it has waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -56,12 +67,12 @@ def import_duckdb(files, folder, threads, keys):
     if keys:
         connection.execute((ROOT / "tpch/schema.sql").read_text())
     for table in TABLES:
-        source = f"select * from read_parquet('{files / table}.parquet')"
+        source = f"select * from '{files / table}.{files.name}'"
         connection.execute(f"insert into {table} {source}" if keys else f"create table {table} as {source}")
     connection.execute("checkpoint")
     seconds = time.perf_counter() - started
     connection.close()
-    return seconds, size(path)
+    return seconds, size(path), 0
 
 
 @contextlib.contextmanager
@@ -84,9 +95,8 @@ def import_embedded(files, folder, colonnade):
     started = time.perf_counter()
     with served(data, colonnade) as (_, url):
         run(colonnade, "sql", "--url", url, "-f", ROOT / "tpch/schema.sql")
-    for table in TABLES:
-        run(colonnade, "import", "--data", data, table, files / f"{table}.parquet", stderr=subprocess.DEVNULL)
-    return time.perf_counter() - started, size(data)
+    memory = max(peak(colonnade, "import", "--data", data, table, files / f"{table}.{files.name}") for table in TABLES)
+    return time.perf_counter() - started, size(data), memory
 
 
 def load_remote(folder, colonnade, tpch, scale, idle):
@@ -106,20 +116,23 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of DuckDB")
     parser.add_argument("--idle", type=float, default=30, help="seconds before the server's memory is read again")
     parser.add_argument("--binaries", type=pathlib.Path, default=ROOT / "target/release", help="folder of colonnade and tpch")
-    parser.add_argument("--files", type=pathlib.Path, help="folder of TABLE.parquet files; made if missing")
+    parser.add_argument("--format", choices=["parquet", "csv"], default="parquet", help="of the files")
+    parser.add_argument("--keep", type=pathlib.Path, help="where the files are kept for the next run")
+    parser.add_argument("--no-wire", action="store_true", help="without the load over the wire")
     arguments = parser.parse_args()
     colonnade, tpch = arguments.binaries / "colonnade", arguments.binaries / "tpch"
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="import-"))
     try:
-        files = arguments.files or scratch / "files"
-        if not (files / "lineitem.parquet").exists():
-            run(tpch, "generate", "--scale", arguments.scale, "--out", files)
+        files = (arguments.keep or scratch) / arguments.format
+        if not files.exists():
+            run(tpch, "generate", "--scale", arguments.scale, "--format", arguments.format, "--out", files)
         ways = {
             "duckdb": lambda folder: import_duckdb(files, folder, arguments.threads, keys=True),
             "duckdb, no keys": lambda folder: import_duckdb(files, folder, arguments.threads, keys=False),
             "colonnade": lambda folder: import_embedded(files, folder, colonnade),
-            "colonnade, over the wire": lambda folder: load_remote(folder, colonnade, tpch, arguments.scale, arguments.idle),
         }
+        if not arguments.no_wire:
+            ways[WIRE] = lambda folder: load_remote(folder, colonnade, tpch, arguments.scale, arguments.idle)
         results = {way: [] for way in ways}
         for round_number in range(arguments.rounds):
             for way, load in ways.items():
@@ -138,15 +151,18 @@ def main():
 
 def report(results, arguments):
     seconds = {way: statistics.median(row[0] for row in rows) for way, rows in results.items()}
-    print(f"TPC-H scale {arguments.scale}, DuckDB {duckdb.__version__} on {arguments.threads} threads, median of {arguments.rounds}")
-    print(f"{'':26}{'seconds':>9}{'CPU s':>8}{'x duckdb':>10}{'x no keys':>11}{'MB on disk':>12}")
+    threads = f"DuckDB {duckdb.__version__} on {arguments.threads} threads"
+    print(f"TPC-H scale {arguments.scale}, {arguments.format}, {threads}, median of {arguments.rounds}")
+    print(f"{'':26}{'seconds':>9}{'x duckdb':>10}{'x no keys':>11}{'CPU s':>8}{'MB on disk':>12}{'MB of memory':>14}")
     for way, rows in results.items():
-        on_disk = f"{rows[-1][2] / 1e6:12.0f}" if len(rows[-1]) == 3 else ""
-        cpu = f"{statistics.median(row[1] for row in rows):8.2f}" if len(rows[-1]) == 3 else " " * 8
-        ratios = f"{seconds[way] / seconds['duckdb']:10.2f}{seconds[way] / seconds['duckdb, no keys']:11.2f}"
-        print(f"{way:26}{seconds[way]:9.2f}{cpu}{ratios}{on_disk}")
-    loaded, idle, most = (max(row[at] for row in results["colonnade, over the wire"]) / 1e6 for at in (2, 3, 4))
-    print(f"server's resident memory, MB: {loaded:.0f} after the load, {idle:.0f} idle for {arguments.idle:.0f} s, {most:.0f} at most")
+        line = f"{way:26}{seconds[way]:9.2f}{seconds[way] / seconds['duckdb']:10.2f}{seconds[way] / seconds['duckdb, no keys']:11.2f}"
+        if way != WIRE:
+            memory = max(row[3] for row in rows)
+            line += f"{statistics.median(row[1] for row in rows):8.2f}{rows[-1][2] / 1e6:12.0f}" + (f"{memory / 1e6:14.0f}" if memory else "")
+        print(line)
+    if WIRE in results:
+        loaded, idle, most = (max(row[at] for row in results[WIRE]) / 1e6 for at in (2, 3, 4))
+        print(f"server's resident memory, MB: {loaded:.0f} after the load, {idle:.0f} idle for {arguments.idle:.0f} s, {most:.0f} at most")
 
 
 if __name__ == "__main__":
