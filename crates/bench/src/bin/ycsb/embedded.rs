@@ -2,12 +2,16 @@
 
 use bench::Progress;
 use colonnade::{Connection, Database, Error, Statement, Value};
+use futures::FutureExt as _;
 
-use crate::store::{FIELDS, Failure, Fields, Statements, Store, copy_chunks};
+use crate::store::{FIELDS, Failure, Fields, Records, Statements, Store, copy_chunks};
 
-pub(crate) struct Embedded {
+pub(crate) struct Embedded(Connection);
+
+/// A client's connection.
+pub(crate) struct EmbeddedRecords {
     connection: Connection,
-    statements: Option<Statements<Statement>>,
+    statements: Statements<Statement>,
 }
 
 fn failure(error: &Error) -> Failure {
@@ -17,37 +21,28 @@ fn failure(error: &Error) -> Failure {
 impl Embedded {
     /// Errors: the database's.
     pub(crate) fn open(database: &Database) -> Result<Embedded, Failure> {
-        let connection = database.connect().map_err(|error| failure(&error))?;
-        Ok(Embedded { connection, statements: None })
+        database.connect().map(Embedded).map_err(|error| failure(&error))
     }
+}
 
-    fn query(&mut self, of: fn(&Statements<Statement>) -> &Statement, values: &[Value]) -> Result<u64, Failure> {
-        let statement = of(self.statements.as_ref().ok_or("the statements are not prepared")?);
-        let rows = self.connection.query_prepared(statement, values).map_err(|error| failure(&error))?;
-        Ok(rows.len() as u64)
-    }
-
-    fn execute(&mut self, of: impl Fn(&Statements<Statement>) -> &Statement, values: &[Value]) -> Result<u64, Failure> {
-        let statement = of(self.statements.as_ref().ok_or("the statements are not prepared")?);
-        self.connection.execute_prepared(statement, values).map_err(|error| failure(&error))
+impl EmbeddedRecords {
+    /// Errors: the database's.
+    pub(crate) fn open(database: &Database) -> Result<EmbeddedRecords, Failure> {
+        let mut connection = database.connect().map_err(|error| failure(&error))?;
+        let statements = Statements::prepare(async |sql: &str| connection.prepare(sql).map_err(|error| failure(&error)));
+        Ok(EmbeddedRecords { statements: statements.now_or_never().expect("in process nothing waits")?, connection })
     }
 }
 
 impl Store for Embedded {
     fn run(&mut self, sql: &str) -> Result<(), Failure> {
-        self.connection.execute(sql).map(|_| ()).map_err(|error| failure(&error))
+        self.0.execute(sql).map(drop).map_err(|error| failure(&error))
     }
 
     fn number(&mut self, sql: &str) -> Result<u64, Failure> {
-        let rows = self.connection.query(sql).map_err(|error| failure(&error))?;
+        let rows = self.0.query(sql).map_err(|error| failure(&error))?;
         let number = rows.iter().next().and_then(|row| row[0].as_i64());
         Ok(number.ok_or("no number in the answer")?.try_into()?)
-    }
-
-    fn prepare(&mut self) -> Result<(), Failure> {
-        let prepare = |sql: &str| self.connection.prepare(sql).map_err(|error| failure(&error));
-        self.statements = Some(Statements::prepare(prepare)?);
-        Ok(())
     }
 
     fn load(&mut self, records: std::ops::Range<u64>, fields: &mut Fields, progress: &Progress) -> Result<(), Failure> {
@@ -57,24 +52,30 @@ impl Store for Embedded {
             progress.add(chunk.as_ref().map_or(0, |(_, count)| *count));
             Ok(chunk.map(|(chunk, _)| chunk))
         };
-        self.connection.copy_in("copy usertable from stdin", next).map(|_| ()).map_err(|error| failure(&error))
+        self.0.copy_in("copy usertable from stdin", next).map(drop).map_err(|error| failure(&error))
+    }
+}
+
+impl Records for EmbeddedRecords {
+    async fn read(&mut self, key: &str) -> Result<bool, Failure> {
+        let rows = self.connection.query_prepared(&self.statements.read, &[Value::from(key)]);
+        Ok(rows.map_err(|error| failure(&error))?.len() == 1)
     }
 
-    fn read(&mut self, key: &str) -> Result<bool, Failure> {
-        Ok(self.query(|statements| &statements.read, &[Value::from(key)])? == 1)
+    async fn update(&mut self, key: &str, field: usize, value: &str) -> Result<bool, Failure> {
+        let values = [Value::from(key), Value::from(value)];
+        let count = self.connection.execute_prepared(&self.statements.update[field], &values);
+        Ok(count.map_err(|error| failure(&error))? == 1)
     }
 
-    fn update(&mut self, key: &str, field: usize, value: &str) -> Result<bool, Failure> {
-        Ok(self.execute(|statements| &statements.update[field], &[Value::from(key), Value::from(value)])? == 1)
-    }
-
-    fn insert(&mut self, key: &str, values: &[&str; FIELDS]) -> Result<(), Failure> {
+    async fn insert(&mut self, key: &str, values: &[&str; FIELDS]) -> Result<(), Failure> {
         let all: Vec<Value> = std::iter::once(key).chain(values.iter().copied()).map(Value::from).collect();
-        self.execute(|statements| &statements.insert, &all)?;
-        Ok(())
+        self.connection.execute_prepared(&self.statements.insert, &all).map(drop).map_err(|error| failure(&error))
     }
 
-    fn scan(&mut self, key: &str, count: u32) -> Result<u64, Failure> {
-        self.query(|statements| &statements.scan, &[Value::from(key), Value::from(i64::from(count))])
+    async fn scan(&mut self, key: &str, count: u32) -> Result<u64, Failure> {
+        let values = [Value::from(key), Value::from(i64::from(count))];
+        let rows = self.connection.query_prepared(&self.statements.scan, &values);
+        Ok(rows.map_err(|error| failure(&error))?.len() as u64)
     }
 }

@@ -71,7 +71,7 @@ enum Command {
         /// Which of the six.
         #[arg(long, value_enum, ignore_case = true)]
         workload: Workload,
-        /// Threads, each with a connection.
+        /// Clients, each with a connection; over the wire one thread serves all of them, in process each is one.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         threads: u32,
         /// Seconds to measure.

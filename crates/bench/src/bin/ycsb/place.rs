@@ -70,7 +70,7 @@ impl Place {
         }
     }
 
-    /// Errors: nobody answers, or the login is refused.
+    /// A connection to make the table with. Errors: nobody answers, or the login is refused.
     pub(crate) fn connect(&self) -> Result<Box<dyn Store>, Failure> {
         Ok(match self {
             Place::Wire(target) => Box::new(wire::Wire::open(target)?),

@@ -1,25 +1,34 @@
-//! `ycsb load` and `ycsb run`: threads, each with a store, and the latencies of what they did.
+//! `ycsb load` and `ycsb run`: clients, each with a connection, and the latencies of what they did.
 //!
 //! ```text
-//!   threads, each with a store: workload --operation--> keys --record--> store (wire | embedded | sqlite) --> latencies
+//!   clients, each with a connection: workload --operation--> keys --record--> wire | embedded | sqlite --> latencies
 //! ```
 //!
 //! 1. A time is from the call to its answer with all rows read; choosing the record and its values is outside of it, but inside of
 //!    operations a second.
 //! 2. An operation that fails, or whose record is not there, ends the run.
+//! 3. Clients of a server share one thread: what the driver takes of the cores the server does not get. Those in process are threads.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bench::{Align, Histogram, Progress, Table};
+use futures::TryStreamExt as _;
+use futures::stream::FuturesUnordered;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
+use tokio::runtime::Builder;
 use tokio::time::Instant;
 
+#[cfg(feature = "embedded")]
+use crate::embedded::EmbeddedRecords;
 use crate::keys::{Chooser, Distribution, Inserted, key_of};
 use crate::place::Place;
-use crate::store::{self, FIELDS, Failure, Fields, Sql, Store};
+#[cfg(feature = "sqlite")]
+use crate::sqlite::Sqlite;
+use crate::store::{self, FIELDS, Failure, Fields, Records, Sql};
+use crate::wire::WireRecords;
 use crate::workload::{Operation, SCAN_MAX, Workload};
 
 #[derive(Debug, Serialize)]
@@ -105,94 +114,118 @@ pub(crate) fn run(place: &Place, plan: &Plan) -> Result<Figures, Failure> {
     }
     let inserted = Inserted::new(records);
     let chooser = Chooser::new(plan.distribution, records);
-    let mut stores = Vec::new();
-    for _ in 0..plan.threads {
-        let mut store = place.connect()?;
-        store.prepare()?;
-        stores.push(store);
+    let begin =
+        || Run { plan, chooser: &chooser, inserted: &inserted, started: Instant::now() + plan.warmup, failed: false.into() };
+    let latencies = match place {
+        Place::Wire(target) => Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let mut connections = Vec::new();
+            for _ in 0..plan.threads {
+                connections.push(WireRecords::open(target).await?);
+            }
+            let run = begin();
+            let clients = (0..).zip(connections).map(|(number, connection)| run.client(number, connection));
+            clients.collect::<FuturesUnordered<_>>().try_collect::<Vec<_>>().await
+        }),
+        #[cfg(feature = "embedded")]
+        Place::Embedded { database, .. } => in_threads(plan.threads, begin, || EmbeddedRecords::open(database)),
+        #[cfg(feature = "sqlite")]
+        Place::Sqlite { file, cache_mib } => in_threads(plan.threads, begin, || Sqlite::open(file, *cache_mib)),
+    }?;
+    let mut all = Latencies::default();
+    for latencies in latencies {
+        all.iter_mut().zip(&latencies).for_each(|(all, one)| all.merge(one));
     }
-    let started = Instant::now() + plan.warmup;
-    let failed = AtomicBool::new(false);
-    let latencies = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..)
-            .zip(stores)
-            .map(|(number, store)| {
-                let (chooser, inserted, failed) = (chooser.clone(), &inserted, &failed);
-                let client = Client::new(plan, number, chooser, inserted);
-                scope.spawn(move || {
-                    let done = client.work(store, started, started + plan.duration, failed);
-                    failed.fetch_or(done.is_err(), Ordering::Relaxed);
-                    done
-                })
-            })
-            .collect();
-        let mut all = Latencies::default();
-        for client in clients {
-            let latencies = client.join().expect("a client does not panic")?;
-            all.iter_mut().zip(&latencies).for_each(|(all, one)| all.merge(one));
-        }
-        Ok::<_, Failure>(all)
-    })?;
-    Ok(figures(plan, records, &latencies))
+    Ok(figures(plan, records, &all))
 }
 
-/// A thread's part of a run.
-struct Client<'a> {
-    workload: Workload,
-    chooser: Chooser,
+/// What the clients of a run share.
+struct Run<'a> {
+    plan: &'a Plan,
+    chooser: &'a Chooser,
     inserted: &'a Inserted,
+    /// Counting begins.
+    started: Instant,
+    failed: AtomicBool,
+}
+
+impl Run<'_> {
+    async fn client(&self, number: u64, mut records: impl Records) -> Result<Latencies, Failure> {
+        let seed = self.plan.seed.wrapping_mul(1_000_003).wrapping_add(number);
+        let (rng, fields) = (StdRng::seed_from_u64(seed), Fields::new(seed));
+        let mut client = Client { run: self, chooser: self.chooser.clone(), rng, fields, latencies: Latencies::default() };
+        let done = client.work(&mut records).await;
+        self.failed.fetch_or(done.is_err(), Ordering::Relaxed);
+        done.map(|()| client.latencies)
+    }
+}
+
+/// Clients that never wait.
+#[cfg(any(feature = "embedded", feature = "sqlite"))]
+fn in_threads<'a, R: Records + Send>(
+    threads: u32,
+    begin: impl Fn() -> Run<'a>,
+    open: impl Fn() -> Result<R, Failure>,
+) -> Result<Vec<Latencies>, Failure> {
+    use futures::FutureExt as _;
+
+    let connections: Vec<R> = (0..threads).map(|_| open()).collect::<Result<_, _>>()?;
+    let run = &begin();
+    std::thread::scope(|scope| {
+        let client = move |(number, connection)| {
+            scope.spawn(move || run.client(number, connection).now_or_never().expect("in process nothing waits"))
+        };
+        let clients: Vec<_> = (0..).zip(connections).map(client).collect();
+        clients.into_iter().map(|client| client.join().expect("a client does not panic")).collect()
+    })
+}
+
+/// A client's part of a run.
+struct Client<'a> {
+    run: &'a Run<'a>,
+    chooser: Chooser,
     rng: StdRng,
     fields: Fields,
+    latencies: Latencies,
 }
 
-impl<'a> Client<'a> {
-    fn new(plan: &Plan, number: u64, chooser: Chooser, inserted: &'a Inserted) -> Client<'a> {
-        let seed = plan.seed.wrapping_mul(1_000_003).wrapping_add(number);
-        Client { workload: plan.workload, chooser, inserted, rng: StdRng::seed_from_u64(seed), fields: Fields::new(seed) }
-    }
-
-    /// Works until `end`, or until another has failed; counts what begins at `start` or later and ends by `end`.
-    fn work(
-        mut self,
-        mut store: Box<dyn Store>,
-        start: Instant,
-        end: Instant,
-        failed: &AtomicBool,
-    ) -> Result<Latencies, Failure> {
-        let mut latencies = Latencies::default();
-        while !failed.load(Ordering::Relaxed) {
-            let operation = self.workload.draw(&mut self.rng);
-            let (began, ended) = self.once(store.as_mut(), operation)?;
+impl Client<'_> {
+    /// Works until the end, or until another has failed; counts what begins after the warmup and ends by the end.
+    async fn work(&mut self, records: &mut impl Records) -> Result<(), Failure> {
+        let end = self.run.started + self.run.plan.duration;
+        while !self.run.failed.load(Ordering::Relaxed) {
+            let operation = self.run.plan.workload.draw(&mut self.rng);
+            let (began, ended) = self.once(records, operation).await?;
             if ended > end {
                 break;
             }
-            if began >= start {
-                latencies[operation as usize].record(ended - began);
+            if began >= self.run.started {
+                self.latencies[operation as usize].record(ended - began);
             }
         }
-        Ok(latencies)
+        Ok(())
     }
 
     /// Runs one operation: when it began and ended.
-    fn once(&mut self, store: &mut dyn Store, operation: Operation) -> Result<(Instant, Instant), Failure> {
+    async fn once(&mut self, records: &mut impl Records, operation: Operation) -> Result<(Instant, Instant), Failure> {
+        let inserted = self.run.inserted;
         if operation == Operation::Insert {
-            let record = self.inserted.take();
+            let record = inserted.take();
             let (key, values) = (key_of(record), self.fields.values());
             let began = Instant::now();
-            store.insert(&key, &values)?;
+            records.insert(&key, &values).await?;
             let ended = Instant::now();
-            self.inserted.acknowledge(record);
+            inserted.acknowledge(record);
             return Ok((began, ended));
         }
-        let key = key_of(self.chooser.choose(self.inserted.records(), &mut self.rng));
+        let key = key_of(self.chooser.choose(inserted.records(), &mut self.rng));
         let (field, scanned) = (self.rng.random_range(0..FIELDS), self.rng.random_range(1..=SCAN_MAX));
         let value = self.fields.value();
         let began = Instant::now();
         let found = match operation {
-            Operation::Read => store.read(&key)?,
-            Operation::Update => store.update(&key, field, value)?,
-            Operation::Scan => store.scan(&key, scanned)? > 0,
-            Operation::ReadModifyWrite => store.read(&key)? && store.update(&key, field, value)?,
+            Operation::Read => records.read(&key).await?,
+            Operation::Update => records.update(&key, field, value).await?,
+            Operation::Scan => records.scan(&key, scanned).await? > 0,
+            Operation::ReadModifyWrite => records.read(&key).await? && records.update(&key, field, value).await?,
             Operation::Insert => unreachable!("inserted above"),
         };
         let ended = Instant::now();

@@ -9,7 +9,7 @@ use bench::Progress;
 use rusqlite::{Connection, params, params_from_iter};
 
 use crate::keys::key_of;
-use crate::store::{FIELDS, Failure, Fields, Sql, Store};
+use crate::store::{FIELDS, Failure, Fields, Records, Sql, Store};
 
 /// How long a writer waits for another.
 const BUSY: Duration = Duration::from_secs(600);
@@ -31,6 +31,12 @@ impl Sqlite {
         connection.pragma_update(None, "cache_size", -(i64::from(cache_mib) * 1024))?;
         connection.set_prepared_statement_cache_capacity(FIELDS + 8);
         Ok(Sqlite { connection, sql: Sql::new('?') })
+    }
+
+    fn put(&self, key: &str, values: &[&str; FIELDS]) -> Result<(), Failure> {
+        let all = params_from_iter(std::iter::once(&key).chain(values));
+        self.connection.prepare_cached(&self.sql.insert)?.execute(all)?;
+        Ok(())
     }
 
     /// Reads every column of every row; how many rows there were.
@@ -59,20 +65,13 @@ impl Store for Sqlite {
         Ok(number.try_into()?)
     }
 
-    fn prepare(&mut self) -> Result<(), Failure> {
-        for sql in [&self.sql.read, &self.sql.insert, &self.sql.scan].into_iter().chain(&self.sql.update) {
-            self.connection.prepare_cached(sql)?;
-        }
-        Ok(())
-    }
-
     fn load(&mut self, records: std::ops::Range<u64>, fields: &mut Fields, progress: &Progress) -> Result<(), Failure> {
         let mut next = records.start;
         while next < records.end {
             let end = records.end.min(next + LOAD_BATCH);
             self.connection.execute_batch("begin immediate")?;
             for record in next..end {
-                self.insert(&key_of(record), &fields.values())?;
+                self.put(&key_of(record), &fields.values())?;
             }
             self.connection.execute_batch("commit")?;
             progress.add(end - next);
@@ -80,22 +79,22 @@ impl Store for Sqlite {
         }
         Ok(())
     }
+}
 
-    fn read(&mut self, key: &str) -> Result<bool, Failure> {
+impl Records for Sqlite {
+    async fn read(&mut self, key: &str) -> Result<bool, Failure> {
         Ok(self.count(&self.sql.read, [key])? == 1)
     }
 
-    fn update(&mut self, key: &str, field: usize, value: &str) -> Result<bool, Failure> {
+    async fn update(&mut self, key: &str, field: usize, value: &str) -> Result<bool, Failure> {
         Ok(self.connection.prepare_cached(&self.sql.update[field])?.execute([key, value])? == 1)
     }
 
-    fn insert(&mut self, key: &str, values: &[&str; FIELDS]) -> Result<(), Failure> {
-        let all = params_from_iter(std::iter::once(&key).chain(values));
-        self.connection.prepare_cached(&self.sql.insert)?.execute(all)?;
-        Ok(())
+    async fn insert(&mut self, key: &str, values: &[&str; FIELDS]) -> Result<(), Failure> {
+        self.put(key, values)
     }
 
-    fn scan(&mut self, key: &str, count: u32) -> Result<u64, Failure> {
+    async fn scan(&mut self, key: &str, count: u32) -> Result<u64, Failure> {
         self.count(&self.sql.scan, params![key, count])
     }
 }

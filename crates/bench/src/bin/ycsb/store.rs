@@ -5,7 +5,7 @@
 //!   usertable (ycsb_key text primary key, field0 text .. field9 text)      ten fields of 100 characters
 //! ```
 //!
-//! 1. A store is one connection, used by one thread; its calls block. Each is a transaction of its own, durable when it returns.
+//! 1. Each call is a transaction of its own, durable when it returns.
 //! 2. Statements are prepared once a connection. A read fetches all fields, an update writes one.
 
 use std::error::Error;
@@ -28,24 +28,26 @@ pub(crate) const COUNT: &str = "select count(*) from usertable";
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// A connection to the table.
+/// A connection that makes the table and fills it; its calls block.
 pub(crate) trait Store: Send {
     /// Runs a statement that gives no rows.
     fn run(&mut self, sql: &str) -> Result<(), Failure>;
     /// The one number that a query gives.
     fn number(&mut self, sql: &str) -> Result<u64, Failure>;
-    /// Prepares the statements of the methods below.
-    fn prepare(&mut self) -> Result<(), Failure>;
     /// Inserts records by the fastest way there is.
     fn load(&mut self, records: std::ops::Range<u64>, fields: &mut Fields, progress: &Progress) -> Result<(), Failure>;
+}
+
+/// A client's connection with its statements prepared. Only one over the wire ever waits.
+pub(crate) trait Records {
     /// Reads a record. True if it is there.
-    fn read(&mut self, key: &str) -> Result<bool, Failure>;
+    async fn read(&mut self, key: &str) -> Result<bool, Failure>;
     /// Writes a field of a record. True if it is there.
-    fn update(&mut self, key: &str, field: usize, value: &str) -> Result<bool, Failure>;
+    async fn update(&mut self, key: &str, field: usize, value: &str) -> Result<bool, Failure>;
     /// Inserts a record.
-    fn insert(&mut self, key: &str, values: &[&str; FIELDS]) -> Result<(), Failure>;
+    async fn insert(&mut self, key: &str, values: &[&str; FIELDS]) -> Result<(), Failure>;
     /// Reads up to `count` records in key order, from `key` on. How many there were.
-    fn scan(&mut self, key: &str, count: u32) -> Result<u64, Failure>;
+    async fn scan(&mut self, key: &str, count: u32) -> Result<u64, Failure>;
 }
 
 /// The statements, in the two ways parameters are written.
@@ -83,14 +85,14 @@ pub(crate) struct Statements<S> {
 
 impl<S> Statements<S> {
     /// Parameters are written `$1`, `$2`, ... Errors: those of `prepare`.
-    pub(crate) fn prepare(mut prepare: impl FnMut(&str) -> Result<S, Failure>) -> Result<Statements<S>, Failure> {
+    pub(crate) async fn prepare(mut prepare: impl AsyncFnMut(&str) -> Result<S, Failure>) -> Result<Statements<S>, Failure> {
         let sql = Sql::new('$');
-        Ok(Statements {
-            read: prepare(&sql.read)?,
-            update: sql.update.iter().map(|sql| prepare(sql)).collect::<Result<_, _>>()?,
-            insert: prepare(&sql.insert)?,
-            scan: prepare(&sql.scan)?,
-        })
+        let mut update = Vec::with_capacity(FIELDS);
+        for sql in &sql.update {
+            update.push(prepare(sql).await?);
+        }
+        let read = prepare(&sql.read).await?;
+        Ok(Statements { read, update, insert: prepare(&sql.insert).await?, scan: prepare(&sql.scan).await? })
     }
 }
 
