@@ -29,7 +29,7 @@ use tokio_postgres::config::Host;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 
 /// What a server's answer is read in.
-const READ_SIZE: usize = 16 * 1024;
+const READ_SIZE: usize = 64 * 1024;
 
 /// Why a statement has no answer.
 #[derive(Debug, thiserror::Error)]

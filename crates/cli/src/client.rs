@@ -19,7 +19,7 @@ use sql::{Answer, FormatOptions, Instance, Login, RowBatch, Session, Statement};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::{FromSql, Type};
 use types::arrow_form::{self, ColumnBuilder};
-use types::{Datum, SqlType, binary};
+use types::{Datum, DatumRef, SqlType, binary};
 
 use crate::exit::{Failure, counted};
 use crate::serve;
@@ -268,19 +268,22 @@ impl Embedded {
 
 /// Appends a batch's rows as text.
 fn as_text(batch: &RowBatch, types: &[SqlType], format: &FormatOptions, rows: &mut Vec<Vec<Option<String>>>) {
-    let shown = |value: &Datum| {
-        (!value.is_null()).then(|| {
+    let shown = |value: DatumRef<'_>| {
+        (value != DatumRef::Null).then(|| {
             let mut text = Vec::new();
-            format.write(value.as_ref(), &mut text);
+            format.write(value, &mut text);
             String::from_utf8_lossy(&text).into_owned()
         })
     };
     match batch {
-        RowBatch::Datums(datums) => rows.extend(datums.iter().map(|row| row.iter().map(shown).collect())),
-        RowBatch::System(system) => rows.extend(system.datums().iter().map(|row| row.iter().map(shown).collect())),
+        RowBatch::Datums(datums) => rows.extend(datums.iter().map(|row| row.iter().map(|value| shown(value.as_ref())).collect())),
+        RowBatch::Images(images) => rows.extend((0..images.len()).map(|row| images.values(row).map(shown).collect())),
+        RowBatch::System(system) => {
+            rows.extend(system.datums().iter().map(|row| row.iter().map(|value| shown(value.as_ref())).collect()));
+        }
         RowBatch::Arrow(batch) => rows.extend((0..batch.num_rows()).map(|row| {
             let columns = batch.columns().iter().zip(types);
-            columns.map(|(array, t)| shown(&arrow_form::datum_at(array, row, *t))).collect()
+            columns.map(|(array, t)| shown(arrow_form::datum_at(array, row, *t).as_ref())).collect()
         })),
     }
 }
@@ -302,6 +305,7 @@ fn as_arrow(schema: &SchemaRef, columns: &[(String, SqlType)], batch: RowBatch) 
                 .collect()
         }
         RowBatch::Datums(rows) => arrays_of(columns, &rows),
+        RowBatch::Images(rows) => arrays_of(columns, &rows.to_datums()),
         RowBatch::System(rows) => arrays_of(columns, &rows.datums()),
     };
     RecordBatch::try_new(Arc::clone(schema), arrays).map_err(|error| Failure::during("gather rows", error))

@@ -35,7 +35,7 @@ mod shell;
 use exit::Failure;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 /// A transactional row store in front of an analytical column store, behind PostgreSQL's protocol or embedded.
 #[derive(Parser)]
@@ -78,6 +78,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     let outcome = match Cli::parse().command {
         Command::Demo(arguments) => run(None, demo::run(arguments)),
         Command::Serve(arguments) => serve::run(arguments),

@@ -238,6 +238,9 @@ impl Outcome {
                 RowBatch::System(system) => {
                     rows.extend(system.datums().into_iter().map(|row| Row(row.into_iter().map(Value).collect())));
                 }
+                RowBatch::Images(images) => {
+                    rows.extend(images.to_datums().into_iter().map(|row| Row(row.into_iter().map(Value).collect())));
+                }
                 RowBatch::Datums(values) => {
                     rows.extend(values.into_iter().map(|row| Row(row.into_iter().map(Value).collect())));
                 }
@@ -265,6 +268,7 @@ impl Outcome {
             batches.push(match batch {
                 RowBatch::Arrow(batch) => batch.with_schema(Arc::clone(&schema)).map_err(bug)?,
                 RowBatch::Datums(rows) => batch_of(&schema, &self.columns, &rows).map_err(bug)?,
+                RowBatch::Images(rows) => batch_of(&schema, &self.columns, &rows.to_datums()).map_err(bug)?,
                 RowBatch::System(rows) => batch_of(&schema, &self.columns, &rows.datums()).map_err(bug)?,
             });
         }

@@ -9,7 +9,7 @@ use sqlparser::ast::{
     self, Assignment, AssignmentTarget, BinaryOperator, Expr, FromTable, GroupByExpr, ObjectName, Query, Select, SelectItem,
     SetExpr, TableFactor, TableWithJoins,
 };
-use types::{RowLayout, SqlType};
+use types::{RowLayout, Shown, SqlType};
 
 use crate::aggregate::Aggregates;
 use crate::insert::ColumnDefault;
@@ -124,6 +124,8 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     };
     reads.extend(access.iter().flat_map(|access| &access.condition).flat_map(RowExpr::columns));
     let reads = reads.into_iter().collect();
+    let can_show = aggregates.is_none() && lock.is_none();
+    let shown = access.as_ref().filter(|_| can_show).and_then(|access| shown(access, &outputs));
     Some(Program {
         params,
         columns,
@@ -133,12 +135,18 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
         join: None,
         aggregates,
         outputs,
+        shown,
         reads,
         assignments: vec![],
         rows: vec![],
         conflict: None,
         lock,
     })
+}
+
+fn shown(access: &Access, outputs: &[RowExpr]) -> Option<Arc<Shown>> {
+    let columns = outputs.iter().map(RowExpr::as_column).collect::<Option<Vec<usize>>>()?;
+    Some(Arc::new(Shown::new(access.layout.clone(), columns)))
 }
 
 /// The outputs of a SELECT, or its aggregates and what is put out of their values. `can_aggregate`: nothing else is done with the rows.
@@ -259,6 +267,7 @@ pub fn compile_update(update: &ast::Update, scope: &Scope<'_>, params: &[Option<
         join: None,
         aggregates: None,
         outputs,
+        shown: None,
         reads,
         assignments,
         rows: vec![],
@@ -292,6 +301,7 @@ pub fn compile_delete(delete: &ast::Delete, scope: &Scope<'_>, params: &[Option<
         join: None,
         aggregates: None,
         outputs,
+        shown: None,
         reads,
         assignments: vec![],
         rows: vec![],

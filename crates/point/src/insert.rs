@@ -89,6 +89,7 @@ pub fn compile_insert(insert: &Insert, scope: &Scope<'_>, params: &[Option<SqlTy
         join: None,
         aggregates: None,
         outputs,
+        shown: None,
         reads: vec![],
         assignments: vec![],
         rows,

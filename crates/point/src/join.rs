@@ -121,6 +121,7 @@ pub(crate) fn compile(
         join: Some(Join { tables, layout: RowLayout::new(&types), steps }),
         aggregates,
         outputs,
+        shown: None,
         reads: vec![],
         assignments: vec![],
         rows: vec![],

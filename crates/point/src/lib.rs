@@ -53,7 +53,7 @@ use std::sync::Arc;
 
 use catalog::Table;
 use expr::row::RowExpr;
-use types::{RowLayout, SqlType};
+use types::{RowLayout, Shown, SqlType};
 
 use crate::aggregate::Aggregates;
 use crate::insert::Cell;
@@ -80,6 +80,8 @@ pub struct Program {
     /// Of a SELECT: what the outputs are made of, instead of a row's columns.
     aggregates: Option<Aggregates>,
     outputs: Vec<RowExpr>,
+    /// Of a SELECT of one table without a lock, whose outputs are columns as they are: those.
+    shown: Option<Arc<Shown>>,
     /// The stored columns that are read of a row to select it, in order: by condition and outputs of a SELECT, by the condition of a
     /// range that is written.
     reads: Vec<usize>,

@@ -55,7 +55,7 @@ impl Program {
             }
             Ok(if self.columns.is_empty() { Outcome::Changed(rows) } else { Outcome::Returned(returned) })
         });
-        if outcome == Ok(Outcome::TooMany) {
+        if matches!(outcome, Ok(Outcome::TooMany)) {
             transaction.rollback_to(&start);
         }
         outcome

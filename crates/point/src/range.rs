@@ -19,7 +19,7 @@ use catalog::{Index, IndexSource, Table};
 use engine::{RangeOf, Transaction};
 use expr::row::{Binder, RowExpr};
 use sqlparser::ast::{BinaryOperator, Expr, LimitClause, OrderBy, OrderByKind, Query};
-use types::{Datum, Direction, Key, RowLayout, RowRef, SqlError, SqlType, TableId};
+use types::{Datum, Direction, Key, RowImages, RowLayout, RowRef, SqlError, SqlType, TableId};
 
 use crate::compile::{Named, column_of, key_comparisons, key_equality};
 use crate::key::KeyExpr;
@@ -274,7 +274,11 @@ impl Program {
             // Who plans it anew says what is wrong.
             Some(_) => return Ok(Outcome::TooMany),
         };
-        let mut found = Found { program: self, access, params, rows: Vec::new(), bytes: 0, looked_at: 0 };
+        let rows = match &self.shown {
+            Some(shown) => FoundRows::Images(RowImages::new(shown)),
+            None => FoundRows::Values(vec![], 0),
+        };
+        let mut found = Found { program: self, access, params, rows, looked_at: 0 };
         let Some((from, to)) = range.bounds(&access.table, None, params)? else { return Ok(Outcome::Rows(vec![])) };
         if limit == 0 {
             return Ok(Outcome::Rows(vec![]));
@@ -303,11 +307,11 @@ impl Program {
                     return Ok(Outcome::TooMany);
                 }
                 if found.rows.len() == limit {
-                    return Ok(Outcome::Rows(found.rows));
+                    return Ok(found.rows.into());
                 }
             }
             if block.is_empty() {
-                return Ok(Outcome::Rows(found.rows));
+                return Ok(found.rows.into());
             }
         }
     }
@@ -318,9 +322,32 @@ struct Found<'a> {
     program: &'a Program,
     access: &'a Access,
     params: &'a [Datum],
-    rows: Vec<Vec<Datum>>,
-    bytes: usize,
+    rows: FoundRows,
     looked_at: usize,
+}
+
+enum FoundRows {
+    Images(RowImages),
+    /// With the bytes of their texts.
+    Values(Vec<Vec<Datum>>, usize),
+}
+
+impl FoundRows {
+    fn len(&self) -> usize {
+        match self {
+            FoundRows::Images(images) => images.len(),
+            FoundRows::Values(rows, _) => rows.len(),
+        }
+    }
+}
+
+impl From<FoundRows> for Outcome {
+    fn from(rows: FoundRows) -> Outcome {
+        match rows {
+            FoundRows::Images(images) => Outcome::Images(images),
+            FoundRows::Values(rows, _) => Outcome::Rows(rows),
+        }
+    }
 }
 
 impl Found<'_> {
@@ -335,6 +362,13 @@ impl Found<'_> {
         {
             return Ok(true);
         }
+        let (rows, bytes) = match &mut self.rows {
+            FoundRows::Values(rows, bytes) => (rows, bytes),
+            FoundRows::Images(images) => {
+                images.push(row);
+                return Ok(images.bytes() <= BYTES_MAX);
+            }
+        };
         let values = match self.program.lock {
             None => self.program.outputs.iter().map(|e| e.evaluate(Some(row), self.params)).collect::<Result<Vec<_>, _>>()?,
             Some(lock) => match self.program.lock_row(lock, self.access, transaction, key, self.params)? {
@@ -342,9 +376,9 @@ impl Found<'_> {
                 None => return Ok(true),
             },
         };
-        self.bytes += values.iter().map(bytes_of).sum::<usize>();
-        self.rows.push(values);
-        Ok(self.bytes <= BYTES_MAX)
+        *bytes += values.iter().map(bytes_of).sum::<usize>();
+        rows.push(values);
+        Ok(*bytes <= BYTES_MAX)
     }
 }
 

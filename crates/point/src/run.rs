@@ -2,18 +2,20 @@
 
 use engine::{Change, Modified, Place, Transaction};
 use expr::row::RowExpr;
-use types::{Datum, Key, RowRef, SqlError, coerce};
+use types::{Datum, Key, RowImages, RowRef, SqlError, coerce};
 
 use crate::write::TableWriter;
 use crate::{Access, Program, Verb};
 
 /// What a program gave.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Outcome {
     /// The row of a SELECT, if there is one; that of its aggregates.
     Row(Option<Vec<Datum>>),
     /// The rows of a SELECT between two keys.
     Rows(Vec<Vec<Datum>>),
+    /// Rows of a SELECT of columns as they are.
+    Images(RowImages),
     /// There are more rows than a program is for: nothing was given, and nothing written.
     TooMany,
     /// How many rows were changed, removed or added.
@@ -76,12 +78,15 @@ impl Program {
     }
 
     fn select(&self, access: &Access, transaction: &mut Transaction, key: &Key, params: &[Datum]) -> Result<Outcome, SqlError> {
-        let Some(row) = transaction.get_columns(access.table.id, key, &self.reads)? else { return Ok(Outcome::Row(None)) };
-        let row = access.layout.read(&row);
+        let Some(image) = transaction.get_columns(access.table.id, key, &self.reads)? else { return Ok(Outcome::Row(None)) };
+        let row = access.layout.read(&image);
         if let Some(condition) = &access.condition
             && !condition.holds(Some(row), params)?
         {
             return Ok(Outcome::Row(None));
+        }
+        if let Some(shown) = &self.shown {
+            return Ok(Outcome::Images(RowImages::of(shown, image)));
         }
         if let Some(lock) = self.lock {
             return Ok(Outcome::Row(self.lock_row(lock, access, transaction, key, params)?));

@@ -4,6 +4,7 @@
 //! RowBatch::Arrow    one Cell per column and batch, chosen by (array type, SQL type, format) -+
 //!                                                                                            +-> 'D' length, n, n x (length, bytes)
 //! RowBatch::Datums   one value at a time -----------------------------------------------------+
+//! RowBatch::Images   the same, of rows as they were read -------------------------------------+
 //! RowBatch::System   one value at a time, in types only the system's relations have ----------+
 //! ```
 //!
@@ -23,7 +24,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sql::{FormatOptions, OutputColumn, RowBatch, SystemRows};
-use types::{Datum, SqlError, SqlType};
+use types::{Datum, DatumRef, SqlError, SqlType};
 
 use crate::output::Output;
 
@@ -76,7 +77,8 @@ impl Encoder {
         bytes_max: usize,
     ) -> Result<usize, SqlError> {
         match batch {
-            RowBatch::Datums(datums) => self.encode_datums(datums, rows, out, bytes_max),
+            RowBatch::Datums(datums) => self.encode_rows(|row| datums[row].iter().map(Datum::as_ref), rows, out, bytes_max),
+            RowBatch::Images(images) => self.encode_rows(|row| images.values(row), rows, out, bytes_max),
             RowBatch::System(system) => self.encode_system(system, rows, out, bytes_max),
             RowBatch::Arrow(batch) => {
                 self.check_width(batch.num_columns())?;
@@ -91,19 +93,19 @@ impl Encoder {
         }
     }
 
-    fn encode_datums(
+    fn encode_rows<'a, R: ExactSizeIterator<Item = DatumRef<'a>>>(
         &self,
-        datums: &[Vec<Datum>],
+        row: impl Fn(usize) -> R,
         rows: Range<usize>,
         out: &mut Output,
         bytes_max: usize,
     ) -> Result<usize, SqlError> {
         for at in rows.clone() {
-            let row = &datums[at];
+            let row = row(at);
             self.check_width(row.len())?;
             out.begin(b'D');
             out.bytes.extend_from_slice(&(row.len() as u16).to_be_bytes());
-            for (value, (data_type, format)) in row.iter().zip(&self.columns) {
+            for (value, (data_type, format)) in row.zip(&self.columns) {
                 put_datum(value, *data_type, *format, &self.options, &mut out.bytes);
             }
             out.end()?;
@@ -128,7 +130,9 @@ impl Encoder {
             out.bytes.extend_from_slice(&(system.width() as u16).to_be_bytes());
             for (column, (data_type, format)) in self.columns.iter().enumerate() {
                 match format {
-                    Format::Text => put_datum(&system.datum(at, column), *data_type, *format, &self.options, &mut out.bytes),
+                    Format::Text => {
+                        put_datum(system.datum(at, column).as_ref(), *data_type, *format, &self.options, &mut out.bytes)
+                    }
                     Format::Binary => {
                         value.clear();
                         match system.put_binary(at, column, &mut value) {
@@ -175,13 +179,13 @@ fn encode_cells(
     Ok(rows.end)
 }
 
-fn put_datum(value: &Datum, data_type: SqlType, format: Format, options: &FormatOptions, out: &mut Vec<u8>) {
+fn put_datum(value: DatumRef<'_>, data_type: SqlType, format: Format, options: &FormatOptions, out: &mut Vec<u8>) {
     match value {
-        Datum::Null => put_null(out),
-        Datum::Text(text) => put_bytes(text.as_bytes(), out),
+        DatumRef::Null => put_null(out),
+        DatumRef::Text(text) => put_bytes(text.as_bytes(), out),
         value => put_counted(out, |out| match format {
-            Format::Text => text::put(value.as_ref(), options, out),
-            Format::Binary => binary::put(value.as_ref(), data_type, out),
+            Format::Text => text::put(value, options, out),
+            Format::Binary => binary::put(value, data_type, out),
         }),
     }
 }

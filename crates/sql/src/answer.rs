@@ -7,7 +7,7 @@ use std::sync::Arc;
 use analytic::{BatchStream, Kept};
 use arrow::array::RecordBatch;
 use tokio::sync::Mutex;
-use types::{Datum, SqlError, SqlState};
+use types::{Datum, RowImages, SqlError, SqlState};
 
 pub use crate::copy::to::CopyOut;
 use crate::cursor::Place;
@@ -45,6 +45,8 @@ pub struct CopyInInfo {
 pub enum RowBatch {
     /// Row by row, each with one value per column.
     Datums(Vec<Vec<Datum>>),
+    /// Row by row, as they were read.
+    Images(RowImages),
     /// Column by column; the arrays' types are those of `types::arrow_form` or plain equivalents.
     Arrow(RecordBatch),
     /// Of system relations, with types of their own.
@@ -56,6 +58,7 @@ impl RowBatch {
     pub fn rows(&self) -> usize {
         match self {
             RowBatch::Datums(rows) => rows.len(),
+            RowBatch::Images(rows) => rows.len(),
             RowBatch::Arrow(batch) => batch.num_rows(),
             RowBatch::System(rows) => rows.len(),
         }
@@ -65,6 +68,7 @@ impl RowBatch {
     pub(crate) fn slice(&self, from: usize, to: usize) -> RowBatch {
         match self {
             RowBatch::Datums(rows) => RowBatch::Datums(rows[from..to].to_vec()),
+            RowBatch::Images(rows) => RowBatch::Images(rows.slice(from, to)),
             RowBatch::Arrow(batch) => RowBatch::Arrow(batch.slice(from, to - from)),
             RowBatch::System(rows) => RowBatch::System(Arc::new(rows.slice(from, to))),
         }
@@ -105,6 +109,12 @@ impl Rows {
     pub(crate) fn ready(columns: Arc<[OutputColumn]>, command: &'static str, rows: Vec<Vec<Datum>>) -> Rows {
         let source = Source::One((!rows.is_empty()).then_some(RowBatch::Datums(rows)));
         Rows { columns, command, source, kept: None, binary: false }
+    }
+
+    /// Rows of a SELECT that are all there.
+    pub(crate) fn images(columns: Arc<[OutputColumn]>, rows: RowImages) -> Rows {
+        let source = Source::One((!rows.is_empty()).then_some(RowBatch::Images(rows)));
+        Rows { columns, command: "SELECT", source, kept: None, binary: false }
     }
 
     /// The same with the room they take.
@@ -171,6 +181,11 @@ impl Rows {
                     let size = rows.iter().map(|row| row_bytes(row)).sum();
                     kept.add(size)?;
                     (RowBatch::Datums(rows), size)
+                }
+                RowBatch::Images(rows) => {
+                    let size = rows.bytes();
+                    kept.add(size)?;
+                    (RowBatch::Images(rows), size)
                 }
                 // Whoever made them has them all in memory.
                 RowBatch::System(rows) => (RowBatch::System(rows), 0),

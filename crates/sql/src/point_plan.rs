@@ -100,6 +100,7 @@ impl Session {
                 return Ok(None);
             }
             Outcome::Rows(rows) => Answer::Rows(Rows::ready(planned.columns.clone().unwrap_or_default(), "SELECT", rows)),
+            Outcome::Images(rows) => Answer::Rows(Rows::images(planned.columns.clone().unwrap_or_default(), rows)),
             Outcome::Row(row) => {
                 let columns = planned.columns.clone().unwrap_or_default();
                 Answer::Rows(Rows::ready(columns, "SELECT", row.into_iter().collect()))

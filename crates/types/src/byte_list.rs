@@ -8,6 +8,11 @@ pub struct ByteList {
 }
 
 impl ByteList {
+    /// One.
+    pub fn of(bytes: Vec<u8>) -> ByteList {
+        ByteList { ends: vec![bytes.len()], bytes }
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.ends.len()

@@ -4,7 +4,8 @@
 //! 2. `sql_type`, `datum`: PostgreSQL's types and one value of them; `text`, `binary` their two wire forms, `arrow_form` their
 //!    columnar form, `coerce` the assignment rules between them.
 //!    `calendar` is the arithmetic of days, `zone` that of time zones.
-//! 3. `row`: one row as one byte image, `key`: values as bytes whose order is SQL order, `byte_list`: many of either.
+//! 3. `row`: one row as one byte image, `key`: values as bytes whose order is SQL order, `byte_list`: many of either, `row_images`: rows
+//!    of a result.
 //! 4. `error`: what a user is told, with PostgreSQL's SQLSTATEs.
 //!
 //! Not here: files, SQL text, expressions (`expr`).
@@ -22,6 +23,7 @@ pub mod float;
 pub mod ids;
 pub mod key;
 pub mod row;
+mod row_images;
 pub mod sql_type;
 pub mod text;
 pub mod zone;
@@ -32,4 +34,5 @@ pub use error::{Kind, SqlError, SqlState};
 pub use ids::{ColumnId, CommitTs, DatabaseId, Lsn, Oid, SchemaId, SegmentId, TableId, TxnId};
 pub use key::{Direction, Key};
 pub use row::{Row, RowLayout, RowRef};
+pub use row_images::{RowImages, Shown};
 pub use sql_type::SqlType;

@@ -280,9 +280,14 @@ impl<'a> RowRef<'a> {
     /// The image in one piece, as [`RowLayout::encode`] makes it.
     pub fn to_row(self) -> Row {
         let mut image = Vec::with_capacity(self.fixed.len() + self.variable.len());
-        image.extend_from_slice(self.fixed);
-        image.extend_from_slice(self.variable);
+        self.append_to(&mut image);
         Row(image.into_boxed_slice())
+    }
+
+    /// The image at the end of `out`.
+    pub fn append_to(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.fixed);
+        out.extend_from_slice(self.variable);
     }
 }
 

@@ -51,7 +51,7 @@ struct Slow<'a> {
 impl Cell for Slow<'_> {
     fn put(&self, row: usize, out: &mut Vec<u8>) {
         let value = arrow_form::datum_at(self.array, row, self.data_type);
-        put_datum(&value, self.data_type, self.format, self.options, out);
+        put_datum(value.as_ref(), self.data_type, self.format, self.options, out);
     }
 }
 

@@ -1,6 +1,6 @@
 use ::arrow::array::{ArrayRef, DictionaryArray, Int64Array, NullArray, RecordBatch, StringArray, UInt32Array};
 use ::arrow::datatypes::{Field, Int32Type, Schema};
-use types::{Decimal, Interval, arrow_form};
+use types::{Decimal, Interval, RowImages, RowLayout, Shown, arrow_form};
 
 use super::*;
 
@@ -64,10 +64,16 @@ fn rows_and_columns_give_the_same_bytes() {
         let mut builder = arrow_form::ColumnBuilder::new(data_type, values.len());
         values.iter().for_each(|value| builder.append(value.as_ref()));
         let column_wise = batch(vec![builder.finish()]);
+        let layout = RowLayout::new(&[data_type]);
+        let mut images = RowImages::new(&Arc::new(Shown::new(layout.clone(), vec![0])));
+        values.iter().for_each(|value| images.push(layout.read(&layout.encode(std::slice::from_ref(value)))));
         let row_wise = RowBatch::Datums(values.into_iter().map(|value| vec![value]).collect());
+        let images = RowBatch::Images(images);
         for format in [Format::Text, Format::Binary] {
             let encoder = encoder(&[data_type], format);
-            assert_eq!(encoded(&encoder, &column_wise), encoded(&encoder, &row_wise), "{data_type} as {format:?}");
+            let expected = encoded(&encoder, &row_wise);
+            assert_eq!(encoded(&encoder, &column_wise), expected, "{data_type} as {format:?}");
+            assert_eq!(encoded(&encoder, &images), expected, "{data_type} as {format:?}");
         }
     }
 }

@@ -108,6 +108,14 @@ fn write(batch: &RowBatch, at: &mut usize, types: &[SqlType], encoder: &mut Enco
                 *at += 1;
             }
         }
+        RowBatch::Images(rows) => {
+            while out.len() < CHUNK_BYTES && *at < rows.len() {
+                let row: Vec<types::DatumRef<'_>> = rows.values(*at).collect();
+                encoder.row(|column| row.get(column).copied().unwrap_or(types::DatumRef::Null), out);
+                ends.push(out.len());
+                *at += 1;
+            }
+        }
         RowBatch::System(rows) => {
             while out.len() < CHUNK_BYTES && *at < rows.len() {
                 let row: Vec<types::Datum> = (0..rows.width()).map(|column| rows.datum(*at, column)).collect();

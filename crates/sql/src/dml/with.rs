@@ -201,6 +201,11 @@ impl Session {
                     room.add(rows.iter().map(|row| row_bytes(row)).sum())?;
                     all.0.extend(rows);
                 }
+                crate::answer::RowBatch::Images(rows) => {
+                    let rows = rows.to_datums();
+                    room.add(rows.iter().map(|row| row_bytes(row)).sum())?;
+                    all.0.extend(rows);
+                }
                 crate::answer::RowBatch::Arrow(batch) => all.1.push(room.batch(&batch)?),
                 crate::answer::RowBatch::System(_) => return Err(SqlError::bug("system rows in WITH")),
             }

@@ -129,6 +129,9 @@ async fn rows_as_text(mut rows: Rows, format: &FormatOptions) -> Result<Outcome,
     while let Some(batch) = rows.next().await? {
         match batch {
             RowBatch::Datums(values) => outcome.rows.extend(values.into_iter().map(|row| row.into_iter().map(text).collect())),
+            RowBatch::Images(images) => {
+                outcome.rows.extend(images.to_datums().into_iter().map(|row| row.into_iter().map(text).collect()));
+            }
             RowBatch::System(system) => {
                 outcome.rows.extend(system.datums().into_iter().map(|row| row.into_iter().map(text).collect()));
             }

@@ -31,7 +31,7 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 /// As the server has it.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 /// One table in this process: loaded, read by key, updated; beside SQLite.
 #[derive(Parser)]
@@ -81,6 +81,7 @@ Examples:
 Exit codes: 0 done; 1 an error; 2 wrong use.";
 
 fn main() -> ExitCode {
+    allocator::keep_freed_memory();
     match execute(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

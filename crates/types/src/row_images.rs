@@ -1,0 +1,102 @@
+//! Rows of a result as the images they were read in, and which of their columns are shown.
+
+use std::sync::Arc;
+
+use crate::byte_list::ByteList;
+use crate::datum::{Datum, DatumRef};
+use crate::row::{Row, RowLayout, RowRef};
+
+/// What rows show: columns of their images, in any order, also more than once.
+#[derive(Debug)]
+pub struct Shown {
+    layout: RowLayout,
+    columns: Vec<usize>,
+}
+
+impl Shown {
+    /// The columns at `columns` (from 0) of images of `layout`.
+    pub fn new(layout: RowLayout, columns: Vec<usize>) -> Shown {
+        Shown { layout, columns }
+    }
+}
+
+/// Rows of a result, see the module.
+#[derive(Clone, Debug)]
+pub struct RowImages {
+    shown: Arc<Shown>,
+    images: ByteList,
+}
+
+impl RowImages {
+    /// No rows yet.
+    pub fn new(shown: &Arc<Shown>) -> RowImages {
+        RowImages { shown: Arc::clone(shown), images: ByteList::default() }
+    }
+
+    /// One row.
+    pub fn of(shown: &Arc<Shown>, row: Row) -> RowImages {
+        RowImages { shown: Arc::clone(shown), images: ByteList::of(row.0.into_vec()) }
+    }
+
+    /// Adds a row of the layout.
+    pub fn push(&mut self, row: RowRef<'_>) {
+        self.images.push_with(|out| row.append_to(out));
+    }
+
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// True for none.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+
+    /// Bytes of all images.
+    pub fn bytes(&self) -> usize {
+        self.images.bytes()
+    }
+
+    /// The values that row `row` (from 0) shows.
+    pub fn values(&self, row: usize) -> impl ExactSizeIterator<Item = DatumRef<'_>> {
+        let row = self.shown.layout.read_image(self.images.get(row));
+        self.shown.columns.iter().map(move |column| row.get(*column))
+    }
+
+    /// The values of all rows, owned.
+    pub fn to_datums(&self) -> Vec<Vec<Datum>> {
+        (0..self.len()).map(|row| self.values(row).map(DatumRef::to_owned).collect()).collect()
+    }
+
+    /// The rows `from..to`.
+    #[must_use]
+    pub fn slice(&self, from: usize, to: usize) -> RowImages {
+        let mut images = ByteList::default();
+        (from..to).for_each(|row| images.push(self.images.get(row)));
+        RowImages { shown: Arc::clone(&self.shown), images }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql_type::SqlType;
+
+    #[test]
+    fn rows_show_the_columns_that_are_asked_for() {
+        let layout = RowLayout::new(&[SqlType::Int4, SqlType::Text, SqlType::Int8]);
+        let row = |n: i32, text: &str| layout.encode(&[Datum::Int4(n), Datum::Text(text.into()), Datum::Null]);
+        let shown = Arc::new(Shown::new(layout.clone(), vec![1, 2, 1, 0]));
+        let values = |n: i32, text: &str| {
+            let text = Datum::Text(text.into());
+            vec![text.clone(), Datum::Null, text, Datum::Int4(n)]
+        };
+        let mut rows = RowImages::of(&shown, row(1, "a"));
+        rows.push(layout.read(&row(2, "")));
+        rows.push(layout.read(&row(3, "ccc")));
+        assert_eq!(rows.to_datums(), [values(1, "a"), values(2, ""), values(3, "ccc")]);
+        assert_eq!(rows.slice(1, 3).to_datums(), [values(2, ""), values(3, "ccc")]);
+        assert!(RowImages::new(&shown).is_empty());
+    }
+}
