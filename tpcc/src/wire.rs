@@ -13,6 +13,7 @@ use bench::direct::{self, Direct, DirectError, Prepared};
 use bench::{BenchError, Target};
 use bytes::{BufMut, BytesMut};
 use clap::ValueEnum;
+use foldhash::fast::FixedState;
 use postgres_protocol::message::backend::DataRowBody;
 use serde::Serialize;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
@@ -149,7 +150,7 @@ enum Form {
 /// A terminal's connection.
 pub(crate) struct Connection {
     wire: Direct,
-    forms: HashMap<&'static str, Form>,
+    forms: HashMap<&'static str, Form, FixedState>,
     pipeline: bool,
 }
 
@@ -170,7 +171,7 @@ impl Connection {
             let found = String::from_utf8_lossy(found.unwrap_or_default()).into_owned();
             return Err(refused(&set, format!("the server's transactions are {found}")));
         }
-        let mut forms = HashMap::new();
+        let mut forms = HashMap::default();
         for &sql in statements {
             let form = match manner.protocol {
                 Protocol::Prepared => {

@@ -16,7 +16,7 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Buf as _, BytesMut};
 use fallible_iterator::FallibleIterator as _;
 use postgres_protocol::IsNull as Null;
 use postgres_protocol::authentication::{md5_hash, sasl};
@@ -30,6 +30,13 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 
 /// What a server's answer is read in.
 const READ_SIZE: usize = 64 * 1024;
+
+/// Kind and length of a message.
+const HEADER: usize = 5;
+const DATA_ROW: u8 = b'D';
+const ERROR_RESPONSE: u8 = b'E';
+const COMMAND_COMPLETE: u8 = b'C';
+const READY_FOR_QUERY: u8 = b'Z';
 
 /// Why a statement has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -215,12 +222,23 @@ impl Direct {
     pub async fn answer(&mut self) -> Result<Answer, DirectError> {
         let (mut answer, mut failed) = (Answer::default(), None);
         loop {
-            match self.next().await? {
-                Message::DataRow(row) => answer.rows.push(row),
-                Message::CommandComplete(body) => answer.count = count(body.tag()?),
-                Message::ErrorResponse(body) => failed = Some(refusal(&body)),
-                Message::ReadyForQuery(_) => break,
-                _ => {}
+            let (kind, length) = self.arrived().await?;
+            match kind {
+                DATA_ROW | ERROR_RESPONSE => match self.next().await? {
+                    Message::DataRow(row) => answer.rows.push(row),
+                    Message::ErrorResponse(body) => failed = Some(refusal(&body)),
+                    _ => {}
+                },
+                // Of the others nothing is kept: they are not taken out of the buffer one by one.
+                _ => {
+                    if kind == COMMAND_COMPLETE {
+                        answer.count = count(&self.input[HEADER..length]);
+                    }
+                    self.input.advance(length);
+                    if kind == READY_FOR_QUERY {
+                        break;
+                    }
+                }
             }
         }
         failed.map_or(Ok(answer), Err)
@@ -238,11 +256,23 @@ impl Direct {
         self.answer().await
     }
 
-    /// The next message; sends what is in the buffer before it waits.
+    /// The next message.
     async fn next(&mut self) -> Result<Message, DirectError> {
+        self.arrived().await?;
+        Message::parse(&mut self.input)?.ok_or_else(|| unexpected("a message that is none"))
+    }
+
+    /// What the next message is and how long, which is wholly in the buffer; sends what is to be sent before it waits.
+    async fn arrived(&mut self) -> Result<(u8, usize), DirectError> {
         loop {
-            if let Some(message) = Message::parse(&mut self.input)? {
-                return Ok(message);
+            if let Some([kind, a, b, c, d]) = self.input.first_chunk::<HEADER>() {
+                let length = 1 + u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+                if length < HEADER {
+                    return Err(unexpected("a message shorter than its length"));
+                }
+                if length <= self.input.len() {
+                    return Ok((*kind, length));
+                }
             }
             if !self.output.is_empty() {
                 self.flush().await?;
@@ -293,9 +323,10 @@ async fn tcp(address: impl tokio::net::ToSocketAddrs) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// "INSERT 0 3", "UPDATE 3", "SELECT 3".
-fn count(tag: &str) -> u64 {
-    tag.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+/// "INSERT 0 3", "UPDATE 3", "SELECT 3", each with a zero behind.
+fn count(tag: &[u8]) -> u64 {
+    let number = tag.strip_suffix(&[0]).unwrap_or(tag).rsplit(|byte| *byte == b' ').next();
+    number.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).unwrap_or(0)
 }
 
 fn unexpected(what: &str) -> DirectError {

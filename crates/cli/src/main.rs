@@ -26,6 +26,7 @@ mod demo;
 mod exit;
 mod export;
 mod files;
+mod freed_memory;
 mod import;
 mod log;
 mod names;
@@ -78,7 +79,6 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    allocator::keep_freed_memory();
     let outcome = match Cli::parse().command {
         Command::Demo(arguments) => run(None, demo::run(arguments)),
         Command::Serve(arguments) => serve::run(arguments),

@@ -23,7 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{self, Auth, Config};
 use crate::exit::{Failure, warn};
-use crate::{files, log};
+use crate::{files, freed_memory, log};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -89,6 +89,7 @@ async fn run_with(arguments: Arguments, config: Config) -> Result<ExitCode, Fail
     }
     let env = RealEnv::new();
     let options = config.database_options()?;
+    let freed_memory = freed_memory::keep(env.as_ref(), &options);
     let instance = open(Arc::clone(&env), &arguments.data, options).await?;
     let served = serve(&arguments, &config, env.as_ref(), &instance, &mut signals, &mut || {
         // A flag, if there was one, stays in force.
@@ -102,6 +103,7 @@ async fn run_with(arguments: Arguments, config: Config) -> Result<ExitCode, Fail
     let closed = tokio::task::spawn_blocking(move || instance.close()).await;
     served?;
     closed.map_err(|error| Failure::during("close the database", error))??;
+    freed_memory.stop();
     tracing::info!("closed");
     Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,7 @@ pub fn idle_core_seconds() -> Option<f64> {
 
 /// Bytes of memory that this process may use: the machine's, or what its control groups (a container's) are limited to.
 pub fn memory_bytes() -> Option<u64> {
-    let machine = total_bytes(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
+    let machine = bytes_of("MemTotal:", &std::fs::read_to_string("/proc/meminfo").ok()?)?;
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = memory_groups(&groups).flat_map(|(root, group, limit)| {
         // Each group is within those around it. In a container the path may be the host's, which is not there: its root is the group.
@@ -31,9 +31,14 @@ pub fn memory_bytes() -> Option<u64> {
     Some(limits.fold(machine, u64::min))
 }
 
-/// Of "MemTotal:   1024 kB".
-fn total_bytes(meminfo: &str) -> Option<u64> {
-    let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix(" kB")?;
+/// Bytes of memory that this process has at the moment.
+pub fn resident_bytes() -> Option<u64> {
+    bytes_of("VmRSS:", &std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// Of "MemTotal:   1024 kB", among other lines.
+fn bytes_of(name: &str, lines: &str) -> Option<u64> {
+    let kib = lines.lines().find_map(|line| line.strip_prefix(name))?.trim().strip_suffix(" kB")?;
     kib.parse::<u64>().ok()?.checked_mul(1024)
 }
 
@@ -85,8 +90,8 @@ mod tests {
 
     #[test]
     fn memory_is_the_machines_or_a_groups() {
-        assert_eq!(total_bytes("MemTotal:       24635556 kB\nMemFree: 1 kB\n"), Some(24_635_556 << 10));
-        assert_eq!(total_bytes("MemFree: 1 kB\n"), None);
+        assert_eq!(bytes_of("MemTotal:", "MemTotal:       24635556 kB\nMemFree: 1 kB\n"), Some(24_635_556 << 10));
+        assert_eq!(bytes_of("MemTotal:", "MemFree: 1 kB\n"), None);
         let groups: Vec<_> = memory_groups("5:devices:/\n4:memory:/a/b\n1:cpu,memory\n0::/c:d\n").collect();
         let v1 = ("/sys/fs/cgroup/memory", "/a/b", "memory.limit_in_bytes");
         assert_eq!(groups, [v1, ("/sys/fs/cgroup", "/c:d", "memory.max")]);
@@ -99,5 +104,6 @@ mod tests {
         while process_cpu_seconds().unwrap() < used + 0.02 {}
         assert!(idle_core_seconds().unwrap() > 0.0);
         assert!(memory_bytes().unwrap() > 1 << 20);
+        assert!((1 << 16..memory_bytes().unwrap()).contains(&resident_bytes().unwrap()));
     }
 }

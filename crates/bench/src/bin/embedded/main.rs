@@ -81,7 +81,6 @@ Examples:
 Exit codes: 0 done; 1 an error; 2 wrong use.";
 
 fn main() -> ExitCode {
-    allocator::keep_freed_memory();
     match execute(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
