@@ -144,6 +144,7 @@ pub fn compile_query(query: &Query, scope: &Scope<'_>, params: &[Option<SqlType>
     })
 }
 
+/// What a SELECT of these outputs shows, if they are columns as they are.
 fn shown(access: &Access, outputs: &[RowExpr]) -> Option<Arc<Shown>> {
     let columns = outputs.iter().map(RowExpr::as_column).collect::<Option<Vec<usize>>>()?;
     Some(Arc::new(Shown::new(access.layout.clone(), columns)))

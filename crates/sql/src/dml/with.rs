@@ -21,7 +21,7 @@ use catalog::Table;
 use sqlparser::ast::{self, Cte, ObjectName, Query, SetExpr, Visit, Visitor};
 use types::{Datum, SqlError, SqlType};
 
-use crate::answer::{Answer, Rows};
+use crate::answer::{Answer, RowBatch, Rows};
 use crate::dml::returning::Returned;
 use crate::dml::row_bytes;
 use crate::evaluate::used;
@@ -196,19 +196,17 @@ impl Session {
         };
         let mut all: (Vec<Vec<Datum>>, Vec<RecordBatch>) = Default::default();
         while let Some(batch) = rows.next().await? {
-            match batch {
-                crate::answer::RowBatch::Datums(rows) => {
-                    room.add(rows.iter().map(|row| row_bytes(row)).sum())?;
-                    all.0.extend(rows);
+            let rows = match batch {
+                RowBatch::Datums(rows) => rows,
+                RowBatch::Images(rows) => rows.to_datums(),
+                RowBatch::Arrow(batch) => {
+                    all.1.push(room.batch(&batch)?);
+                    continue;
                 }
-                crate::answer::RowBatch::Images(rows) => {
-                    let rows = rows.to_datums();
-                    room.add(rows.iter().map(|row| row_bytes(row)).sum())?;
-                    all.0.extend(rows);
-                }
-                crate::answer::RowBatch::Arrow(batch) => all.1.push(room.batch(&batch)?),
-                crate::answer::RowBatch::System(_) => return Err(SqlError::bug("system rows in WITH")),
-            }
+                RowBatch::System(_) => return Err(SqlError::bug("system rows in WITH")),
+            };
+            room.add(rows.iter().map(|row| row_bytes(row)).sum())?;
+            all.0.extend(rows);
         }
         Ok(if all.1.is_empty() { Returned::Datums(all.0) } else { Returned::Batches(all.1) })
     }
