@@ -9,8 +9,9 @@
 //!
 //! 1. DataFusion's joins give scans their whole hash table to look keys up in. For keys that are whole numbers a bit is enough: for six
 //!    million orders they are less than a megabyte, and are read in the order of the key.
-//! 2. Where a join's filter may go DataFusion has decided: a set goes to scans that have got the join's filter, and is advice too. A
-//!    scan that runs before the set is complete does without.
+//! 2. A set is advice, as the filters of DataFusion's joins are. It goes further than those: to every scan that the column comes from,
+//!    through other joins, and to columns that have to be equal to it (`key_origins`). A scan that runs before the set is complete does
+//!    without.
 //! 3. A set of numbers that are too far apart, all in all or for how many they are, is given up; so is one that there is no memory for.
 //! 4. A plan that is reset, to be run again, has no sets any more: those of the first run would be wrong.
 //!
@@ -18,7 +19,7 @@
 //!
 //! Source: bit vectors as filters of joins (Graefe, Query Evaluation Techniques, 1993, 4.5).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
@@ -30,13 +31,12 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::{cast, max, min};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{NullEquality, Result};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{JoinType, NullEquality, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
@@ -45,6 +45,7 @@ use futures::{StreamExt, stream};
 use parking_lot::RwLock;
 use segments::Codes;
 
+use crate::key_origins::{column_of, origins};
 use crate::passing::{Pass, PassingExec};
 use crate::scan;
 
@@ -158,45 +159,16 @@ pub(crate) struct KeySets;
 
 impl PhysicalOptimizerRule for KeySets {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut wanted = HashSet::new();
-        plan.apply(|node| {
-            wanted.extend(scan::dynamic_filters(node).iter().filter_map(|filter| filter.expression_id()));
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-        let mut sets: HashMap<u64, Vec<Option<Arc<KeySet>>>> = HashMap::new();
-        let plan = plan.transform_up(|node| {
-            let Some(join) = node.downcast_ref::<HashJoinExec>() else { return Ok(Transformed::no(node)) };
-            let id = node
-                .dynamic_expressions_produced()
-                .iter()
-                .find_map(|filter| filter.expression_id())
-                .filter(|id| wanted.contains(id));
-            let Some(id) = id else { return Ok(Transformed::no(node)) };
-            let columns = columns(join);
-            if columns.is_empty() {
-                return Ok(Transformed::no(node));
-            }
-            let mut of_join = vec![None; join.on().len()];
-            let collected = columns.into_iter().map(|(at, column)| {
-                let set = Arc::<KeySet>::default();
-                of_join[at] = Some(Arc::clone(&set));
-                (column, set)
-            });
-            let left = PassingExec::over(Arc::clone(join.left()), CollectKeys { sets: collected.collect() });
-            sets.insert(id, of_join);
-            Ok(Transformed::yes(join.builder().with_new_children(vec![left, Arc::clone(join.right())])?.build_exec()?))
-        })?;
-        if sets.is_empty() {
-            return Ok(plan.data);
-        }
-        plan.data
-            .transform_up(|node| {
-                Ok(match with_sets(&node, &sets) {
-                    Some(scan) => Transformed::yes(scan),
-                    None => Transformed::no(node),
-                })
-            })
-            .data()
+        let mut conditions: HashMap<*const (), Vec<Arc<dyn PhysicalExpr>>> = HashMap::new();
+        // A join comes before the scans below it, which are as they were until then.
+        let plan = plan.transform_down(|node| {
+            let changed = match node.downcast_ref::<HashJoinExec>() {
+                Some(join) => with_collected(&node, join, &mut conditions)?,
+                None => conditions.remove(&address(&node)).and_then(|conditions| scan::with_conditions(&node, conditions)),
+            };
+            Ok(changed.map_or_else(|| Transformed::no(node), Transformed::yes))
+        });
+        plan.data()
     }
 
     fn name(&self) -> &str {
@@ -208,40 +180,64 @@ impl PhysicalOptimizerRule for KeySets {
     }
 }
 
-/// Of a join's keys those that a set can be made of: their place among the keys, and the column of the smaller side.
+fn address(node: &Arc<dyn ExecutionPlan>) -> *const () {
+    Arc::as_ptr(node).cast()
+}
+
+/// The join with sets of its keys for scans of the other side, and their conditions; `None`: no scan could use them.
+fn with_collected(
+    node: &Arc<dyn ExecutionPlan>,
+    join: &HashJoinExec,
+    conditions: &mut HashMap<*const (), Vec<Arc<dyn PhysicalExpr>>>,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let filter = node.dynamic_expressions_produced().iter().find_map(|filter| filter.expression_id());
+    let filter = filter.filter(|_| join.on().len() == 1);
+    let mut sets = Vec::new();
+    for (build, probe) in columns(join) {
+        let scans = origins(join.right(), probe);
+        if scans.is_empty() {
+            continue;
+        }
+        let set = Arc::<KeySet>::default();
+        for (scan, column) in scans {
+            let says_the_same = |other: &Arc<dyn PhysicalExpr>| {
+                other.expression_id() == filter
+                    && other.children().first().is_some_and(|other| column_of(other) == column_of(&column))
+            };
+            let replaces = filter.filter(|_| scan::dynamic_filters(&scan).iter().any(says_the_same));
+            let condition = InKeySet { column, set: Arc::clone(&set), replaces };
+            conditions.entry(address(&scan)).or_default().push(Arc::new(condition));
+        }
+        sets.push((build, set));
+    }
+    if sets.is_empty() {
+        return Ok(None);
+    }
+    let left = PassingExec::over(Arc::clone(join.left()), CollectKeys { sets });
+    Ok(Some(join.builder().with_new_children(vec![left, Arc::clone(join.right())])?.build_exec()?))
+}
+
+/// Of a join's keys those that a set can be made of: the columns of the smaller side and of the other.
 fn columns(join: &HashJoinExec) -> Vec<(usize, usize)> {
-    // NULL is no number; and who asks for rows that are not among the others has to see NULLs.
-    if join.null_aware
+    // Rows of the other side that find none must not matter, nor those with NULL, which is no number.
+    let is_one_sided = matches!(
+        join.join_type(),
+        JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::RightSemi
+    );
+    if !is_one_sided
+        || join.null_aware
         || join.null_equality() != NullEquality::NullEqualsNothing
         || *join.partition_mode() != PartitionMode::CollectLeft
     {
         return vec![];
     }
     let (build, probe) = (join.left().schema(), join.right().schema());
-    let column = |(at, (left, right)): (usize, &(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>))| {
-        let (left, right) = (left.downcast_ref::<Column>()?.index(), right.downcast_ref::<Column>()?.index());
+    let pair = |(left, right): &(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)| {
+        let (left, right) = (column_of(left)?, column_of(right)?);
         let t = build.field(left).data_type();
-        (is_number(t) && t == probe.field(right).data_type()).then_some((at, left))
+        (is_number(t) && t == probe.field(right).data_type()).then_some((left, right))
     };
-    join.on().iter().enumerate().filter_map(column).collect()
-}
-
-/// A scan that asks the sets of the joins whose filters it has.
-fn with_sets(node: &Arc<dyn ExecutionPlan>, sets: &HashMap<u64, Vec<Option<Arc<KeySet>>>>) -> Option<Arc<dyn ExecutionPlan>> {
-    let mut conditions: Vec<Arc<dyn PhysicalExpr>> = vec![];
-    for filter in scan::dynamic_filters(node) {
-        let Some(of_join) = filter.expression_id().and_then(|id| sets.get(&id)) else { continue };
-        let single = of_join.len() == 1;
-        for (key, set) in filter.children().into_iter().zip(of_join) {
-            if let Some(set) = set
-                && key.is::<Column>()
-            {
-                let replaces = if single { filter.expression_id() } else { None };
-                conditions.push(Arc::new(InKeySet { column: Arc::clone(key), set: Arc::clone(set), replaces }));
-            }
-        }
-    }
-    scan::with_conditions(node, conditions)
+    join.on().iter().filter_map(pair).collect()
 }
 
 /// `column IN keys`; true of all rows as long as those are not known.

@@ -34,6 +34,7 @@ mod explain;
 mod join_mode;
 mod join_order;
 mod kept;
+mod key_origins;
 mod key_sets;
 mod names;
 mod no_row;

@@ -33,7 +33,7 @@ pub(crate) use fused::{FusedAggregates, groups};
 pub(crate) use numbers::number;
 pub(crate) use provider::TableProvider;
 pub(crate) use rows::pieces;
-pub(crate) use source::{dynamic_filters, with_conditions};
+pub(crate) use source::{dynamic_filters, table_column, with_conditions};
 
 /// What an execution lends its scans.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, Statistics};
 use datafusion::datasource::source::{DataSource, DataSourceExec, OpenArgs};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::expressions::DynamicFilterTracking;
+use datafusion::physical_expr::expressions::{Column, DynamicFilterTracking};
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::utils::reassign_expr_columns;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, split_conjunction};
@@ -136,6 +136,13 @@ pub(crate) fn dynamic_filters(node: &Arc<dyn ExecutionPlan>) -> &[Arc<dyn Physic
         Some(source) => &source.dynamic,
         None => &[],
     }
+}
+
+/// The column of its table that is a scan's column at `column`; `None`: the node is no scan, or not one that may leave out rows.
+pub(crate) fn table_column(node: &Arc<dyn ExecutionPlan>, column: usize) -> Option<Arc<dyn PhysicalExpr>> {
+    let source = scan_of(node).filter(|source| source.fused.is_none() && source.fetch.is_none())?;
+    let at = *source.projection.get(column)?;
+    Some(Arc::new(Column::new(source.schema.field(at).name(), at)))
 }
 
 /// The same scan with more advice, over the table's columns; `None`: there is none, or the node is no scan.
