@@ -239,7 +239,8 @@ impl Outcome {
                     rows.extend(system.datums().into_iter().map(|row| Row(row.into_iter().map(Value).collect())));
                 }
                 RowBatch::Images(images) => {
-                    rows.extend(images.to_datums().into_iter().map(|row| Row(row.into_iter().map(Value).collect())));
+                    let row = |row| Row(images.values(row).map(|value| Value(value.to_owned())).collect());
+                    rows.extend((0..images.len()).map(row));
                 }
                 RowBatch::Datums(values) => {
                     rows.extend(values.into_iter().map(|row| Row(row.into_iter().map(Value).collect())));

@@ -8,11 +8,6 @@ pub struct ByteList {
 }
 
 impl ByteList {
-    /// One.
-    pub fn of(bytes: Vec<u8>) -> ByteList {
-        ByteList { ends: vec![bytes.len()], bytes }
-    }
-
     /// How many.
     pub fn len(&self) -> usize {
         self.ends.len()

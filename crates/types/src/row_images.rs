@@ -24,43 +24,63 @@ impl Shown {
 #[derive(Clone, Debug)]
 pub struct RowImages {
     shown: Arc<Shown>,
-    images: ByteList,
+    images: Images,
+}
+
+#[derive(Clone, Debug)]
+enum Images {
+    /// As most lookups find it; it is not copied.
+    One(Row),
+    Many(ByteList),
 }
 
 impl RowImages {
     /// No rows yet.
     pub fn new(shown: &Arc<Shown>) -> RowImages {
-        RowImages { shown: Arc::clone(shown), images: ByteList::default() }
+        RowImages { shown: Arc::clone(shown), images: Images::Many(ByteList::default()) }
     }
 
     /// One row.
     pub fn of(shown: &Arc<Shown>, row: Row) -> RowImages {
-        RowImages { shown: Arc::clone(shown), images: ByteList::of(row.0.into_vec()) }
+        RowImages { shown: Arc::clone(shown), images: Images::One(row) }
     }
 
     /// Adds a row of the layout.
     pub fn push(&mut self, row: RowRef<'_>) {
-        self.images.push_with(|out| row.append_to(out));
+        if let Images::One(first) = &self.images {
+            let mut list = ByteList::default();
+            list.push(&first.0);
+            self.images = Images::Many(list);
+        }
+        if let Images::Many(list) = &mut self.images {
+            list.push_with(|out| row.append_to(out));
+        }
     }
 
     /// How many rows.
     pub fn len(&self) -> usize {
-        self.images.len()
+        match &self.images {
+            Images::One(_) => 1,
+            Images::Many(list) => list.len(),
+        }
     }
 
     /// True for none.
     pub fn is_empty(&self) -> bool {
-        self.images.is_empty()
+        self.len() == 0
     }
 
     /// Bytes of all images.
     pub fn bytes(&self) -> usize {
-        self.images.bytes()
+        match &self.images {
+            Images::One(row) => row.0.len(),
+            Images::Many(list) => list.bytes(),
+        }
     }
 
     /// The values that row `row` (from 0) shows.
     pub fn values(&self, row: usize) -> impl ExactSizeIterator<Item = DatumRef<'_>> {
-        let row = self.shown.layout.read_image(self.images.get(row));
+        let row = self.shown.layout.read_image(self.image(row));
         self.shown.columns.iter().map(move |column| row.get(*column))
     }
 
@@ -73,8 +93,15 @@ impl RowImages {
     #[must_use]
     pub fn slice(&self, from: usize, to: usize) -> RowImages {
         let mut images = ByteList::default();
-        (from..to).for_each(|row| images.push(self.images.get(row)));
-        RowImages { shown: Arc::clone(&self.shown), images }
+        (from..to).for_each(|row| images.push(self.image(row)));
+        RowImages { shown: Arc::clone(&self.shown), images: Images::Many(images) }
+    }
+
+    fn image(&self, row: usize) -> &[u8] {
+        match &self.images {
+            Images::One(only) => &only.0,
+            Images::Many(list) => list.get(row),
+        }
     }
 }
 
