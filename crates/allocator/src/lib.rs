@@ -29,8 +29,7 @@ pub fn keep_freed_memory() {
     set_delay(KEPT_MS);
 }
 
-/// Gives freed memory back to the system, and has the allocator do that after a second again. Costs what the system takes for it, about
-/// 0.1 s a gigabyte.
+/// Gives freed memory back to the system, and has the allocator do that after a second again. Costs what the system takes for it.
 pub fn give_back_freed_memory() {
     set_delay(DEFAULT_MS);
     // SAFETY: it may be called at any time by any thread.

@@ -82,6 +82,7 @@ fn inputs(node: &Arc<dyn ExecutionPlan>, column: usize, out: &mut Vec<(Arc<dyn E
     }
 }
 
+/// Adds the side that a column of a join comes from, and the other by the column that is equal to it.
 fn sides(join: &HashJoinExec, column: usize, out: &mut Vec<(Arc<dyn ExecutionPlan>, usize)>) {
     let column = match &join.projection {
         Some(projection) => projection.get(column).copied(),
@@ -89,23 +90,13 @@ fn sides(join: &HashJoinExec, column: usize, out: &mut Vec<(Arc<dyn ExecutionPla
     };
     let (Some(column), false) = (column, join.null_aware) else { return };
     let left_columns = join.left().schema().fields().len();
-    let has_both = matches!(join.join_type(), JoinType::Inner | JoinType::Left | JoinType::Right);
     let (is_left, column) = match join.join_type() {
-        JoinType::LeftSemi | JoinType::LeftAnti => (true, column),
+        JoinType::Inner | JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti if column < left_columns => (true, column),
+        JoinType::Inner | JoinType::Right if column >= left_columns => (false, column - left_columns),
         JoinType::RightSemi | JoinType::RightAnti => (false, column),
-        _ if has_both && column < left_columns => (true, column),
-        _ if has_both => (false, column - left_columns),
+        // Of the other side rows are made up where there are none.
         _ => return,
     };
-    let is_kept = match join.join_type() {
-        // The other side's rows are made up where there are none.
-        JoinType::Left => is_left,
-        JoinType::Right => !is_left,
-        _ => true,
-    };
-    if !is_kept {
-        return;
-    }
     let (side, other) = if is_left { (join.left(), join.right()) } else { (join.right(), join.left()) };
     out.push((Arc::clone(side), column));
     if matches!(join.join_type(), JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi) {

@@ -149,7 +149,7 @@ fn is_number(t: &DataType) -> bool {
 
 /// An array of whole numbers or dates as one of the widest; `None`: it is another.
 fn numbers(array: &ArrayRef) -> Option<Int64Array> {
-    let wide = cast(array, &DataType::Int64).ok().filter(|_| is_number(array.data_type()))?;
+    let wide = is_number(array.data_type()).then(|| cast(array, &DataType::Int64))?.ok()?;
     wide.as_primitive_opt().cloned()
 }
 

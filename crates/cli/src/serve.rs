@@ -101,9 +101,9 @@ async fn run_with(arguments: Arguments, config: Config) -> Result<ExitCode, Fail
     })
     .await;
     let closed = tokio::task::spawn_blocking(move || instance.close()).await;
+    freed_memory.stop();
     served?;
     closed.map_err(|error| Failure::during("close the database", error))??;
-    freed_memory.stop();
     tracing::info!("closed");
     Ok(ExitCode::SUCCESS)
 }

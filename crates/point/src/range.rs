@@ -19,7 +19,7 @@ use catalog::{Index, IndexSource, Table};
 use engine::{RangeOf, Transaction};
 use expr::row::{Binder, RowExpr};
 use sqlparser::ast::{BinaryOperator, Expr, LimitClause, OrderBy, OrderByKind, Query};
-use types::{Datum, Direction, Key, RowImages, RowLayout, RowRef, SqlError, SqlType, TableId};
+use types::{ByteList, Datum, Direction, Key, RowImages, RowLayout, RowRef, Shown, SqlError, SqlType, TableId};
 
 use crate::compile::{Named, column_of, key_comparisons, key_equality};
 use crate::key::KeyExpr;
@@ -275,7 +275,7 @@ impl Program {
             Some(_) => return Ok(Outcome::TooMany),
         };
         let rows = match &self.shown {
-            Some(shown) => FoundRows::Images(RowImages::new(shown)),
+            Some(shown) => FoundRows::Images(Arc::clone(shown), ByteList::default()),
             None => FoundRows::Values(vec![], 0),
         };
         let mut found = Found { program: self, access, params, rows, looked_at: 0 };
@@ -327,7 +327,7 @@ struct Found<'a> {
 }
 
 enum FoundRows {
-    Images(RowImages),
+    Images(Arc<Shown>, ByteList),
     /// With the bytes of their texts.
     Values(Vec<Vec<Datum>>, usize),
 }
@@ -335,7 +335,7 @@ enum FoundRows {
 impl FoundRows {
     fn len(&self) -> usize {
         match self {
-            FoundRows::Images(images) => images.len(),
+            FoundRows::Images(_, images) => images.len(),
             FoundRows::Values(rows, _) => rows.len(),
         }
     }
@@ -344,7 +344,7 @@ impl FoundRows {
 impl From<FoundRows> for Outcome {
     fn from(rows: FoundRows) -> Outcome {
         match rows {
-            FoundRows::Images(images) => Outcome::Images(images),
+            FoundRows::Images(shown, images) => Outcome::Images(RowImages::new(shown, images)),
             FoundRows::Values(rows, _) => Outcome::Rows(rows),
         }
     }
@@ -364,8 +364,8 @@ impl Found<'_> {
         }
         let (rows, bytes) = match &mut self.rows {
             FoundRows::Values(rows, bytes) => (rows, bytes),
-            FoundRows::Images(images) => {
-                images.push(row);
+            FoundRows::Images(_, images) => {
+                images.push_with(|out| row.append_to(out));
                 return Ok(images.bytes() <= BYTES_MAX);
             }
         };

@@ -1,5 +1,7 @@
 //! Running a program.
 
+use std::sync::Arc;
+
 use engine::{Change, Modified, Place, Transaction};
 use expr::row::RowExpr;
 use types::{Datum, Key, RowImages, RowRef, SqlError, coerce};
@@ -86,7 +88,7 @@ impl Program {
             return Ok(Outcome::Row(None));
         }
         if let Some(shown) = &self.shown {
-            return Ok(Outcome::Images(RowImages::of(shown, image)));
+            return Ok(Outcome::Images(RowImages::of(Arc::clone(shown), image)));
         }
         if let Some(lock) = self.lock {
             return Ok(Outcome::Row(self.lock_row(lock, access, transaction, key, params)?));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::byte_list::ByteList;
 use crate::datum::{Datum, DatumRef};
-use crate::row::{Row, RowLayout, RowRef};
+use crate::row::{Row, RowLayout};
 
 /// What rows show: columns of their images, in any order, also more than once.
 #[derive(Debug)]
@@ -35,26 +35,14 @@ enum Images {
 }
 
 impl RowImages {
-    /// No rows yet.
-    pub fn new(shown: &Arc<Shown>) -> RowImages {
-        RowImages { shown: Arc::clone(shown), images: Images::Many(ByteList::default()) }
+    /// Rows of the layout.
+    pub fn new(shown: Arc<Shown>, rows: ByteList) -> RowImages {
+        RowImages { shown, images: Images::Many(rows) }
     }
 
-    /// One row.
-    pub fn of(shown: &Arc<Shown>, row: Row) -> RowImages {
-        RowImages { shown: Arc::clone(shown), images: Images::One(row) }
-    }
-
-    /// Adds a row of the layout.
-    pub fn push(&mut self, row: RowRef<'_>) {
-        if let Images::One(first) = &self.images {
-            let mut list = ByteList::default();
-            list.push(&first.0);
-            self.images = Images::Many(list);
-        }
-        if let Images::Many(list) = &mut self.images {
-            list.push_with(|out| row.append_to(out));
-        }
+    /// One row of it.
+    pub fn of(shown: Arc<Shown>, row: Row) -> RowImages {
+        RowImages { shown, images: Images::One(row) }
     }
 
     /// How many rows.
@@ -76,6 +64,11 @@ impl RowImages {
             Images::One(row) => row.0.len(),
             Images::Many(list) => list.bytes(),
         }
+    }
+
+    /// The value that row `row` (from 0) shows at `column` (from 0).
+    pub fn value(&self, row: usize, column: usize) -> DatumRef<'_> {
+        self.shown.layout.read_image(self.image(row)).get(self.shown.columns[column])
     }
 
     /// The values that row `row` (from 0) shows.
@@ -119,11 +112,16 @@ mod tests {
             let text = Datum::Text(text.into());
             vec![text.clone(), Datum::Null, text, Datum::Int4(n)]
         };
-        let mut rows = RowImages::of(&shown, row(1, "a"));
-        rows.push(layout.read(&row(2, "")));
-        rows.push(layout.read(&row(3, "ccc")));
+        let mut list = ByteList::default();
+        for row in [row(1, "a"), row(2, ""), row(3, "ccc")] {
+            list.push_with(|out| layout.read(&row).append_to(out));
+        }
+        let rows = RowImages::new(Arc::clone(&shown), list);
         assert_eq!(rows.to_datums(), [values(1, "a"), values(2, ""), values(3, "ccc")]);
         assert_eq!(rows.slice(1, 3).to_datums(), [values(2, ""), values(3, "ccc")]);
-        assert!(RowImages::new(&shown).is_empty());
+        assert_eq!(rows.value(2, 3), DatumRef::Int4(3));
+        assert!(rows.slice(1, 1).is_empty());
+        let one = RowImages::of(shown, row(4, "d"));
+        assert_eq!((one.len(), one.to_datums(), one.slice(0, 1).to_datums()), (1, vec![values(4, "d")], vec![values(4, "d")]));
     }
 }

@@ -1,6 +1,6 @@
 use ::arrow::array::{ArrayRef, DictionaryArray, Int64Array, NullArray, RecordBatch, StringArray, UInt32Array};
 use ::arrow::datatypes::{Field, Int32Type, Schema};
-use types::{Decimal, Interval, RowImages, RowLayout, Shown, arrow_form};
+use types::{ByteList, Decimal, Interval, RowImages, RowLayout, Shown, arrow_form};
 
 use super::*;
 
@@ -65,10 +65,10 @@ fn rows_and_columns_give_the_same_bytes() {
         values.iter().for_each(|value| builder.append(value.as_ref()));
         let column_wise = batch(vec![builder.finish()]);
         let layout = RowLayout::new(&[data_type]);
-        let mut images = RowImages::new(&Arc::new(Shown::new(layout.clone(), vec![0])));
-        values.iter().for_each(|value| images.push(layout.read(&layout.encode(std::slice::from_ref(value)))));
+        let mut images = ByteList::default();
+        values.iter().for_each(|value| images.push(&layout.encode(std::slice::from_ref(value)).0));
         let row_wise = RowBatch::Datums(values.into_iter().map(|value| vec![value]).collect());
-        let images = RowBatch::Images(images);
+        let images = RowBatch::Images(RowImages::new(Arc::new(Shown::new(layout, vec![0])), images));
         for format in [Format::Text, Format::Binary] {
             let encoder = encoder(&[data_type], format);
             let expected = encoded(&encoder, &row_wise);

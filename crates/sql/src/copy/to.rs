@@ -1,7 +1,7 @@
 //! COPY TO STDOUT.
 
 use bytes::Bytes;
-use types::{SqlError, SqlType};
+use types::{Datum, DatumRef, SqlError, SqlType};
 
 use crate::answer::{RowBatch, Rows, tag};
 use crate::column::ColumnReader;
@@ -98,41 +98,22 @@ impl CopyOut {
 
 /// Writes rows from `at` on until a chunk is full, and where each ends.
 fn write(batch: &RowBatch, at: &mut usize, types: &[SqlType], encoder: &mut Encoder, out: &mut Vec<u8>, ends: &mut Vec<usize>) {
-    match batch {
-        RowBatch::Datums(rows) => {
-            while out.len() < CHUNK_BYTES
-                && let Some(row) = rows.get(*at)
-            {
-                encoder.row(|column| row.get(column).map_or(types::DatumRef::Null, types::Datum::as_ref), out);
-                ends.push(out.len());
-                *at += 1;
+    let columns: Vec<ColumnReader<'_>> = match batch {
+        RowBatch::Arrow(batch) => batch.columns().iter().zip(types).map(|(array, t)| ColumnReader::new(array, *t)).collect(),
+        _ => vec![],
+    };
+    while out.len() < CHUNK_BYTES && *at < batch.rows() {
+        let row = *at;
+        match batch {
+            RowBatch::Datums(rows) => encoder.row(|column| rows[row].get(column).map_or(DatumRef::Null, Datum::as_ref), out),
+            RowBatch::Images(rows) => encoder.row(|column| rows.value(row, column), out),
+            RowBatch::System(rows) => {
+                let row: Vec<Datum> = (0..rows.width()).map(|column| rows.datum(row, column)).collect();
+                encoder.row(|column| row.get(column).map_or(DatumRef::Null, Datum::as_ref), out);
             }
+            RowBatch::Arrow(_) => encoder.row(|column| columns.get(column).map_or(DatumRef::Null, |c| c.get(row)), out),
         }
-        RowBatch::Images(rows) => {
-            while out.len() < CHUNK_BYTES && *at < rows.len() {
-                let row: Vec<types::DatumRef<'_>> = rows.values(*at).collect();
-                encoder.row(|column| row.get(column).copied().unwrap_or(types::DatumRef::Null), out);
-                ends.push(out.len());
-                *at += 1;
-            }
-        }
-        RowBatch::System(rows) => {
-            while out.len() < CHUNK_BYTES && *at < rows.len() {
-                let row: Vec<types::Datum> = (0..rows.width()).map(|column| rows.datum(*at, column)).collect();
-                encoder.row(|column| row.get(column).map_or(types::DatumRef::Null, types::Datum::as_ref), out);
-                ends.push(out.len());
-                *at += 1;
-            }
-        }
-        RowBatch::Arrow(batch) => {
-            let columns: Vec<ColumnReader<'_>> =
-                batch.columns().iter().zip(types).map(|(array, t)| ColumnReader::new(array, *t)).collect();
-            while out.len() < CHUNK_BYTES && *at < batch.num_rows() {
-                let row = *at;
-                encoder.row(|column| columns.get(column).map_or(types::DatumRef::Null, |c| c.get(row)), out);
-                ends.push(out.len());
-                *at += 1;
-            }
-        }
+        ends.push(out.len());
+        *at += 1;
     }
 }
