@@ -7,6 +7,7 @@
 //!
 //! 1. What a transaction reads and writes is noted by what it asked for: a key, the keys between two, a table. An index is a table too, so
 //!    a row that would have been found counts as read.
+//!    What is written counts as read only once it is undone: until then nobody else can write it.
 //! 2. Both are noted under one lock, and each looks for the other: no dependency is missed, whichever comes first. As all its reads are of
 //!    one snapshot, it does not matter whether a read is noted before or after it is done.
 //! 3. Two transactions depend on each other only if neither saw the other as committed. What one has noted is kept until none is left that
@@ -374,6 +375,14 @@ impl SerialTransaction {
     /// It has written any number of rows of a table.
     pub fn write_table(&self, table: TableId) -> Result<(), SerializationFailure> {
         self.write(|notes, noted, me| notes.write_table(noted, me, table))
+    }
+
+    /// It undoes something that it has written. What that depended on it has read all the same, and until now nobody else could write it: call
+    /// it before they can. If it must not go on because of that, it is told so with its next call.
+    pub fn undo(&self) {
+        if let Err(failure) = self.read(|notes, noted, me| notes.read_written(noted, me)) {
+            self.all.state.lock().fail(self.id, failure);
+        }
     }
 
     /// It commits, at `ts` if it has written something: call it where timestamps are taken, so that the order is the same. If that fails

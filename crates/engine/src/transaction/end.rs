@@ -33,6 +33,9 @@ impl Transaction {
         self.owed.now.truncate(savepoint.owed[0]);
         self.owed.at_end.truncate(savepoint.owed[1]);
         let undoes = self.rows_locked > savepoint.rows_locked || self.steps.len() > savepoint.steps;
+        if let Some(serial) = self.serial.as_ref().filter(|_| self.steps.len() > savepoint.steps) {
+            serial.undo();
+        }
         self.unlock_rows(me, savepoint.rows_locked);
         while self.steps.len() > savepoint.steps {
             let Some(step) = self.steps.pop() else { break };

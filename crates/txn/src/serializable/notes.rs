@@ -31,6 +31,8 @@ struct Own {
     reads_all: bool,
     writes: Vec<Key>,
     writes_all: bool,
+    /// So many of the writes are noted as read as well.
+    writes_read: usize,
 }
 
 #[derive(Default)]
@@ -176,6 +178,29 @@ impl Notes {
         readers.sort_unstable();
         readers.dedup();
         readers
+    }
+
+    /// Notes all that a transaction has written as read by it, too. Returns who else has written any of it. Costs what was written since the
+    /// last time.
+    pub(super) fn read_written(&mut self, noted: &mut Noted, me: u64) -> Vec<u64> {
+        let mut written = Vec::new();
+        for (table, own) in &mut noted.tables {
+            let keys = own.writes[own.writes_read..].to_vec();
+            own.writes_read = own.writes.len();
+            if own.writes_all || !keys.is_empty() {
+                written.push((*table, own.writes_all, keys));
+            }
+        }
+        let mut writers = Vec::new();
+        for (table, all, keys) in written {
+            if all {
+                writers.extend(self.read_table(noted, me, table));
+            }
+            for key in keys {
+                writers.extend(self.read_key(noted, me, table, &key));
+            }
+        }
+        writers
     }
 
     /// Forgets all notes of a transaction.

@@ -5,7 +5,8 @@ use env::{Env, SimEnv};
 use super::*;
 use crate::snapshots::Snapshots;
 
-/// Transactions on keys of one table, by letters: `begin`, `r` and `w` of a key, `c`ommit. Commits are visible at once.
+/// Transactions on keys of one table, by letters: `begin`, `r` and `w` of a key, `u`ndo of what was written, `c`ommit. Commits are visible
+/// at once.
 struct World {
     all: Arc<Serializable>,
     snapshots: Arc<Snapshots>,
@@ -53,6 +54,10 @@ impl World {
                 *wrote = true;
                 transaction.write_key(TABLE, key).is_ok()
             }
+            "u" => {
+                transaction.undo();
+                true
+            }
             "c" => {
                 let ts = wrote.then(|| self.ts.next());
                 if transaction.commit(ts).is_err() {
@@ -88,6 +93,11 @@ fn dangerous_structures_fail_and_others_do_not() {
         ("a:begin b:begin c:begin b:r2 c:w2 c:c b:w1 b:c a:r1 a:c", Some("a:r1")),
         // The read-only anomaly: a reads both, after c and before b.
         ("b:begin b:r1 b:r2 c:begin c:w2 c:c a:readonly a:r1 a:r2 a:c b:w1 b:c", Some("b:w1")),
+        // What was written and undone was read: c writes it, a sees that and not what b writes.
+        ("b:begin b:w2 b:u c:begin c:w2 c:c a:begin a:r1 a:r2 b:w1 b:c a:c", Some("b:w1")),
+        ("b:begin b:w2 b:u c:begin c:w2 c:c b:w1 a:begin a:r2 a:r1 b:c", Some("b:c")),
+        ("b:begin b:w2 b:u b:w2 b:u b:w3 b:u c:begin c:w3 c:c b:w1 a:begin a:r3 a:r1 b:c", Some("b:c")),
+        ("b:begin b:w2 b:u c:begin c:w3 c:c b:w1 a:begin a:r3 a:r1 b:c a:c", None),
         // A reader whose snapshot is before c is not in danger.
         ("a:begin b:begin b:r2 c:begin d:readonly c:w2 c:c d:r1 d:r2 b:w1 b:c d:c a:c", None),
     ] {
