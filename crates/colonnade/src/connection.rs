@@ -143,12 +143,16 @@ impl Connection {
 
     /// Runs a prepared statement. Returns how many rows it changed or gave.
     pub fn execute_prepared(&mut self, statement: &Statement, params: &[Value]) -> Result<u64, SqlError> {
-        self.database.wait(self.inner.execute_prepared(statement, params))
+        let anywhere = self.inner.session().begins_anywhere();
+        let work = self.inner.execute_prepared(statement, params);
+        if anywhere { self.database.wait_anywhere(work) } else { self.database.wait(work) }
     }
 
     /// The rows of a prepared query.
     pub fn query_prepared(&mut self, statement: &Statement, params: &[Value]) -> Result<Rows, SqlError> {
-        self.database.wait(self.inner.query_prepared(statement, params))
+        let anywhere = self.inner.session().begins_anywhere();
+        let work = self.inner.query_prepared(statement, params);
+        if anywhere { self.database.wait_anywhere(work) } else { self.database.wait(work) }
     }
 
     /// The result of a prepared query as Arrow record batches.

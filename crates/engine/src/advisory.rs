@@ -15,30 +15,49 @@ use parking_lot::Mutex;
 use txn::{AdvisoryKey, Cancel, LockMode, SessionId, Until, WaitError, WaitLimits};
 use types::CommitTs;
 
-use crate::engine::Inner;
+use crate::engine::{Inner, OwnEngine};
 use crate::error::EngineError;
-use crate::transaction::Transaction;
+use crate::transaction::{Begin, Transaction};
 
 /// A session's place among those who hold locks. Dropped, it gives back what its transactions, which have ended, have left.
 pub struct SessionLocks {
-    engine: Arc<Inner>,
-    id: SessionId,
+    session: EngineSession,
     cancel: Arc<Cancel>,
+}
+
+/// A session, to begin its transactions. Cloning is cheap.
+#[derive(Clone)]
+pub struct EngineSession {
+    engine: Arc<OwnEngine>,
+    id: SessionId,
+}
+
+impl EngineSession {
+    /// A new transaction. Nothing happens until its first statement.
+    pub fn begin(&self, begin: Begin) -> Transaction {
+        Transaction::new(Arc::clone(&self.engine), Some(self.id), begin)
+    }
+
+    /// The session's id among those who hold locks.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
 }
 
 impl SessionLocks {
     pub(crate) fn new(engine: Arc<Inner>, process: i32, cancel: Arc<Cancel>) -> SessionLocks {
-        SessionLocks { id: engine.txns.begin_session(process), engine, cancel }
+        let id = engine.txns.begin_session(process);
+        SessionLocks { session: EngineSession { engine: Arc::new(OwnEngine(engine)), id }, cancel }
     }
 
-    /// For [`crate::Begin::session`].
-    pub fn id(&self) -> SessionId {
-        self.id
+    /// What begins its transactions.
+    pub fn session(&self) -> &EngineSession {
+        &self.session
     }
 
     /// Gives back every advisory lock that was taken until it is unlocked, however often.
     pub fn unlock_all(&self) {
-        self.engine.txns.unlock_all_advisory(self.id);
+        self.session.engine.txns.unlock_all_advisory(self.session.id);
     }
 }
 
@@ -46,7 +65,7 @@ impl Drop for SessionLocks {
     fn drop(&mut self) {
         // A thread that still works for its last statement must not wait on.
         self.cancel.set();
-        self.engine.txns.end_session(self.id);
+        self.session.engine.txns.end_session(self.session.id);
     }
 }
 
@@ -129,7 +148,7 @@ impl Advisory {
 impl Transaction {
     /// The way to advisory locks for this transaction and the threads that work for it; `None` without a session.
     pub fn advisory(&mut self) -> Option<Advisory> {
-        let session = self.begin.session?;
+        let session = self.session?;
         let taken = Arc::clone(self.advisory.get_or_insert_default());
         let (engine, cancel) = (self.engine_handle(), self.cancel());
         Some(Advisory { engine, session, taken, cancel, timeout: self.begin.lock_timeout })
@@ -142,21 +161,21 @@ impl Transaction {
 
     /// Gives back advisory locks that it has taken after it had so many.
     pub(crate) fn unlock_advisory(&self, kept: usize) {
-        if let (Some(taken), Some(session)) = (&self.advisory, self.begin.session) {
+        if let (Some(taken), Some(session)) = (&self.advisory, self.session) {
             let mut taken = taken.locks.lock();
             let kept = kept.min(taken.list.len());
-            self.engine_handle().txns.unlock_taken(session, &taken.list.split_off(kept), None);
+            self.engine.txns.unlock_taken(session, &taken.list.split_off(kept), None);
         }
     }
 
     /// Gives back all of them, at its end.
     pub(crate) fn end_advisory(&self, committed: Option<CommitTs>) {
-        if let (Some(taken), Some(session)) = (&self.advisory, self.begin.session) {
+        if let (Some(taken), Some(session)) = (&self.advisory, self.session) {
             let mut taken = taken.locks.lock();
             taken.over = true;
             let list = std::mem::take(&mut taken.list);
             if !list.is_empty() {
-                self.engine_handle().txns.unlock_taken(session, &list, committed);
+                self.engine.txns.unlock_taken(session, &list, committed);
             }
         }
     }

@@ -61,7 +61,7 @@ enum Order {
 impl Transaction {
     /// Whether so many rows are worth a bulk load.
     pub fn loads_in_bulk(&self, rows: usize) -> bool {
-        rows >= self.engine_handle().options.bulk_rows_min
+        rows >= self.engine.options.bulk_rows_min
     }
 
     /// Begins a bulk load into a table. Waits for other writers of the table, and keeps them out until this transaction ends.

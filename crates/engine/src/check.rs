@@ -44,7 +44,7 @@ const ROWS_PER_BATCH: usize = 8192;
 pub(crate) fn run(engine: &Arc<Inner>) -> Result<Vec<Finding>, EngineError> {
     let mut findings = Vec::new();
     check_files(engine, &mut findings)?;
-    let mut transaction = Transaction::new(Arc::clone(engine), Begin { read_only: true, ..Begin::default() });
+    let mut transaction = Transaction::of_no_session(engine, Begin { read_only: true, ..Begin::default() });
     transaction.begin_statement();
     let view: Arc<ReadView> = transaction.read_view();
     for table in view.catalog().stored_tables() {

@@ -128,19 +128,19 @@ pub(crate) fn log(
 pub(crate) fn stamp(engine: &Inner, transaction: &mut Transaction, me: TxnId, ts: CommitTs) {
     if let Some(catalog) = transaction.edited.take() {
         let before = engine.catalog_newest();
-        let mut tables = engine.tables.write();
+        let mut new = Vec::new();
         for touched in &transaction.tables {
             let id = touched.store.id();
             match (catalog.stored_table(id), before.stored_table(id)) {
                 (None, _) => touched.store.set_dropped(ts),
-                (Some(_), None) => {
-                    tables.entry(id).or_insert_with(|| Arc::clone(&touched.store));
-                }
+                (Some(_), None) => new.push(&touched.store),
                 (Some(new), Some(old)) if !Arc::ptr_eq(new, old) => touched.store.set_changed(ts),
                 (Some(_), Some(_)) => {}
             }
         }
-        drop(tables);
+        if !new.is_empty() {
+            engine.change_tables(|tables| tables.extend(new.into_iter().map(|store| (store.id(), Arc::clone(store)))));
+        }
         engine.publish_catalog(ts, catalog);
         env::point(engine.env.as_ref(), "commit: catalog published");
     }

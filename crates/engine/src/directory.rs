@@ -102,7 +102,7 @@ pub(crate) fn prepare(env: &dyn Env, dir: &Path, new: bool) -> Result<(), Engine
 
 /// The first commit of a new directory, its manifest, and `FORMAT`.
 pub(crate) fn complete(engine: &Arc<Inner>) -> Result<(), EngineError> {
-    let mut transaction = Transaction::new(Arc::clone(engine), Begin::default());
+    let mut transaction = Transaction::of_no_session(engine, Begin::default());
     transaction.begin_statement();
     transaction.edit_catalog(catalog::Edit::ReserveOids(engine.next_oid()))?;
     transaction.commit()?.wait()?;

@@ -1,6 +1,7 @@
 //! The engine: what all transactions share.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -20,6 +21,7 @@ use crate::error::EngineError;
 use crate::maintenance::{self, Progress};
 use crate::options::Options;
 use crate::packing::{self, Packing};
+use crate::published::Published;
 use crate::recovery;
 use crate::repair::Repair;
 use crate::reserve::Reserve;
@@ -50,9 +52,9 @@ pub(crate) struct Inner {
     /// How far sequences are.
     pub(crate) counters: Counters,
     /// Each table that the catalog of some held snapshot has.
-    pub(crate) tables: RwLock<HashMap<TableId, Arc<TableStore>>>,
+    tables: Published<Tables>,
     /// Catalogs by the commit that made them, ascending; the first is seen by the oldest snapshot.
-    catalogs: RwLock<Vec<(CommitTs, Arc<Catalog>)>>,
+    catalogs: Published<Vec<(CommitTs, Arc<Catalog>)>>,
     next_oid: AtomicU32,
     next_segment: AtomicU64,
     /// Why writes are refused, if they are.
@@ -137,9 +139,9 @@ impl Engine {
         self.inner.deferred.lock().clone()
     }
 
-    /// A new transaction. Nothing happens until its first statement.
+    /// A new transaction of no session. Nothing happens until its first statement.
     pub fn begin(&self, begin: Begin) -> Transaction {
-        Transaction::new(Arc::clone(&self.inner), begin)
+        Transaction::of_no_session(&self.inner, begin)
     }
 
     /// The newest catalog that is durable.
@@ -216,13 +218,33 @@ impl Drop for Engine {
     }
 }
 
+/// Tables by id.
+pub(crate) type Tables = HashMap<TableId, Arc<TableStore>>;
+
+/// The catalog as of `ts`, of those there are by the commit that made them.
+fn catalog_of(catalogs: &[(CommitTs, Arc<Catalog>)], ts: CommitTs) -> &Arc<Catalog> {
+    &catalogs[catalogs.partition_point(|(from, _)| *from <= ts).saturating_sub(1)].1
+}
+
+/// The engine as one session has it. Its transactions count references to this, and not to what those of all sessions, on all cores, would
+/// count at one place.
+pub(crate) struct OwnEngine(pub(crate) Arc<Inner>);
+
+impl Deref for OwnEngine {
+    type Target = Arc<Inner>;
+
+    fn deref(&self) -> &Arc<Inner> {
+        &self.0
+    }
+}
+
 /// What recovery hands over.
 pub(crate) struct Recovered {
     pub(crate) txns: Transactions,
     pub(crate) wal: Wal,
     pub(crate) cache: Arc<Cache>,
     pub(crate) counters: Counters,
-    pub(crate) tables: HashMap<TableId, Arc<TableStore>>,
+    pub(crate) tables: Tables,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) catalog_at: CommitTs,
     pub(crate) next_segment: u64,
@@ -251,9 +273,9 @@ impl Inner {
             wal: from.wal,
             cache: from.cache,
             counters: from.counters,
-            tables: RwLock::new(from.tables),
+            tables: Published::new(from.tables),
             next_oid: AtomicU32::new(from.catalog.next_oid()),
-            catalogs: RwLock::new(vec![(from.catalog_at, from.catalog)]),
+            catalogs: Published::new(vec![(from.catalog_at, from.catalog)]),
             next_segment: AtomicU64::new(from.next_segment),
             closed: RwLock::new(None),
             damage: from.damage,
@@ -284,11 +306,30 @@ impl Inner {
 
     /// Where the rows of a table are. Errors: `NoTable`, `Damaged`.
     pub(crate) fn store(&self, table: TableId) -> Result<Arc<TableStore>, EngineError> {
-        let store = self.tables.read().get(&table).cloned().ok_or(EngineError::NoTable(table))?;
+        self.with_store(table, |store| Ok(Arc::clone(store)))
+    }
+
+    /// Does something short with where the rows of a table are. Errors: as [`Inner::store`], and those of `work`.
+    pub(crate) fn with_store<R>(
+        &self,
+        table: TableId,
+        work: impl FnOnce(&Arc<TableStore>) -> Result<R, EngineError>,
+    ) -> Result<R, EngineError> {
+        let tables = self.tables.read();
+        let store = tables.get(&table).ok_or(EngineError::NoTable(table))?;
         match store.damage().filter(|_| !env::seeded_bug("damaged-table-read")) {
             Some(damage) => Err(damage.clone()),
-            None => Ok(store),
+            None => work(store),
         }
+    }
+
+    /// Adds tables, or removes them.
+    pub(crate) fn change_tables(&self, change: impl FnOnce(&mut Tables)) {
+        self.tables.change(|now| {
+            let mut tables = now.clone();
+            change(&mut tables);
+            tables
+        });
     }
 
     pub(crate) fn stores(&self) -> Vec<Arc<TableStore>> {
@@ -299,9 +340,12 @@ impl Inner {
 
     /// The catalog as of `ts`, which a snapshot holds or which is visible.
     pub(crate) fn catalog_at(&self, ts: CommitTs) -> Arc<Catalog> {
-        let catalogs = self.catalogs.read();
-        let after = catalogs.partition_point(|(from, _)| *from <= ts);
-        Arc::clone(&catalogs[after.saturating_sub(1)].1)
+        Arc::clone(catalog_of(&self.catalogs.read(), ts))
+    }
+
+    /// Whether that is this one.
+    pub(crate) fn is_catalog_at(&self, ts: CommitTs, catalog: &Arc<Catalog>) -> bool {
+        Arc::ptr_eq(catalog_of(&self.catalogs.read(), ts), catalog)
     }
 
     /// The catalog with every commit that has its place in the order, visible or not: what the holder of the catalog lock changes.
@@ -310,14 +354,15 @@ impl Inner {
     }
 
     pub(crate) fn publish_catalog(&self, at: CommitTs, catalog: Arc<Catalog>) {
-        self.catalogs.write().push((at, catalog));
+        self.catalogs.change(|now| now.iter().cloned().chain([(at, catalog)]).collect());
     }
 
     /// Forgets catalogs that no snapshot can see any more.
     pub(crate) fn forget_catalogs(&self, oldest: CommitTs) {
-        let mut catalogs = self.catalogs.write();
-        let seen = catalogs.partition_point(|(from, _)| *from <= oldest);
-        catalogs.drain(..seen.saturating_sub(1));
+        let unseen = |catalogs: &[(CommitTs, _)]| catalogs.partition_point(|(from, _)| *from <= oldest).saturating_sub(1);
+        if unseen(&self.catalogs.read()) > 0 {
+            self.catalogs.change(|now| now[unseen(now)..].to_vec());
+        }
     }
 
     /// Forgets how far sequences were that no catalog has any more.

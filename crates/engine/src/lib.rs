@@ -39,6 +39,7 @@ mod options;
 mod owed;
 mod packing;
 mod pressure;
+mod published;
 mod range;
 mod read_view;
 mod recovery;
@@ -52,7 +53,7 @@ mod table;
 mod transaction;
 mod workers;
 
-pub use advisory::{Advisory, SessionLocks};
+pub use advisory::{Advisory, EngineSession, SessionLocks};
 pub use bulk::Bulk;
 pub use check::Finding;
 pub use commit::Commit;

@@ -156,7 +156,9 @@ pub(crate) fn reclaim(engine: &Inner, store: &TableStore) {
     }
     if store.dropped_at() <= oldest {
         env::point(engine.env.as_ref(), "reclaim: dropped table leaves");
-        engine.tables.write().remove(&store.id());
+        engine.change_tables(|tables| {
+            tables.remove(&store.id());
+        });
         store.change_segments(|list| list.drain(..).for_each(|l| engine.discard(Arc::clone(&l.segment))));
     }
 }

@@ -128,7 +128,7 @@ impl Transaction {
         let own = self.tables.iter().find(|t| t.store.id() == table);
         let (store, own) = match own {
             Some(touched) => (Arc::clone(&touched.store), Arc::clone(&touched.own)),
-            None => (self.engine_handle().store(table)?, Arc::default()),
+            None => (self.engine.store(table)?, Arc::default()),
         };
         let committed = Snapshot { ts: CommitTs::MAX, own: None };
         let exists = loop {

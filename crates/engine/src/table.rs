@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use catalog::Table;
 use delta::{DeltaTable, Found};
 use env::Env;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use segments::{LiveSegment, SegmentColumn, SegmentSchema, SegmentSet};
 use txn::Snapshot;
 use types::{CommitTs, Row, RowLayout, TableId};
@@ -15,6 +15,7 @@ use types::{CommitTs, Row, RowLayout, TableId};
 use crate::burial::Burial;
 use crate::engine::table_dir;
 use crate::error::EngineError;
+use crate::published::Published;
 use crate::transaction::Own;
 
 /// Where the rows of one table are. Shared by everyone who reads or writes it; dropped when the last of them is done.
@@ -23,7 +24,7 @@ pub(crate) struct TableStore {
     pub(crate) layout: Arc<RowLayout>,
     pub(crate) schema: Arc<SegmentSchema>,
     pub(crate) delta: DeltaTable,
-    segments: RwLock<Arc<SegmentSet>>,
+    segments: Published<SegmentSet>,
     next_rowid: AtomicI64,
     /// Held by whoever moves rows between delta and segments or between segments.
     pub(crate) moving: Mutex<()>,
@@ -51,7 +52,7 @@ impl TableStore {
             layout,
             schema,
             definition,
-            segments: RwLock::new(Arc::new(SegmentSet::default())),
+            segments: Published::new(SegmentSet::default()),
             next_rowid: AtomicI64::new(1),
             moving: Mutex::new(()),
             burials: Mutex::default(),
@@ -92,26 +93,29 @@ impl TableStore {
 
     /// The segments there are now, those that a held snapshot may still need among them.
     pub(crate) fn segments(&self) -> Arc<SegmentSet> {
-        Arc::clone(&self.segments.read())
+        self.segments.get()
     }
 
     /// Puts another list of segments in place. The change must become visible no earlier than the timestamps in it.
     pub(crate) fn change_segments(&self, change: impl FnOnce(&mut Vec<Arc<LiveSegment>>)) {
-        let mut current = self.segments.write();
-        let mut list: Vec<Arc<LiveSegment>> = current.segments().to_vec();
-        change(&mut list);
-        *current = Arc::new(SegmentSet::new(list));
+        self.segments.change(|now| {
+            let mut list: Vec<Arc<LiveSegment>> = now.segments().to_vec();
+            change(&mut list);
+            SegmentSet::new(list)
+        });
     }
 
     /// Where the newest committed version of a key is whose slot says that it is in a segment, or that has none. None where there is no
     /// such row, and where a commit has just put another version into the delta: the slot is to be looked at again then.
     pub(crate) fn find_newest(&self, key: &[u8]) -> Result<Option<(Arc<LiveSegment>, u32)>, EngineError> {
         loop {
-            let segments = self.segments();
-            let found = segments.find(key, CommitTs::MAX)?;
+            let segments = self.segments.read();
+            if let Some((live, position)) = segments.find(key, CommitTs::MAX)? {
+                return Ok(Some((Arc::clone(live), position)));
+            }
             // Compaction may have retired segments of this list, and put those that have their rows into the next one.
-            if found.is_some() || Arc::ptr_eq(&segments, &self.segments()) {
-                return Ok(found);
+            if Arc::ptr_eq(&segments, &self.segments.read()) {
+                return Ok(None);
             }
         }
     }
@@ -130,10 +134,11 @@ impl TableStore {
             Found::InSegment | Found::NoSlot => {}
         }
         // What was loaded may have replaced a row that the snapshot still finds in another segment.
-        let found = match own.find_loaded(key)? {
-            None => self.segments().find(key, snapshot.ts)?,
-            loaded => loaded,
-        };
+        if let Some((live, position)) = own.find_loaded(key)? {
+            return Ok(Some(live.segment.row(position, &self.layout, wanted)?));
+        }
+        let segments = self.segments.read();
+        let found = segments.find(key, snapshot.ts)?;
         Ok(found.map(|(live, position)| live.segment.row(position, &self.layout, wanted)).transpose()?)
     }
 

@@ -27,7 +27,7 @@ use txn::{Cancel, LockMode, Outcome, SerialTransaction, SessionId, Snapshot, Sna
 use types::{CommitTs, Row, SegmentId, TableId, TxnId};
 
 use crate::advisory::Taken;
-use crate::engine::Inner;
+use crate::engine::{Inner, OwnEngine};
 use crate::error::EngineError;
 use crate::owed::OwedList;
 use crate::range::{RangeCursor, RangeOf};
@@ -81,8 +81,6 @@ pub struct Begin {
     pub lock_timeout: Option<Duration>,
     /// What the session has been given of sequences.
     pub given: Arc<Given>,
-    /// The session that holds its locks; see [`crate::SessionLocks`].
-    pub session: Option<SessionId>,
 }
 
 /// Where a row is.
@@ -190,7 +188,9 @@ pub(crate) enum Step {
 
 /// A transaction. Dropping it rolls it back.
 pub struct Transaction {
-    engine: Arc<Inner>,
+    pub(crate) engine: Arc<OwnEngine>,
+    /// The session that holds its locks; see [`crate::SessionLocks`].
+    pub(crate) session: Option<SessionId>,
     pub(crate) begin: Begin,
     id: Option<TxnId>,
     snapshot: Option<Arc<SnapshotGuard>>,
@@ -220,9 +220,10 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    pub(crate) fn new(engine: Arc<Inner>, begin: Begin) -> Transaction {
+    pub(crate) fn new(engine: Arc<OwnEngine>, session: Option<SessionId>, begin: Begin) -> Transaction {
         Transaction {
             engine,
+            session,
             begin,
             id: None,
             snapshot: None,
@@ -240,6 +241,10 @@ impl Transaction {
             touched: Arc::default(),
             advisory: None,
         }
+    }
+
+    pub(crate) fn of_no_session(engine: &Arc<Inner>, begin: Begin) -> Transaction {
+        Transaction::new(Arc::new(OwnEngine(Arc::clone(engine))), None, begin)
     }
 
     /// Starts a statement: READ COMMITTED takes a fresh snapshot, REPEATABLE READ keeps its first.
@@ -357,7 +362,7 @@ impl Transaction {
     }
 
     pub(crate) fn engine_handle(&self) -> Arc<Inner> {
-        Arc::clone(&self.engine)
+        Arc::clone(&self.engine.0)
     }
 
     fn guard(&self) -> &Arc<SnapshotGuard> {
@@ -374,6 +379,15 @@ impl Transaction {
             (Some(edited), _) => Arc::clone(edited),
             (None, Some(guard)) => self.engine.catalog_at(guard.ts),
             (None, None) => self.engine.catalog_at(self.engine.txns.visible()),
+        }
+    }
+
+    /// Whether that is this one.
+    pub fn sees_catalog(&self, catalog: &Arc<Catalog>) -> bool {
+        match (&self.edited, &self.snapshot) {
+            (Some(edited), _) => Arc::ptr_eq(edited, catalog),
+            (None, Some(guard)) => self.engine.is_catalog_at(guard.ts, catalog),
+            (None, None) => self.engine.is_catalog_at(self.engine.txns.visible(), catalog),
         }
     }
 
@@ -401,7 +415,7 @@ impl Transaction {
     ) -> Result<Option<Row>, EngineError> {
         match self.tables.iter().find(|t| t.store.id() == table) {
             Some(touched) => touched.store.get(key, wanted, &self.snapshot(), &touched.own),
-            None => self.engine.store(table)?.get(key, wanted, &self.snapshot(), &Own::default()),
+            None => self.engine.with_store(table, |store| store.get(key, wanted, &self.snapshot(), &Own::default())),
         }
     }
 
@@ -434,14 +448,14 @@ impl Transaction {
     /// Everything at the statement's snapshot, for queries; it stays valid after the transaction has gone on.
     pub fn read_view(&self) -> Arc<ReadView> {
         let own = self.tables.iter().map(|t| (Arc::clone(&t.store), Arc::clone(&t.own))).collect();
-        let view = ReadView::new(Arc::clone(&self.engine), Arc::clone(self.guard()), self.snapshot(), self.catalog(), own);
+        let view = ReadView::new(self.engine_handle(), Arc::clone(self.guard()), self.snapshot(), self.catalog(), own);
         Arc::new(view.noted_by(self.serial.clone()))
     }
 
     /// The way to values of sequences for this transaction and the threads that work for it.
     pub fn sequences(&self) -> Sequences {
         Sequences {
-            engine: Arc::clone(&self.engine),
+            engine: self.engine_handle(),
             touched: Arc::clone(&self.touched),
             given: Arc::clone(&self.begin.given),
             read_only: self.begin.read_only,
@@ -455,7 +469,7 @@ impl Transaction {
         }
         self.engine.check_open()?;
         let engine = &self.engine;
-        Ok(*self.id.get_or_insert_with(|| engine.txns.begin_in(self.begin.session)))
+        Ok(*self.id.get_or_insert_with(|| engine.txns.begin_in(self.session)))
     }
 
     fn limits(&self) -> WaitLimits<'_> {
@@ -478,7 +492,7 @@ impl Transaction {
         let guard = Arc::new(self.engine.txns.snapshot(None));
         let own = self.tables.iter().map(|t| (Arc::clone(&t.store), Arc::clone(&t.own))).collect();
         let snapshot = Snapshot { ts: guard.ts, own: self.id };
-        Ok(Arc::new(ReadView::new(Arc::clone(&self.engine), guard, snapshot, self.catalog(), own)))
+        Ok(Arc::new(ReadView::new(self.engine_handle(), guard, snapshot, self.catalog(), own)))
     }
 
     /// An id for a new catalog object, never given out before.

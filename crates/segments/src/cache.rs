@@ -1,7 +1,7 @@
 //! The cache of columns as they are packed: which row groups' columns of which segments are in memory.
 //!
 //! ```text
-//! Segment -- Slots: one per (group, column) and per group's keys               a hit: the group's read lock, one reference count
+//! Segment -- Slots: one per (group, column) and per group's keys               a hit: one reference count
 //!                     | filled                                                 no table to search
 //! Cache   -- small FIFO --used again--> main FIFO --used again--> main, again
 //!              | not used                 | not used                           (a slot that comes back soon after it was
@@ -13,7 +13,7 @@
 //! 3. One load of a slot at a time: who comes meanwhile waits and gets the same values.
 //! 4. What is not admitted (more than half of the cache) is still handed to who asked, and to everyone who asks while it is in use.
 //! 5. An emptied slot frees memory when the last reader is done with the values.
-//! 6. A point read looks at all its columns under one lock, without counting references: each atomic step would keep the processor from
+//! 6. A point read looks at all its columns without counting references to each: each atomic step would keep the processor from
 //!    fetching the next column's memory while it waits for this one's.
 //!
 //! Source: S3-FIFO (Yang et al., SOSP 2023), with the ghost queue kept as a number in each slot.
@@ -22,9 +22,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use arc_swap::{ArcSwap, Guard};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{ByteViewType, DataType};
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::Mutex;
 
 use crate::error::Result;
 use crate::keys::KeyList;
@@ -32,14 +33,22 @@ use crate::packed::Packed;
 
 const USES_COUNTED_MAX: u8 = 3;
 
+/// More than the cores of most machines.
+const HITS: usize = 16;
+
 /// A cache shared by the segments of a database.
 pub struct Cache {
     bytes_max: usize,
     bytes: AtomicUsize,
-    hits: AtomicU64,
+    hits: [Hits; HITS],
     loads: AtomicU64,
     queues: Mutex<Queues>,
 }
+
+/// Apart from each other: each thread adds to its own, or to one that it shares with few.
+#[derive(Default)]
+#[repr(align(128))]
+struct Hits(AtomicU64);
 
 /// Counters for the people who watch a database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,26 +96,32 @@ enum WeakBlock {
 pub(crate) struct Slots {
     cache: Arc<Cache>,
     /// What the slots of each group hold.
-    groups: Box<[RwLock<Box<[Option<Held>]>>]>,
+    groups: Box<[ArcSwap<Blocks>]>,
     group_slots: usize,
     slots: Box<[Slot]>,
 }
 
+/// What the slots of a group hold. Replaced as a whole, so that who reads it writes nothing that others read.
+type Blocks = Vec<Option<Held>>;
+
 /// What a filled slot holds.
+#[derive(Clone)]
 struct Held {
     block: Block,
     bytes: usize,
-    uses: AtomicU8,
 }
 
 /// What a group's slots hold, which stays as it is for as long as this is held: not for long, and not while something is loaded.
 pub(crate) struct GroupBlocks<'a> {
-    held: RwLockReadGuard<'a, Box<[Option<Held>]>>,
+    held: Guard<Arc<Blocks>>,
+    slots: &'a [Slot],
     cache: &'a Cache,
 }
 
 #[derive(Default)]
 struct Slot {
+    /// Uses of what it holds, up to [`USES_COUNTED_MAX`].
+    uses: AtomicU8,
     /// Reads of single pages while the slot was empty.
     cold_reads: AtomicU8,
     /// The cache's count of evictions just after this slot was emptied; 0 if it never was.
@@ -147,7 +162,7 @@ impl Cache {
         Arc::new(Cache {
             bytes_max,
             bytes: AtomicUsize::new(0),
-            hits: AtomicU64::new(0),
+            hits: Default::default(),
             loads: AtomicU64::new(0),
             queues: Mutex::new(Queues { sweep_at: 1024, ..Queues::default() }),
         })
@@ -166,7 +181,7 @@ impl Cache {
     /// How well it does.
     pub fn counters(&self) -> CacheCounters {
         CacheCounters {
-            hits: self.hits.load(Ordering::Relaxed),
+            hits: self.hits.iter().map(|hits| hits.0.load(Ordering::Relaxed)).sum(),
             loads: self.loads.load(Ordering::Relaxed),
             evictions: self.queues.lock().evictions,
         }
@@ -179,7 +194,7 @@ impl Cache {
             return;
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        slots.set(slot, Some(Held { block: block.clone(), bytes, uses: AtomicU8::new(0) }));
+        slots.set(slot, Some(Held { block: block.clone(), bytes }));
         let entry = Entry { slots: Arc::downgrade(slots), slot, bytes };
 
         let mut dropped = Vec::new();
@@ -239,7 +254,7 @@ impl Slots {
     /// Empty slots: in each of the groups one for each column, and one for the keys.
     pub(crate) fn new(cache: Arc<Cache>, groups: usize, columns: usize) -> Arc<Slots> {
         let group_slots = columns + 1;
-        let empty = || RwLock::new((0..group_slots).map(|_| None).collect());
+        let empty = || ArcSwap::from_pointee(vec![None; group_slots]);
         Arc::new(Slots {
             cache,
             groups: (0..groups).map(|_| empty()).collect(),
@@ -250,7 +265,8 @@ impl Slots {
 
     /// What the slots of a group hold.
     pub(crate) fn group(&self, group: usize) -> GroupBlocks<'_> {
-        GroupBlocks { held: self.groups[group].read(), cache: &self.cache }
+        let first = group * self.group_slots;
+        GroupBlocks { held: self.groups[group].load(), slots: &self.slots[first..first + self.group_slots], cache: &self.cache }
     }
 
     /// What the slot holds.
@@ -263,22 +279,28 @@ impl Slots {
 
     /// What the slot holds; does not count as a use.
     pub(crate) fn peek(&self, slot: usize) -> Option<Block> {
-        self.groups[slot / self.group_slots].read()[slot % self.group_slots].as_ref().map(|held| held.block.clone())
+        self.groups[slot / self.group_slots].load()[slot % self.group_slots].as_ref().map(|held| held.block.clone())
     }
 
     /// Puts something, or nothing, into a slot; what was there before.
     fn set(&self, slot: usize, held: Option<Held>) -> Option<Held> {
-        std::mem::replace(&mut self.groups[slot / self.group_slots].write()[slot % self.group_slots], held)
+        self.slots[slot].uses.store(0, Ordering::Relaxed);
+        let at = slot % self.group_slots;
+        let before = self.groups[slot / self.group_slots].rcu(|now| {
+            let mut blocks = Blocks::clone(now);
+            blocks[at].clone_from(&held);
+            blocks
+        });
+        before[at].clone()
     }
 
     /// Whether a slot was used enough to stay; then its uses count anew, or one less.
     fn is_kept(&self, slot: usize, from_small: bool) -> bool {
-        let group = self.groups[slot / self.group_slots].read();
-        let Some(held) = &group[slot % self.group_slots] else { return false };
-        let uses = held.uses.load(Ordering::Relaxed);
-        let keep = if from_small { uses > 1 } else { uses > 0 };
+        let uses = &self.slots[slot].uses;
+        let counted = uses.load(Ordering::Relaxed);
+        let keep = if from_small { counted > 1 } else { counted > 0 };
         if keep {
-            held.uses.store(if from_small { 0 } else { uses - 1 }, Ordering::Relaxed);
+            uses.store(if from_small { 0 } else { counted - 1 }, Ordering::Relaxed);
         }
         keep
     }
@@ -338,26 +360,41 @@ impl GroupBlocks<'_> {
         }
     }
 
+    /// The group's keys, if they are there; counts as a hit.
+    pub(crate) fn keys(&self) -> Option<&KeyList> {
+        match &self.used(self.slots.len() - 1)?.block {
+            Block::Keys(keys) => {
+                self.count_hits(1);
+                Some(keys)
+            }
+            Block::Column(_) => None,
+        }
+    }
+
     #[inline]
     fn used(&self, slot: usize) -> Option<&Held> {
         let held = self.held[slot].as_ref()?;
-        let uses = held.uses.load(Ordering::Relaxed);
-        if uses < USES_COUNTED_MAX {
-            held.uses.store(uses + 1, Ordering::Relaxed);
+        let uses = &self.slots[slot].uses;
+        let counted = uses.load(Ordering::Relaxed);
+        if counted < USES_COUNTED_MAX {
+            uses.store(counted + 1, Ordering::Relaxed);
         }
         Some(held)
     }
 
     /// Not an atomic addition: a count lost now and then is cheaper than every point read fighting for one line.
     pub(crate) fn count_hits(&self, hits: u64) {
-        self.cache.hits.store(self.cache.hits.load(Ordering::Relaxed) + hits, Ordering::Relaxed);
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed) % HITS);
+        let own = &self.cache.hits[OWN.with(|own| *own)].0;
+        own.store(own.load(Ordering::Relaxed) + hits, Ordering::Relaxed);
     }
 }
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        let groups = self.groups.iter_mut().flat_map(|group| group.get_mut().iter());
-        let held: usize = groups.flatten().map(|held| held.bytes).sum();
+        let held = |group: &ArcSwap<Blocks>| group.load().iter().flatten().map(|held| held.bytes).sum::<usize>();
+        let held: usize = self.groups.iter().map(held).sum();
         self.cache.bytes.fetch_sub(held, Ordering::Relaxed);
     }
 }

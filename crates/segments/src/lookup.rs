@@ -73,13 +73,17 @@ impl Segment {
             Err(next) => next.saturating_sub(1),
         };
         let (group, rows) = self.block_rows(block);
-        let found = match self.cached_keys(group)? {
-            Some(keys) => keys.search(rows, key),
-            None => {
-                let keys = self.read_keys(group, rows.clone())?;
-                let found = keys.search(0..keys.len(), key);
-                found.map(|row| rows.start + row).map_err(|row| rows.start + row)
-            }
+        let cached = self.slots.group(group).keys().map(|keys| keys.search(rows.clone(), key));
+        let found = match cached {
+            Some(found) => found,
+            None => match self.cached_keys(group)? {
+                Some(keys) => keys.search(rows, key),
+                None => {
+                    let keys = self.read_keys(group, rows.clone())?;
+                    let found = keys.search(0..keys.len(), key);
+                    found.map(|row| rows.start + row).map_err(|row| rows.start + row)
+                }
+            },
         };
         let position = |row: usize| self.starts[group] + row as u32;
         Ok(found.map(position).map_err(position))

@@ -105,7 +105,7 @@ impl SegmentSet {
 
     /// Where the row with this key is for a snapshot at `ts`; None if no segment has it alive. Looks only into segments whose
     /// keys span it. Errors: as [`Segment::find`].
-    pub fn find(&self, key: &[u8], ts: CommitTs) -> Result<Option<(Arc<LiveSegment>, u32)>> {
+    pub fn find(&self, key: &[u8], ts: CommitTs) -> Result<Option<(&Arc<LiveSegment>, u32)>> {
         let mut candidates = self.segments.partition_point(|live| live.segment.min_key() <= key);
         while candidates > 0 {
             candidates -= 1;
@@ -114,7 +114,7 @@ impl SegmentSet {
                 && let Some(position) = live.segment.find(key)?
                 && !live.dead.contains(position, ts)
             {
-                return Ok(Some((Arc::clone(live), position)));
+                return Ok(Some((live, position)));
             }
             let before = candidates.checked_sub(1).map(|i| &self.segments[self.reach[i]]);
             if before.is_none_or(|farthest| farthest.segment.max_key() < key) {

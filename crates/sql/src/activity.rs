@@ -94,9 +94,17 @@ impl SessionActivity {
 #[derive(Default)]
 pub(crate) struct Sessions {
     all: Mutex<All>,
-    /// The session that has run a statement last; 0: none.
-    last: AtomicU64,
+    /// The session that has written last if no other has run a statement since; else [`SEVERAL`].
+    at_work: AtWork,
 }
+
+/// Apart from everything else: every statement reads it.
+#[derive(Default)]
+#[repr(align(128))]
+struct AtWork(AtomicU64);
+
+/// More than one session, or none.
+const SEVERAL: u64 = 0;
 
 #[derive(Default)]
 struct All {
@@ -155,12 +163,21 @@ impl Sessions {
 }
 
 impl Registered {
-    /// Notes that the session runs a statement. True if the last statement was its own, too: as far as that tells, no other session is
-    /// at work.
-    pub(crate) fn begin_statement(&self) -> bool {
-        let last = &self.sessions.last;
-        // Without a write, where it is: sessions on other threads read it.
-        last.load(Ordering::Relaxed) == self.id || last.swap(self.id, Ordering::Relaxed) == self.id
+    /// Notes that the session runs a statement. True if it has written before and no other has run one since: as far as that tells, no
+    /// other session is at work.
+    ///
+    /// Sessions that only read, on however many threads, find what they would write there already, and do not write it.
+    pub(crate) fn begin_statement(&self, writes: bool) -> bool {
+        let at_work = &self.sessions.at_work.0;
+        let seen = at_work.load(Ordering::Relaxed);
+        if seen == self.id {
+            return true;
+        }
+        let now = if writes { self.id } else { SEVERAL };
+        if seen != now {
+            at_work.store(now, Ordering::Relaxed);
+        }
+        false
     }
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut SessionActivity)) {

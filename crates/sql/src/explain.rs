@@ -9,7 +9,7 @@ use types::{Datum, SqlError, SqlType};
 use crate::answer::{Answer, Rows};
 use crate::evaluate::used;
 use crate::parse::{Command, Explain, ExplainFormat, Statement};
-use crate::prepare::{Kind, OutputColumn, Planned, Prepared};
+use crate::prepare::{Kind, OutputColumn, OwnPlan, Planned, Prepared};
 use crate::query::QueryPlan;
 use crate::session::Session;
 
@@ -50,7 +50,7 @@ impl Session {
         if let Kind::Point(plan) = &planned.kind {
             match self.explain_point(&planned, plan, explain, params)? {
                 Some(lines) => return Ok(self.timed(lines, explain, started)),
-                None => planned = self.general_plan(&inner.statement, &planned, plan)?,
+                None => planned = Arc::new(OwnPlan(self.general_plan(&inner.statement, &planned, plan)?)),
             }
         }
         let lines = match &planned.kind {

@@ -4,6 +4,7 @@
 //! Statement --plan--> Planned (shared, cached) <---- Prepared (a session's): checks at each run that the plan still fits
 //! ```
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use catalog::Catalog;
@@ -60,7 +61,18 @@ pub struct Prepared {
     /// The result's columns; `None` when the statement returns no rows.
     pub columns: Option<Arc<[OutputColumn]>>,
     pub(crate) statement: Statement,
-    planned: Mutex<Arc<Planned>>,
+    planned: Mutex<Arc<OwnPlan>>,
+}
+
+/// A plan as one session has it: who runs it counts references to this, and not to what all sessions share.
+pub(crate) struct OwnPlan(pub(crate) Arc<Planned>);
+
+impl Deref for OwnPlan {
+    type Target = Planned;
+
+    fn deref(&self) -> &Planned {
+        &self.0
+    }
 }
 
 impl Prepared {
@@ -82,7 +94,7 @@ impl Prepared {
             param_oids,
             columns: planned.columns.clone(),
             statement: statement.clone(),
-            planned: Mutex::new(planned),
+            planned: Mutex::new(Arc::new(OwnPlan(planned))),
         })
     }
 
@@ -182,18 +194,17 @@ impl Session {
 
     /// The plan to run a prepared statement by, now. Errors: 0A000 when its result would have other columns than it was prepared
     /// with.
-    pub(crate) fn current_plan(&mut self, prepared: &Prepared) -> Result<Arc<Planned>, SqlError> {
+    pub(crate) fn current_plan(&mut self, prepared: &Prepared) -> Result<Arc<OwnPlan>, SqlError> {
         let planned = Arc::clone(&prepared.planned.lock());
         if matches!(planned.kind, Kind::Command) {
             return Ok(planned);
         }
-        let catalog = self.catalog();
-        let active = self.settings.active();
-        if !planned.volatile && Arc::ptr_eq(&planned.catalog, &catalog) && planned.planning == active.planning {
+        let is_of_settings = planned.planning == self.settings.active().planning;
+        if !planned.volatile && is_of_settings && self.sees_catalog(&planned.catalog) {
             return Ok(planned);
         }
         let declared: Vec<Option<SqlType>> = prepared.params.iter().copied().map(Some).collect();
-        let again = self.plan(&prepared.statement, &declared)?;
+        let again = Arc::new(OwnPlan(self.plan(&prepared.statement, &declared)?));
         let types = |columns: &Option<Arc<[OutputColumn]>>| {
             columns.as_ref().map(|columns| columns.iter().map(|c| (c.name.clone(), c.data_type, c.type_oid)).collect::<Vec<_>>())
         };

@@ -32,7 +32,7 @@ use crate::prepare::{Kind, Planned, Prepared};
 use crate::references::Looking;
 use crate::settings::Settings;
 use crate::transaction::{Ending, State, aborted};
-use crate::watch::{Limit, Watch};
+use crate::watch::{Limit, Watch, within_runtime};
 
 /// Who connects, to what, with which settings.
 #[derive(Clone, Debug, Default)]
@@ -123,7 +123,7 @@ impl Session {
         let database = instance.engine().catalog().database(&login.database).ok_or_else(missing)?.id;
         let cancel = Arc::new(Cancel::new());
         let locks = instance.engine().begin_session(login.process_id, Arc::clone(&cancel));
-        login.process_id = locks.id().process;
+        login.process_id = locks.session().id().process;
         let now = instance.env().now_micros();
         let registered = instance.registry().register(SessionActivity {
             process_id: login.process_id,
@@ -149,7 +149,7 @@ impl Session {
             database,
             cancel,
             settings,
-            transaction: State::new(locks.id()),
+            transaction: State::new(locks.session().clone()),
             statements: BTreeMap::new(),
             notices: Vec::new(),
             heard: Arc::default(),
@@ -195,6 +195,12 @@ impl Session {
         blocking_if(text.len() >= BLOCKING_BYTES_MIN, || crate::parse::parse(text)).inspect_err(|_| self.fail())
     }
 
+    /// Whether a statement may be looked at once outside of a runtime: what waits for nothing, as a read by key, is done then. It must be
+    /// looked at again within one.
+    pub fn begins_anywhere(&self) -> bool {
+        self.time_left().is_none()
+    }
+
     /// Runs a statement. Begins an implicit transaction if there is none. `params` must be as many as [`Prepared::params`], of
     /// those types. After an error the transaction has failed already: [`Session::fail`] need not be called.
     pub async fn execute(&mut self, prepared: &Arc<Prepared>, params: Vec<Datum>) -> Result<Answer, SqlError> {
@@ -209,7 +215,7 @@ impl Session {
             activity.query_micros = Some(now);
             activity.statement = Some(prepared.statement.clone());
         });
-        self.alone = self.registered.begin_statement();
+        self.alone = self.registered.begin_statement(prepared.statement.command().writes_rows());
         self.is_large = row_bytes(&params) + prepared.statement.text().len() >= BLOCKING_BYTES_MIN;
         self.forget_cancel();
         self.locals.clear();
@@ -251,7 +257,7 @@ impl Session {
             | Command::Explain(_) => {
                 if statement.command().writes_rows() {
                     let active = self.settings.active();
-                    self.transaction.begin_writing_statement(self.instance.engine(), &self.cancel, active)?;
+                    self.transaction.begin_writing_statement(&self.cancel, active)?;
                 } else {
                     self.begin_statement();
                 }
@@ -291,6 +297,7 @@ impl Session {
         params: &[Datum],
         watch: &mut Option<Watch>,
     ) -> Result<Answer, SqlError> {
+        within_runtime().await;
         let general = self.general_plan(statement, planned, plan)?;
         match &general.kind {
             Kind::Query(plan) => self.run_query(&general, plan, params, watch).await,
@@ -308,6 +315,7 @@ impl Session {
         params: &[Datum],
         watch: &mut Option<Watch>,
     ) -> Result<Answer, SqlError> {
+        within_runtime().await;
         match &planned.kind {
             Kind::Query(plan) => self.run_query(planned, plan, params, watch).await,
             Kind::Locking(plan) => self.run_locking(planned, plan, params).await,
@@ -329,6 +337,7 @@ impl Session {
         params: &[Datum],
         watch: &mut Option<Watch>,
     ) -> Result<Answer, SqlError> {
+        within_runtime().await;
         let statement = &prepared.statement;
         match command {
             Command::CreateTable(create) => self.create_table(create).await,
@@ -347,7 +356,7 @@ impl Session {
             Command::CreateIndex(create) => self.create_index(statement, create),
             Command::Reindex { kind, name } => self.reindex(statement, *kind, name),
             Command::Savepoint(name) => {
-                self.transaction.savepoint(name, &self.settings, self.instance.engine(), &self.cancel)?;
+                self.transaction.savepoint(name, &self.settings, &self.cancel)?;
                 Ok(Answer::Done("SAVEPOINT".into()))
             }
             Command::Release(name) => {
@@ -543,7 +552,7 @@ impl Session {
     /// The engine's transaction, with a snapshot for this statement.
     pub(crate) fn begin_statement(&mut self) -> &mut Transaction {
         let active = self.settings.active();
-        self.transaction.begin_statement(self.instance.engine(), &self.cancel, active)
+        self.transaction.begin_statement(&self.cancel, active)
     }
 
     /// The catalog as the session sees it now.
@@ -551,6 +560,14 @@ impl Session {
         match self.transaction.inner() {
             Some(inner) if inner.has_begun() => inner.catalog(),
             _ => self.instance.engine().catalog(),
+        }
+    }
+
+    /// Whether that is this one.
+    pub(crate) fn sees_catalog(&mut self, catalog: &Arc<Catalog>) -> bool {
+        match self.transaction.inner() {
+            Some(inner) if inner.has_begun() => inner.sees_catalog(catalog),
+            _ => Arc::ptr_eq(&self.instance.engine().catalog(), catalog),
         }
     }
 

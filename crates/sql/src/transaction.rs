@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use engine::{Begin, Cancel, Engine, Given, Isolation, SessionId, Transaction};
+use engine::{Begin, Cancel, EngineSession, Given, Isolation, Transaction};
 use types::{SqlError, SqlState};
 
 use crate::notice::Notice;
@@ -61,8 +61,8 @@ pub(crate) struct State {
     began_micros: i64,
     /// What the session was given of sequences, in this transaction and before.
     given: Arc<Given>,
-    /// The session that holds its locks.
-    session: SessionId,
+    /// The session that its transactions are of.
+    session: EngineSession,
 }
 
 /// What the end of a transaction leaves to wait for.
@@ -74,7 +74,7 @@ pub(crate) enum Ending {
 }
 
 impl State {
-    pub(crate) fn new(session: SessionId) -> State {
+    pub(crate) fn new(session: EngineSession) -> State {
         State {
             block: Block::None,
             failed: false,
@@ -165,8 +165,8 @@ impl State {
     }
 
     /// The engine's transaction with a snapshot for the next statement.
-    pub(crate) fn begin_statement(&mut self, engine: &Engine, cancel: &Arc<Cancel>, active: &Active) -> &mut Transaction {
-        let transaction = self.open(engine, cancel, active);
+    pub(crate) fn begin_statement(&mut self, cancel: &Arc<Cancel>, active: &Active) -> &mut Transaction {
+        let transaction = self.open(cancel, active);
         transaction.set_lock_timeout(active.lock_timeout);
         transaction.begin_statement();
         transaction
@@ -180,23 +180,18 @@ impl State {
     }
 
     /// As [`State::begin_statement`] for INSERT, UPDATE and DELETE. Errors: 53200 if the store of recent changes stays full, 57014.
-    pub(crate) fn begin_writing_statement(
-        &mut self,
-        engine: &Engine,
-        cancel: &Arc<Cancel>,
-        active: &Active,
-    ) -> Result<(), SqlError> {
-        let transaction = self.open(engine, cancel, active);
+    pub(crate) fn begin_writing_statement(&mut self, cancel: &Arc<Cancel>, active: &Active) -> Result<(), SqlError> {
+        let transaction = self.open(cancel, active);
         transaction.set_lock_timeout(active.lock_timeout);
         Ok(transaction.begin_writing_statement()?)
     }
 
-    fn open(&mut self, engine: &Engine, cancel: &Arc<Cancel>, active: &Active) -> &mut Transaction {
-        let (isolation, read_only, deferrable, session) = (self.isolation, self.read_only, self.deferrable, self.session);
+    fn open(&mut self, cancel: &Arc<Cancel>, active: &Active) -> &mut Transaction {
+        let (isolation, read_only, deferrable, session) = (self.isolation, self.read_only, self.deferrable, &self.session);
         self.inner.get_or_insert_with(|| {
             let (cancel, given) = (Arc::clone(cancel), Arc::clone(&self.given));
             let lock_timeout = active.lock_timeout;
-            engine.begin(Begin { isolation, read_only, deferrable, cancel, lock_timeout, given, session: Some(session) })
+            session.begin(Begin { isolation, read_only, deferrable, cancel, lock_timeout, given })
         })
     }
 
@@ -327,15 +322,9 @@ impl State {
     }
 
     /// SAVEPOINT.
-    pub(crate) fn savepoint(
-        &mut self,
-        name: &str,
-        settings: &Settings,
-        engine: &Engine,
-        cancel: &Arc<Cancel>,
-    ) -> Result<(), SqlError> {
+    pub(crate) fn savepoint(&mut self, name: &str, settings: &Settings, cancel: &Arc<Cancel>) -> Result<(), SqlError> {
         self.need_block("SAVEPOINT")?;
-        let at = self.open(engine, cancel, settings.active()).savepoint();
+        let at = self.open(cancel, settings.active()).savepoint();
         let deferrals = self.deferrals.clone();
         self.savepoints.push(UserSavepoint { name: name.to_owned(), at, settings: settings.mark(), deferrals });
         Ok(())

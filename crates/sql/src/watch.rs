@@ -1,6 +1,8 @@
 //! A statement's time: its cancel flag and its timeout, or its transaction's if that comes first.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use engine::Cancel;
@@ -36,10 +38,23 @@ enum State {
     Over,
 }
 
+/// Ready within a runtime. A caller that looks at a statement from outside, as it may where nothing has to be waited for, comes back from
+/// within one.
+pub(crate) async fn within_runtime() {
+    poll_fn(|context| match Handle::try_current() {
+        Ok(_) => Poll::Ready(()),
+        Err(_) => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
 impl Watch {
     /// Begins a statement. Outside of a runtime there is no timeout.
     pub(crate) fn start(cancel: &Arc<Cancel>, timeout: Option<(Duration, Limit)>) -> Watch {
-        let timeout = timeout.zip(Handle::try_current().ok()).map(|((after, limit), runtime)| {
+        let timeout = timeout.and_then(|limit| Some((limit, Handle::try_current().ok()?))).map(|((after, limit), runtime)| {
             let state = Arc::new(Mutex::new(State::Running));
             let (of_timer, cancel) = (Arc::clone(&state), Arc::clone(cancel));
             let timer = runtime.spawn(async move {

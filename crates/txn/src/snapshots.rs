@@ -30,15 +30,18 @@ struct Shard {
 }
 
 pub(crate) struct Snapshots {
-    visible: AtomicU64,
-    shards: [Shard; SHARDS],
+    visible: Visible,
+    shards: [Arc<Shard>; SHARDS],
 }
+
+/// Apart from everything else: who begins a statement reads it, who commits writes it.
+#[repr(align(128))]
+struct Visible(AtomicU64);
 
 /// A registered snapshot: while it lives, the versions it sees are kept. Cloning registers it once more.
 pub struct SnapshotGuard {
     snapshot: Snapshot,
-    shard: usize,
-    snapshots: Arc<Snapshots>,
+    shard: Arc<Shard>,
 }
 
 fn own_shard() -> usize {
@@ -49,25 +52,25 @@ fn own_shard() -> usize {
 
 impl Snapshots {
     pub(crate) fn new(visible: CommitTs) -> Snapshots {
-        Snapshots { visible: AtomicU64::new(visible.0), shards: Default::default() }
+        Snapshots { visible: Visible(AtomicU64::new(visible.0)), shards: Default::default() }
     }
 
     pub(crate) fn visible(&self) -> CommitTs {
-        CommitTs(self.visible.load(Ordering::SeqCst))
+        CommitTs(self.visible.0.load(Ordering::SeqCst))
     }
 
     /// Snapshots read at `ts` from now on.
     pub(crate) fn publish(&self, ts: CommitTs) {
-        self.visible.fetch_max(ts.0, Ordering::SeqCst);
+        self.visible.0.fetch_max(ts.0, Ordering::SeqCst);
     }
 
-    pub(crate) fn take(self: &Arc<Self>, own: Option<TxnId>) -> SnapshotGuard {
-        let shard = own_shard();
-        let mut held = self.shards[shard].held.lock();
+    pub(crate) fn take(&self, own: Option<TxnId>) -> SnapshotGuard {
+        let shard = &self.shards[own_shard()];
+        let mut held = shard.held.lock();
         let ts = self.visible();
         count(&mut held, ts);
         drop(held);
-        SnapshotGuard { snapshot: Snapshot { ts, own }, shard, snapshots: Arc::clone(self) }
+        SnapshotGuard { snapshot: Snapshot { ts, own }, shard: Arc::clone(shard) }
     }
 
     pub(crate) fn oldest(&self) -> CommitTs {
@@ -112,8 +115,8 @@ fn count(held: &mut VecDeque<(CommitTs, u32)>, ts: CommitTs) {
 
 impl Clone for SnapshotGuard {
     fn clone(&self) -> SnapshotGuard {
-        count(&mut self.snapshots.shards[self.shard].held.lock(), self.snapshot.ts);
-        SnapshotGuard { snapshot: self.snapshot, shard: self.shard, snapshots: Arc::clone(&self.snapshots) }
+        count(&mut self.shard.held.lock(), self.snapshot.ts);
+        SnapshotGuard { snapshot: self.snapshot, shard: Arc::clone(&self.shard) }
     }
 }
 
@@ -127,7 +130,7 @@ impl Deref for SnapshotGuard {
 
 impl Drop for SnapshotGuard {
     fn drop(&mut self) {
-        let mut held = self.snapshots.shards[self.shard].held.lock();
+        let mut held = self.shard.held.lock();
         let at = held.binary_search_by_key(&self.snapshot.ts, |(ts, _)| *ts).expect("a guard's snapshot is registered");
         held[at].1 -= 1;
         if held[at].1 == 0 {

@@ -98,16 +98,15 @@ impl Transaction {
             self.end_serial(true);
             return Ok(Commit::nothing());
         }
-        let engine = Arc::clone(&self.engine);
-        engine.check_open()?;
+        self.engine.check_open()?;
         let much = self.steps.len() >= BLOCKING_STEPS_MIN || self.redo.len() >= BLOCKING_BYTES_MIN;
         // The log's thread need not wait for many stamps.
         let writer = if much && writer == Writer::Committer { Writer::Log } else { writer };
         let ticket = blocking_if(much, || self.log_and_stamp(writer))?;
         if writer == Writer::Committer {
-            engine.wal.write_here();
+            self.engine.wal.write_here();
         }
-        Ok(Commit::of(engine, ticket))
+        Ok(Commit::of(self.engine_handle(), ticket))
     }
 
     fn log_and_stamp(&mut self, writer: Writer) -> Result<CommitTicket, EngineError> {

@@ -21,7 +21,7 @@ impl Transaction {
             return take();
         }
         if self.begin.read_only && self.begin.deferrable {
-            let waiting = self.begin.session.map(|session| session.process);
+            let waiting = self.session.map(|session| session.process);
             engine.deferred.lock().extend(waiting);
             let guard = engine.serializable.begin_deferrable(&self.begin.cancel, take);
             engine.deferred.lock().retain(|process| Some(*process) != waiting);

@@ -306,7 +306,8 @@ impl Transaction {
         if !self.build_on(replaced) {
             return Ok(None);
         }
-        Ok(self.tables[at].store.segments().find(key, self.guard().ts)?)
+        let segments = self.tables[at].store.segments();
+        Ok(segments.find(key, self.guard().ts)?.map(|(live, position)| (Arc::clone(live), position)))
     }
 
     /// From now on what this transaction does depends on a version. False: its snapshot sees that.

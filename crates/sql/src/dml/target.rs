@@ -15,7 +15,7 @@ use types::{Datum, Key, Row, RowLayout, RowRef, SqlError, SqlType, TableId};
 use crate::deparse::{self, Deparsed, Style};
 use crate::names::Name;
 use crate::parse::{parse_expr, sql_type};
-use crate::prepare::{Planned, Prepared};
+use crate::prepare::{OwnPlan, Prepared};
 use crate::session::Session;
 
 /// A table and what is needed to write it.
@@ -128,7 +128,7 @@ impl Session {
     }
 
     /// The plan to run a prepared statement by, now; the definitions of the tables it writes stay as the plan has them.
-    pub(crate) fn plan_to_run(&mut self, prepared: &Prepared) -> Result<Arc<Planned>, SqlError> {
+    pub(crate) fn plan_to_run(&mut self, prepared: &Prepared) -> Result<Arc<OwnPlan>, SqlError> {
         'again: loop {
             let planned = self.current_plan(prepared)?;
             for table in planned.written() {
