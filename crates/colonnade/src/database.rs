@@ -105,8 +105,8 @@ impl Database {
         runtime.block_on(work)
     }
 
-    /// The same for something that may be looked at once from outside of a runtime ([`Session::begins_anywhere`]). A read by key is done
-    /// then, without a reference counted to the runtime, which all threads would count at the same place.
+    /// The same for something that can begin outside of a runtime ([`Session::begins_anywhere`]). A read by key is done then, without a
+    /// reference counted to the runtime, which all threads would count at the same place.
     pub(crate) fn wait_anywhere<T>(&self, work: impl Future<Output = T>) -> T {
         let runtime = self.runtime();
         let mut work = pin!(work);

@@ -97,6 +97,57 @@ fn record_batches_are_appended_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn appended_strings_fit_their_columns() {
+    let database = Database::in_memory().unwrap();
+    let mut connection = database.connect().unwrap();
+    connection.execute("CREATE TABLE t (a bigint PRIMARY KEY, b varchar(3))").unwrap();
+    let mut append = |texts: &str| {
+        let rows = format!("SELECT row_number() OVER () AS a, b FROM unnest(ARRAY[{texts}]) AS u (b)");
+        let mut batches = connection.query_arrow(&rows).unwrap().into_iter();
+        let appended = connection.append("t", || Ok(batches.next()));
+        let found = connection.query("SELECT string_agg(b, ',' ORDER BY a) FROM t").unwrap();
+        connection.execute("TRUNCATE t").unwrap();
+        (appended.map_err(|error| error.state.as_str().to_owned()), found[0][0].as_str().map(str::to_owned))
+    };
+    assert_eq!(append("'abc', NULL, ''"), (Ok(3), Some("abc,".to_owned())));
+    assert_eq!(append("'äöü', 'ab  '"), (Ok(2), Some("äöü,ab ".to_owned())));
+    assert_eq!(append("'abc', 'abcd'"), (Err("22001".to_owned()), None));
+}
+
+/// A call of a prepared statement is looked at before there is a runtime.
+#[test]
+fn prepared_statements_wait_where_they_have_to() {
+    let database = Database::in_memory().unwrap();
+    let mut connection = database.connect().unwrap();
+    connection.execute("CREATE TABLE t (a int PRIMARY KEY, b int)").unwrap();
+    let insert =
+        connection.prepare("INSERT INTO t SELECT x, x % 7 FROM generate_series(1, 20000) AS g (x) WHERE x > $1").unwrap();
+    assert_eq!(connection.execute_prepared(&insert, &[Value::from(0_i64)]).unwrap(), 20_000);
+    let groups = connection.prepare("SELECT b, count(*) FROM t GROUP BY b ORDER BY b").unwrap();
+    assert_eq!(connection.query_prepared(&groups, &[]).unwrap().len(), 7);
+    // More rows than a program looks at.
+    let range = connection.prepare("SELECT a FROM t WHERE a > $1 ORDER BY a").unwrap();
+    assert_eq!(connection.query_prepared(&range, &[Value::from(5_i64)]).unwrap().len(), 19_995);
+    let sleep = connection.prepare("SELECT pg_sleep(60)").unwrap();
+    connection.execute("SET statement_timeout = '50ms'").unwrap();
+    assert_eq!(connection.query_prepared(&sleep, &[]).unwrap_err().state.as_str(), "57014");
+    let update = connection.prepare("UPDATE t SET b = b + 1 WHERE a = 1").unwrap();
+    let mut other = database.connect().unwrap();
+    other.execute("BEGIN; UPDATE t SET b = 0 WHERE a = 1").unwrap();
+    assert_eq!(connection.execute_prepared(&update, &[]).unwrap_err().state.as_str(), "57014");
+    connection.execute("RESET statement_timeout").unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| connection.execute_prepared(&update, &[]).unwrap());
+        while !database.instance().engine().locks().iter().any(|lock| !lock.granted) {
+            std::thread::yield_now();
+        }
+        other.execute("COMMIT").unwrap();
+        assert_eq!(waiting.join().unwrap(), 1);
+    });
+    assert_eq!(other.query("SELECT b FROM t WHERE a = 1").unwrap()[0][0].as_i64(), Some(1));
+}
+
+#[test]
 fn a_directory_has_one_owner_and_keeps_its_contents() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(directory.path()).unwrap();

@@ -106,6 +106,24 @@ struct AtWork(AtomicU64);
 /// More than one session, or none.
 const SEVERAL: u64 = 0;
 
+impl AtWork {
+    /// A statement of a session begins. True if that has written before and no other has run one since: as far as that tells, no other
+    /// session is at work.
+    ///
+    /// Sessions that only read, on however many threads, find what they would write there already, and do not write it.
+    fn begin(&self, session: u64, writes: bool) -> bool {
+        let seen = self.0.load(Ordering::Relaxed);
+        if seen == session {
+            return true;
+        }
+        let now = if writes { session } else { SEVERAL };
+        if seen != now {
+            self.0.store(now, Ordering::Relaxed);
+        }
+        false
+    }
+}
+
 #[derive(Default)]
 struct All {
     next: u64,
@@ -163,21 +181,9 @@ impl Sessions {
 }
 
 impl Registered {
-    /// Notes that the session runs a statement. True if it has written before and no other has run one since: as far as that tells, no
-    /// other session is at work.
-    ///
-    /// Sessions that only read, on however many threads, find what they would write there already, and do not write it.
+    /// Notes that the session runs a statement; see [`AtWork::begin`].
     pub(crate) fn begin_statement(&self, writes: bool) -> bool {
-        let at_work = &self.sessions.at_work.0;
-        let seen = at_work.load(Ordering::Relaxed);
-        if seen == self.id {
-            return true;
-        }
-        let now = if writes { self.id } else { SEVERAL };
-        if seen != now {
-            at_work.store(now, Ordering::Relaxed);
-        }
-        false
+        self.sessions.at_work.begin(self.id, writes)
     }
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut SessionActivity)) {
@@ -194,5 +200,32 @@ impl Drop for Registered {
 impl Drop for Dropping {
     fn drop(&mut self) {
         self.sessions.all.lock().dropping.remove(&self.database);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_written_is_alone_until_another_runs_a_statement() {
+        const READS: bool = false;
+        const WRITES: bool = true;
+        let at_work = AtWork::default();
+        let statements = [
+            (1, READS, false),
+            (1, WRITES, false),
+            (1, WRITES, true),
+            (1, READS, true),
+            (1, WRITES, true),
+            (2, READS, false),
+            (1, WRITES, false),
+            (2, WRITES, false),
+            (1, WRITES, false),
+            (1, WRITES, true),
+        ];
+        for (at, (session, writes, alone)) in statements.into_iter().enumerate() {
+            assert_eq!(at_work.begin(session, writes), alone, "statement {at}");
+        }
     }
 }

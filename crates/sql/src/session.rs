@@ -32,7 +32,7 @@ use crate::prepare::{Kind, Planned, Prepared};
 use crate::references::Looking;
 use crate::settings::Settings;
 use crate::transaction::{Ending, State, aborted};
-use crate::watch::{Limit, Watch, within_runtime};
+use crate::watch::{Limit, Watch};
 
 /// Who connects, to what, with which settings.
 #[derive(Clone, Debug, Default)]
@@ -195,8 +195,8 @@ impl Session {
         blocking_if(text.len() >= BLOCKING_BYTES_MIN, || crate::parse::parse(text)).inspect_err(|_| self.fail())
     }
 
-    /// Whether a statement may be looked at once outside of a runtime: what waits for nothing, as a read by key, is done then. It must be
-    /// looked at again within one.
+    /// Whether a statement can begin outside of a runtime, to be waited for within one: its time is not limited, which takes a timer.
+    /// Queries run on threads of their own.
     pub fn begins_anywhere(&self) -> bool {
         self.time_left().is_none()
     }
@@ -297,7 +297,6 @@ impl Session {
         params: &[Datum],
         watch: &mut Option<Watch>,
     ) -> Result<Answer, SqlError> {
-        within_runtime().await;
         let general = self.general_plan(statement, planned, plan)?;
         match &general.kind {
             Kind::Query(plan) => self.run_query(&general, plan, params, watch).await,
@@ -315,7 +314,6 @@ impl Session {
         params: &[Datum],
         watch: &mut Option<Watch>,
     ) -> Result<Answer, SqlError> {
-        within_runtime().await;
         match &planned.kind {
             Kind::Query(plan) => self.run_query(planned, plan, params, watch).await,
             Kind::Locking(plan) => self.run_locking(planned, plan, params).await,
@@ -337,7 +335,6 @@ impl Session {
         params: &[Datum],
         watch: &mut Option<Watch>,
     ) -> Result<Answer, SqlError> {
-        within_runtime().await;
         let statement = &prepared.statement;
         match command {
             Command::CreateTable(create) => self.create_table(create).await,

@@ -1,8 +1,6 @@
 //! A statement's time: its cancel flag and its timeout, or its transaction's if that comes first.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use engine::Cancel;
@@ -36,19 +34,6 @@ enum State {
     TimedOut,
     /// The statement is over: its timer may not stop the next one.
     Over,
-}
-
-/// Ready within a runtime. A caller that looks at a statement from outside, as it may where nothing has to be waited for, comes back from
-/// within one.
-pub(crate) async fn within_runtime() {
-    poll_fn(|context| match Handle::try_current() {
-        Ok(_) => Poll::Ready(()),
-        Err(_) => {
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await;
 }
 
 impl Watch {

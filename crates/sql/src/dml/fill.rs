@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use catalog::Table;
 use types::arrow_form::{self, ColumnBuilder};
@@ -87,7 +87,7 @@ pub(crate) fn schema_of(table: &Table) -> SchemaRef {
 
 /// A column's values as values of another column's type.
 fn assigned(array: &ArrayRef, from: SqlType, to: &catalog::Column, dates: &Dates) -> Result<ArrayRef, SqlError> {
-    let same = from == to.data_type || (from.is_string() && to.data_type == SqlType::Text);
+    let same = from == to.data_type || (from.is_string() && holds_all(array, to.data_type));
     if same && *array.data_type() == arrow_form::data_type(to.data_type) {
         return Ok(Arc::clone(array));
     }
@@ -98,6 +98,17 @@ fn assigned(array: &ArrayRef, from: SqlType, to: &catalog::Column, dates: &Dates
         builder.append(value.as_ref());
     }
     Ok(builder.finish())
+}
+
+/// Whether every string of an array is a value of a type of strings as it is. False where that takes a closer look.
+fn holds_all(array: &ArrayRef, t: SqlType) -> bool {
+    let chars_max = match t {
+        SqlType::Text => return true,
+        SqlType::Varchar(chars) => chars,
+        _ => return false,
+    };
+    // No more bytes are no more characters. A view begins with how many bytes its string has.
+    array.as_string_view_opt().is_some_and(|array| array.views().iter().all(|view| *view as u32 <= chars_max))
 }
 
 fn repeated(value: DatumRef<'_>, t: SqlType, rows: usize) -> ArrayRef {
