@@ -11,14 +11,14 @@ use txn::{Acknowledge, CommitTicket, Failed, SerialTransaction};
 use types::{CommitTs, TxnId};
 use wal::Wal;
 
-use crate::engine::Inner;
+use crate::engine::{Inner, OwnEngine};
 use crate::error::EngineError;
 use crate::transaction::{Step, Transaction};
 
 /// A commit that has its place in the log. It is acknowledged by [`Commit::wait`] or by awaiting it, whichever is easier; dropping
 /// it does not take it back.
 #[must_use = "a commit is acknowledged only once it is waited for"]
-pub struct Commit(Option<(Arc<Inner>, CommitTicket, Arc<Mutex<Answer>>)>);
+pub struct Commit(Option<(Arc<OwnEngine>, CommitTicket, Arc<Mutex<Answer>>)>);
 
 #[derive(Default)]
 enum Answer {
@@ -33,7 +33,7 @@ impl Commit {
         Commit(None)
     }
 
-    pub(crate) fn of(engine: Arc<Inner>, ticket: CommitTicket) -> Commit {
+    pub(crate) fn of(engine: Arc<OwnEngine>, ticket: CommitTicket) -> Commit {
         Commit(Some((engine, ticket, Arc::default())))
     }
 

@@ -106,7 +106,7 @@ impl Transaction {
         if writer == Writer::Committer {
             self.engine.wal.write_here();
         }
-        Ok(Commit::of(self.engine_handle(), ticket))
+        Ok(Commit::of(Arc::clone(&self.engine), ticket))
     }
 
     fn log_and_stamp(&mut self, writer: Writer) -> Result<CommitTicket, EngineError> {
