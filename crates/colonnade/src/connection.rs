@@ -144,20 +144,19 @@ impl Connection {
     /// Runs a prepared statement. Returns how many rows it changed or gave.
     pub fn execute_prepared(&mut self, statement: &Statement, params: &[Value]) -> Result<u64, SqlError> {
         let anywhere = self.inner.session().begins_anywhere();
-        let work = self.inner.execute_prepared(statement, params);
-        if anywhere { self.database.wait_anywhere(work) } else { self.database.wait(work) }
+        self.database.wait_from(anywhere, self.inner.execute_prepared(statement, params))
     }
 
     /// The rows of a prepared query.
     pub fn query_prepared(&mut self, statement: &Statement, params: &[Value]) -> Result<Rows, SqlError> {
         let anywhere = self.inner.session().begins_anywhere();
-        let work = self.inner.query_prepared(statement, params);
-        if anywhere { self.database.wait_anywhere(work) } else { self.database.wait(work) }
+        self.database.wait_from(anywhere, self.inner.query_prepared(statement, params))
     }
 
     /// The result of a prepared query as Arrow record batches.
     pub fn query_arrow_prepared(&mut self, statement: &Statement, params: &[Value]) -> Result<Vec<RecordBatch>, SqlError> {
-        self.database.wait(self.inner.query_arrow_prepared(statement, params))
+        let anywhere = self.inner.session().begins_anywhere();
+        self.database.wait_from(anywhere, self.inner.query_arrow_prepared(statement, params))
     }
 
     /// Runs `COPY .. FROM STDIN` with the data that `next` gives, in pieces cut anywhere, until it gives none. Returns how many rows

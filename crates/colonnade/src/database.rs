@@ -94,31 +94,22 @@ impl Database {
     ///
     /// Panics when called from within a runtime: use an [`AsyncConnection`] there.
     pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
-        let runtime = self.runtime();
+        self.wait_from(false, work)
+    }
+
+    /// The same; `anywhere`: it can begin outside of the runtime ([`Session::begins_anywhere`]). A read by key is done then without a
+    /// reference counted to the runtime, which all threads would count at the same place.
+    pub(crate) fn wait_from<T>(&self, anywhere: bool, work: impl Future<Output = T>) -> T {
+        assert!(Handle::try_current().is_err(), "a call that blocks, from within a runtime: use an AsyncConnection there");
+        let runtime = self.0.runtime.as_ref().expect("the runtime is taken only at the end");
         let mut work = pin!(work);
         // Whatever waits for nothing is done at the first look, before the runtime makes ready to wait.
-        let entered = runtime.enter();
+        let entered = (!anywhere).then(|| runtime.enter());
         if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return done;
         }
         drop(entered);
         runtime.block_on(work)
-    }
-
-    /// The same for something that can begin outside of a runtime ([`Session::begins_anywhere`]). A read by key is done then, without a
-    /// reference counted to the runtime, which all threads would count at the same place.
-    pub(crate) fn wait_anywhere<T>(&self, work: impl Future<Output = T>) -> T {
-        let runtime = self.runtime();
-        let mut work = pin!(work);
-        match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(done) => done,
-            Poll::Pending => runtime.block_on(work),
-        }
-    }
-
-    fn runtime(&self) -> &Runtime {
-        assert!(Handle::try_current().is_err(), "a call that blocks, from within a runtime: use an AsyncConnection there");
-        self.0.runtime.as_ref().expect("the runtime is taken only at the end")
     }
 }
 

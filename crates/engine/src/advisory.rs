@@ -1,4 +1,4 @@
-//! Sessions as holders of locks, and a transaction's door to advisory locks.
+//! A transaction's door to advisory locks.
 //!
 //! 1. What a transaction has taken is kept in the order it was taken: a savepoint's locks are given back from the end, all of them when
 //!    it ends, committed or not. With what is taken until it is unlocked a transaction has nothing to do.
@@ -15,59 +15,9 @@ use parking_lot::Mutex;
 use txn::{AdvisoryKey, Cancel, LockMode, SessionId, Until, WaitError, WaitLimits};
 use types::CommitTs;
 
-use crate::engine::{Inner, OwnEngine};
+use crate::engine::Inner;
 use crate::error::EngineError;
-use crate::transaction::{Begin, Transaction};
-
-/// A session's place among those who hold locks. Dropped, it gives back what its transactions, which have ended, have left.
-pub struct SessionLocks {
-    session: EngineSession,
-    cancel: Arc<Cancel>,
-}
-
-/// A session, to begin its transactions. Cloning is cheap.
-#[derive(Clone)]
-pub struct EngineSession {
-    engine: Arc<OwnEngine>,
-    id: SessionId,
-}
-
-impl EngineSession {
-    /// A new transaction. Nothing happens until its first statement.
-    pub fn begin(&self, begin: Begin) -> Transaction {
-        Transaction::new(Arc::clone(&self.engine), Some(self.id), begin)
-    }
-
-    /// The session's id among those who hold locks.
-    pub fn id(&self) -> SessionId {
-        self.id
-    }
-}
-
-impl SessionLocks {
-    pub(crate) fn new(engine: Arc<Inner>, process: i32, cancel: Arc<Cancel>) -> SessionLocks {
-        let id = engine.txns.begin_session(process);
-        SessionLocks { session: EngineSession { engine: Arc::new(OwnEngine(engine)), id }, cancel }
-    }
-
-    /// What begins its transactions.
-    pub fn session(&self) -> &EngineSession {
-        &self.session
-    }
-
-    /// Gives back every advisory lock that was taken until it is unlocked, however often.
-    pub fn unlock_all(&self) {
-        self.session.engine.txns.unlock_all_advisory(self.session.id);
-    }
-}
-
-impl Drop for SessionLocks {
-    fn drop(&mut self) {
-        // A thread that still works for its last statement must not wait on.
-        self.cancel.set();
-        self.session.engine.txns.end_session(self.session.id);
-    }
-}
+use crate::transaction::Transaction;
 
 /// What a transaction has taken.
 #[derive(Default)]

@@ -11,8 +11,9 @@ use txn::{Acknowledge, CommitTicket, Failed, SerialTransaction};
 use types::{CommitTs, TxnId};
 use wal::Wal;
 
-use crate::engine::{Inner, OwnEngine};
+use crate::engine::Inner;
 use crate::error::EngineError;
+use crate::session::OwnEngine;
 use crate::transaction::{Step, Transaction};
 
 /// A commit that has its place in the log. It is acknowledged by [`Commit::wait`] or by awaiting it, whichever is easier; dropping

@@ -1,7 +1,6 @@
 //! The engine: what all transactions share.
 
 use std::collections::HashMap;
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -15,7 +14,6 @@ use txn::{Cancel, HeldLock, Serializable, Transactions};
 use types::{CommitTs, SegmentId, TableId};
 use wal::Wal;
 
-use crate::advisory::SessionLocks;
 use crate::check::{self, Finding};
 use crate::error::EngineError;
 use crate::maintenance::{self, Progress};
@@ -27,6 +25,7 @@ use crate::repair::Repair;
 use crate::reserve::Reserve;
 use crate::scrub::{self, ScrubStatus, Scrubbed};
 use crate::sequences::Counters;
+use crate::session::SessionLocks;
 use crate::status::Status;
 use crate::table::TableStore;
 use crate::transaction::{Begin, Transaction};
@@ -224,18 +223,6 @@ pub(crate) type Tables = HashMap<TableId, Arc<TableStore>>;
 /// The catalog as of `ts`, of those there are by the commit that made them.
 fn catalog_of(catalogs: &[(CommitTs, Arc<Catalog>)], ts: CommitTs) -> &Arc<Catalog> {
     &catalogs[catalogs.partition_point(|(from, _)| *from <= ts).saturating_sub(1)].1
-}
-
-/// The engine as one session has it. Its transactions count references to this, and not to what those of all sessions, on all cores, would
-/// count at one place.
-pub(crate) struct OwnEngine(pub(crate) Arc<Inner>);
-
-impl Deref for OwnEngine {
-    type Target = Arc<Inner>;
-
-    fn deref(&self) -> &Arc<Inner> {
-        &self.0
-    }
 }
 
 /// What recovery hands over.

@@ -48,12 +48,13 @@ mod repair;
 mod reserve;
 mod scrub;
 mod sequences;
+mod session;
 mod status;
 mod table;
 mod transaction;
 mod workers;
 
-pub use advisory::{Advisory, EngineSession, SessionLocks};
+pub use advisory::Advisory;
 pub use bulk::Bulk;
 pub use check::Finding;
 pub use commit::Commit;
@@ -66,6 +67,7 @@ pub use read_view::{ReadView, SegmentView, TableView};
 pub use repair::Repair;
 pub use scrub::ScrubStatus;
 pub use sequences::{Given, Position, Sequences};
+pub use session::{EngineSession, SessionLocks};
 pub use status::{Status, TableStatus};
 pub use transaction::{Begin, Change, Inserted, Isolation, Locked, Modified, OnLocked, Place, Savepoint, Transaction};
 

@@ -27,13 +27,14 @@ use txn::{Cancel, LockMode, Outcome, SerialTransaction, SessionId, Snapshot, Sna
 use types::{CommitTs, Row, SegmentId, TableId, TxnId};
 
 use crate::advisory::Taken;
-use crate::engine::{Inner, OwnEngine};
+use crate::engine::Inner;
 use crate::error::EngineError;
 use crate::owed::OwedList;
 use crate::range::{RangeCursor, RangeOf};
 use crate::read_view::ReadView;
 use crate::redo;
 use crate::sequences::{Given, Sequences, Touched};
+use crate::session::OwnEngine;
 use crate::table::TableStore;
 
 mod end;

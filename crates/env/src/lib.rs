@@ -25,6 +25,7 @@ mod machine;
 mod real;
 mod seeded;
 mod sim;
+mod thread;
 
 pub use blocking::{
     BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, BlockingHook, blocking, blocking_if, keep_thread, lock_blocking, set_blocking_hook,
@@ -34,6 +35,7 @@ pub use machine::{idle_core_seconds, memory_bytes, process_cpu_seconds, resident
 pub use real::RealEnv;
 pub use seeded::{point, seeded_bug};
 pub use sim::{Fault, Operation, SimEnv};
+pub use thread::thread_number;
 
 /// How [`Env::open`] treats a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

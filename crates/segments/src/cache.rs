@@ -384,9 +384,7 @@ impl GroupBlocks<'_> {
 
     /// Not an atomic addition: a count lost now and then is cheaper than every point read fighting for one line.
     pub(crate) fn count_hits(&self, hits: u64) {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed) % HITS);
-        let own = &self.cache.hits[OWN.with(|own| *own)].0;
+        let own = &self.cache.hits[env::thread_number() % HITS].0;
         own.store(own.load(Ordering::Relaxed) + hits, Ordering::Relaxed);
     }
 }

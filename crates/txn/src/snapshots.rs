@@ -8,11 +8,10 @@
 //! Why nothing is missed: a registration that `oldest` did not find in a shard locks that shard after `oldest` left it, so it
 //! reads `visible` after `oldest` did, and `visible` never decreases.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use types::{CommitTs, TxnId};
@@ -44,12 +43,6 @@ pub struct SnapshotGuard {
     shard: Arc<Shard>,
 }
 
-fn own_shard() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static SHARD: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS));
-    SHARD.with(Cell::get)
-}
-
 impl Snapshots {
     pub(crate) fn new(visible: CommitTs) -> Snapshots {
         Snapshots { visible: Visible(AtomicU64::new(visible.0)), shards: Default::default() }
@@ -65,7 +58,7 @@ impl Snapshots {
     }
 
     pub(crate) fn take(&self, own: Option<TxnId>) -> SnapshotGuard {
-        let shard = &self.shards[own_shard()];
+        let shard = &self.shards[env::thread_number() % SHARDS];
         let mut held = shard.held.lock();
         let ts = self.visible();
         count(&mut held, ts);
