@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator,
-    LimitClause, ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
-    TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    LimitClause, ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableAliasColumnDef, TableFactor, Value,
+    ValueWithSpan, VisitMut, VisitorMut,
 };
 use expr::syntax;
 use types::{SqlError, SqlState, SqlType};
@@ -18,6 +18,7 @@ use crate::names;
 use crate::resolve::Names;
 
 pub(crate) mod aggregates;
+mod array;
 pub(crate) mod cte;
 mod from;
 mod group_key;
@@ -105,13 +106,13 @@ impl Preparation<'_> {
     }
 
     /// Rewrites by what tables have, in each SELECT of a query that is no query of its own.
-    fn begin_selects(&self, body: &mut SetExpr, order_by: Option<&OrderBy>) -> Result<(), SqlError> {
+    fn begin_selects(&self, body: &mut SetExpr, mut order_by: Option<&mut OrderBy>) -> Result<(), SqlError> {
         match body {
             SetExpr::Select(select) => {
+                let stored = |name: &ObjectName| if self.is_cte(name) { None } else { self.names.stored(name) };
                 natural::to_using(select, &|name| if self.is_cte(name) { None } else { self.names.columns(name) })?;
-                group_key::add_determined(select, order_by, &|name| {
-                    if self.is_cte(name) { None } else { self.names.stored(name) }
-                });
+                aggregates::count_rows_of(select, order_by.as_deref_mut(), &stored)?;
+                group_key::add_determined(select, order_by.as_deref(), &stored);
             }
             SetExpr::SetOperation { left, right, .. } => {
                 self.begin_selects(left, None)?;
@@ -137,7 +138,7 @@ impl VisitorMut for Preparation<'_> {
         if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
             with.cte_tables.iter_mut().for_each(|cte| first_term(&mut cte.query.body));
         }
-        flow(self.begin_selects(&mut query.body, query.order_by.as_ref()))?;
+        flow(self.begin_selects(&mut query.body, query.order_by.as_mut()))?;
         if let SetExpr::Values(rows) = query.body.as_mut() {
             for expr in rows.rows.iter().flat_map(|row| &row.content) {
                 flow(aggregates::refuse(expr, "VALUES"))?;
@@ -222,7 +223,9 @@ impl VisitorMut for Preparation<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        flow(array::of_query(expr))?;
         aggregates::count_rows(expr);
+        aggregates::distinct_in_order(expr);
         bare_sequence(expr);
         flow(predicates::of_row(expr))
     }
@@ -265,7 +268,6 @@ fn refuse(query: &Query, text: &str) -> Result<(), SqlError> {
             return Err(crate::errors::at(SqlError::new(SqlState::DUPLICATE_ALIAS, message), text, name.span));
         }
     }
-    distinct_rows(&query.body)?;
     match query.body.as_ref() {
         SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::SetOperation { .. } | SetExpr::Values(_) => Ok(()),
         SetExpr::Table(_) => Err(SqlError::unsupported("TABLE is not supported").hint("Use SELECT * FROM.")),
@@ -329,16 +331,6 @@ fn first_term(body: &mut SetExpr) {
 
 /// Each may read the one before.
 const CTES_MAX: usize = 200;
-
-/// Errors: EXCEPT ALL and INTERSECT ALL, which DataFusion computes without counting rows.
-fn distinct_rows(body: &SetExpr) -> Result<(), SqlError> {
-    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return Ok(()) };
-    if *op != SetOperator::Union && *set_quantifier == SetQuantifier::All {
-        return Err(SqlError::unsupported(format!("{op} ALL is not supported")));
-    }
-    distinct_rows(left)?;
-    distinct_rows(right)
-}
 
 /// Errors: a constant that is none of the type it is cast to, with its position. What depends on the session is left for later.
 fn constant(expr: &Expr, text: &str) -> Result<(), SqlError> {

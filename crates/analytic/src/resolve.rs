@@ -175,6 +175,30 @@ impl<'a> Names<'a> {
         arrow_form::sql_type_of(&field)
     }
 
+    /// The numbers that expressions are; `None` if one is anything else.
+    fn numbers(&self, args: &[Expr]) -> Result<Option<Vec<ScalarValue>>> {
+        let named = args.iter().enumerate().map(|(at, arg)| arg.clone().alias(format!("column{at}")));
+        let plan = LogicalPlanBuilder::empty(true).project(named)?.build()?;
+        let options = self.shared.state().config_options();
+        let plan = self.shared.analyzer.execute_and_check(plan, options, |_, _| {})?;
+        let LogicalPlan::Projection(plan) = plan else { return Ok(None) };
+        let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_config_options(Arc::clone(options)).build());
+        let value = |arg: Expr| match simplifier.simplify(arg.unalias())? {
+            Expr::Literal(value, _) if value.data_type().is_numeric() => Ok(Some(value)),
+            _ => Ok(None),
+        };
+        plan.expr.into_iter().map(value).collect()
+    }
+
+    /// `generate_series` of what is known when it runs: an array of the values, unnested.
+    fn series(&self, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
+        let series = expr::arrow_driver::series_list().call(args).alias("generate_series");
+        let plan = LogicalPlanBuilder::empty(true).project([series])?.build()?;
+        let plan = expr::arrow_driver::settle_constants(plan)?;
+        let plan = LogicalPlanBuilder::from(plan).unnest_column("generate_series")?.build()?;
+        Ok(Arc::new(ViewSource { schema: Arc::new(plan.schema().as_arrow().clone()), plan }))
+    }
+
     fn relation(&self, name: &TableReference) -> Result<Arc<dyn TableSource>> {
         self.met.relations.fetch_add(1, Ordering::Relaxed);
         self.check()?;
@@ -395,28 +419,20 @@ impl ContextProvider for Names<'_> {
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
-        let state = self.shared.state();
-        let simplifier =
-            ExprSimplifier::new(SimplifyContext::builder().with_config_options(Arc::clone(state.config_options())).build());
-        let empty = DFSchema::empty();
-        let args = args
-            .into_iter()
-            .map(|arg| simplifier.coerce(arg, &empty).and_then(|e| simplifier.simplify(e)))
-            .collect::<Result<Vec<_>>>()?;
-        let constants = args
-            .iter()
-            .map(|arg| match arg {
-                Expr::Literal(value, _) => Ok(value.clone()),
-                _ => Err(errors::raise(SqlError::unsupported(format!("{name} of anything but constants is not supported")))),
-            })
-            .collect::<Result<Vec<ScalarValue>>>()?;
         let name = function_name(name);
-        match expr::arrow_driver::table_function(name, &constants, &self.context.session.dates) {
-            Some(provider) => Ok(provider_as_source(provider.map_err(errors::raise)?)),
-            None => Err(errors::raise(SqlError::new(
-                SqlState::UNDEFINED_FUNCTION,
-                format!("function {name}() in FROM does not exist"),
-            ))),
+        if name != "generate_series" {
+            let message = format!("function {name}() in FROM does not exist");
+            return Err(errors::raise(SqlError::new(SqlState::UNDEFINED_FUNCTION, message)));
+        }
+        if args.iter().any(|arg| arg.any_column_refs() || arg.contains_outer() || matches!(arg, Expr::ScalarSubquery(_))) {
+            return Err(errors::raise(SqlError::unsupported("generate_series of columns and subqueries is not supported")));
+        }
+        match self.numbers(&args)? {
+            Some(numbers) => {
+                let table = expr::arrow_driver::series(&numbers, &self.context.session.dates);
+                table.map(provider_as_source).map_err(errors::raise)
+            }
+            None => self.series(args),
         }
     }
 
@@ -450,7 +466,13 @@ impl ContextProvider for Names<'_> {
             .or_else(|| expr::arrow_driver::scalar_function(name))
             .or_else(|| {
                 let known = SCALAR_FUNCTIONS.contains(&name);
-                let function = known.then(|| self.shared.state().scalar_functions().get(name).cloned()).flatten()?;
+                // DataFusion's functions of these names change the first element that matches.
+                let theirs = match name {
+                    "array_remove" => "array_remove_all",
+                    "array_replace" => "array_replace_all",
+                    name => name,
+                };
+                let function = known.then(|| self.shared.state().scalar_functions().get(theirs).cloned()).flatten()?;
                 Some(expr::arrow_driver::within_limits(function))
             })
             .or_else(|| {

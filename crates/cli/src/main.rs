@@ -79,6 +79,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    env::open_all_files_allowed();
     let outcome = match Cli::parse().command {
         Command::Demo(arguments) => run(None, demo::run(arguments)),
         Command::Serve(arguments) => serve::run(arguments),

@@ -1,8 +1,10 @@
-//! How busy this process and this machine are, and how much memory it has, as Linux tells; elsewhere nothing is known.
+//! How busy this process and this machine are, and how much memory and how many files it has, as Linux tells; elsewhere little is known.
 //!
-//! Source: proc(5), cgroups(7).
+//! Source: proc(5), cgroups(7), getrlimit(2).
 
 use std::path::Path;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// USER_HZ, in which Linux tells times to programs on every processor it runs on but two that are gone.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -34,6 +36,19 @@ pub fn memory_bytes() -> Option<u64> {
 /// Bytes of memory that this process has at the moment.
 pub fn resident_bytes() -> Option<u64> {
     bytes_of("VmRSS:", &std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// Lets this process have as many files and connections open at a time as it may, and tells how many. The usual limit, 1,024, is there for
+/// programs that use select(2); who may raise it is left to the hard limit. None where there is no limit, or none is known.
+pub fn open_all_files_allowed() -> Option<u64> {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        let before = std::mem::replace(&mut limit.current, limit.maximum);
+        if setrlimit(Resource::Nofile, limit).is_err() {
+            return before;
+        }
+    }
+    limit.current
 }
 
 /// Of "MemTotal:   1024 kB", among other lines.
@@ -74,6 +89,13 @@ fn idle_ticks(stat: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_files_as_allowed() {
+        let allowed = open_all_files_allowed();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!((allowed, limit.current), (limit.maximum, limit.maximum));
+    }
 
     #[test]
     fn idle_and_waiting_count() {

@@ -35,6 +35,7 @@ mod nested;
 mod planner;
 mod read;
 mod series;
+mod series_list;
 mod session;
 mod set_operations;
 mod sql_types;
@@ -109,13 +110,14 @@ pub fn common_type(what: &str, types: &[Option<SqlType>]) -> Result<SqlType, Sql
     crate::rules::common(types.iter().copied()).ok_or_else(|| mixed(what, types))
 }
 
-/// The set-returning function `name` with constant arguments, as a table. `session` says what dates in quotes mean.
-pub fn table_function(
-    name: &str,
-    arguments: &[ScalarValue],
-    session: &types::text::Session,
-) -> Option<Result<Arc<dyn TableProvider>, SqlError>> {
-    series::table_function(name, arguments, session)
+/// The function from the arguments of `generate_series` to the array of its values, for what is known only when it runs.
+pub fn series_list() -> Arc<ScalarUDF> {
+    series_list::function()
+}
+
+/// `generate_series` of numbers, as a table. Errors: 42883 for types there is no series of, 22023 for a step of zero.
+pub fn series(numbers: &[ScalarValue], session: &types::text::Session) -> Result<Arc<dyn TableProvider>, SqlError> {
+    series::table(numbers, session)
 }
 
 /// A cast, what it is applied to and the type it casts to, whichever form it has.

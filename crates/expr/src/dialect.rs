@@ -5,9 +5,11 @@
 //! a BETWEEN SYMMETRIC b AND c     not read                                     a BETWEEN b AND c OR a BETWEEN c AND b
 //! trim(leading from a)            not read                                     ltrim(a)
 //! -2 ^ 2, @ a - b                 -(2 ^ 2), (@ a) - b                          (-2) ^ 2, @ (a - b)
+//! a JOIN b JOIN c ON d ON e       not read                                     a JOIN (b JOIN c ON d) ON e
 //! ```
 //!
 //! 1. Everything that was and will be parsed goes through [`DIALECT`]: a view is kept as text, without parentheses that its tree needs not.
+//!    But for statements with NATURAL in them: sqlparser's way to read a join within a join takes what follows a natural one for its inside.
 //! 2. To the parser it is PostgreSQL's: what that overrides is passed on here, and the rest is the trait's. But for expressions as names of
 //!    arguments: there are none, and to try reads each argument twice, and what is nested in it four times, and so on.
 //!
@@ -24,11 +26,16 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use crate::syntax::is_larger;
 
 /// What to parse with.
-pub static DIALECT: Grammar = Grammar;
+pub static DIALECT: Grammar = Grammar { joins_nest: true };
+
+/// What to parse a statement with that has NATURAL in it: of joins within joins it reads only those in parentheses.
+pub static NATURAL_DIALECT: Grammar = Grammar { joins_nest: false };
 
 /// See the module's head.
 #[derive(Debug)]
-pub struct Grammar;
+pub struct Grammar {
+    joins_nest: bool,
+}
 
 const POSTGRESQL: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -67,6 +74,12 @@ impl Dialect for Grammar {
                 _ => None,
             };
         }
+        if keyword_at(parser, 0) == Keyword::COLLATE {
+            // Behind a cast, which sqlparser reads with what is before it.
+            parser.advance_token();
+            let collation = parser.parse_object_name(false);
+            return Some(collation.map(|collation| Expr::Collate { expr: Box::new(expr.clone()), collation }));
+        }
         if keyword_at(parser, 0) != Keyword::IS {
             return None;
         }
@@ -81,6 +94,10 @@ impl Dialect for Grammar {
             let (left, right) = (Box::new(expr.clone()), Box::new(parser.parse_subexpr(precedence)?));
             Ok(if negated == 1 { Expr::IsNotDistinctFrom(left, right) } else { Expr::IsDistinctFrom(left, right) })
         })
+    }
+
+    fn supports_left_associative_joins_without_parens(&self) -> bool {
+        !self.joins_nest
     }
 
     fn identifier_quote_style(&self, identifier: &str) -> Option<char> {

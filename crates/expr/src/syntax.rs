@@ -17,10 +17,10 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo,
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    Subscript, TimezoneInfo, TrimWhereField, TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
-    WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
+    AccessExpr, Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField,
+    ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, Subscript, TimezoneInfo, TrimWhereField, TypedString, UnaryOperator, Value, ValueWithSpan, VisitMut,
+    VisitorMut, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use types::{Datum, Decimal, SqlError, SqlState, SqlType};
@@ -100,6 +100,12 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
             let args = [*expr, *overlay_what, *overlay_from];
             call("overlay", args.into_iter().chain(overlay_for.map(|count| *count)).collect())
         }
+        Expr::Like { negated, any: true, expr, pattern, escape_char: None } if is_list(strip(&pattern)) => {
+            like_any(&pattern, |pattern| Expr::Like { negated, any: false, expr: expr.clone(), pattern, escape_char: None })?
+        }
+        Expr::ILike { negated, any: true, expr, pattern, escape_char: None } if is_list(strip(&pattern)) => {
+            like_any(&pattern, |pattern| Expr::ILike { negated, any: false, expr: expr.clone(), pattern, escape_char: None })?
+        }
         Expr::Like { negated, any, expr, pattern, escape_char: Some(escape) } => {
             let pattern = Box::new(call("like_escape", vec![*pattern, Expr::Value(escape)]));
             Expr::Like { negated, any, expr, pattern, escape_char: None }
@@ -124,6 +130,12 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
                     )));
                 }
             }
+        }
+        Expr::Identifier(name) if name.quote_style.is_none() && name.value == "current_schema" => call("current_schema", vec![]),
+        // `t.a[1]`
+        Expr::CompoundFieldAccess { root, access_chain } if qualifies(&root, &access_chain) => {
+            let (root, access_chain) = qualified(*root, access_chain);
+            rewritten(Expr::CompoundFieldAccess { root: Box::new(root), access_chain })?
         }
         Expr::CompoundFieldAccess { access_chain, .. } if access_chain.iter().any(|part| matches!(part, AccessExpr::Dot(_))) => {
             return Err(SqlError::unsupported("fields of composite values are not supported"));
@@ -151,6 +163,7 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
         Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, array: false, format: None } => {
             match catalog_type(&data_type) {
                 Some(name) => call(name, vec![*expr]),
+                None if is_text_array(&expr, &data_type) => array_of_text(*expr, data_type)?,
                 None if is_bare_numeric(&data_type) => numeric_cast(*expr)?,
                 // By its digits: 1e308 has no room in a numeric.
                 None if is_number(&expr) && is_float(&data_type) => {
@@ -163,6 +176,9 @@ fn rewritten(expr: Expr) -> Result<Expr, SqlError> {
         Expr::Function(mut function) => {
             if let Some(WindowType::WindowSpec(window)) = &mut function.over {
                 unwrap_frame(window)?;
+            }
+            if let Some(cast) = type_call(&function) {
+                return rewritten(cast);
             }
             row_fields(&function).map_or_else(|| special_call(function), Expr::Tuple)
         }
@@ -226,6 +242,13 @@ pub fn unwrap_frame(window: &mut WindowSpec) -> Result<(), SqlError> {
     let bounds = [("starting", Some(&mut frame.start_bound)), ("ending", frame.end_bound.as_mut())];
     for (which, bound) in bounds {
         let Some(WindowFrameBound::Preceding(Some(offset)) | WindowFrameBound::Following(Some(offset))) = bound else { continue };
+        // `2::bigint`
+        if let Expr::Cast { expr: typed, .. } = offset.as_ref()
+            && let Expr::Cast { expr: number, .. } = typed.as_ref()
+            && is_number(number)
+        {
+            **offset = typed.as_ref().clone();
+        }
         unwrap_number(offset);
         // The parser reads a constant in quotes as an interval here.
         let Expr::Cast { expr, data_type: DataType::Interval { .. }, .. } = offset.as_ref() else { continue };
@@ -411,7 +434,8 @@ fn field_name(field: &DateTimeField) -> String {
     singular(&name).to_owned()
 }
 
-fn singular(name: &str) -> &str {
+/// The unit of time that a name stands for.
+pub(crate) fn singular(name: &str) -> &str {
     match name {
         "years" | "y" | "yr" | "yrs" => "year",
         "months" | "mon" | "mons" => "month",
@@ -585,6 +609,37 @@ pub fn row_fields(function: &Function) -> Option<Vec<Expr>> {
     fields.collect()
 }
 
+/// The cast that a type called like a function is: `date(x)`. Those are the types whose names are no words of the grammar.
+fn type_call(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))] = list.args.as_slice() else { return None };
+    let is_plain = function.over.is_none()
+        && function.filter.is_none()
+        && function.within_group.is_empty()
+        && list.duplicate_treatment.is_none()
+        && list.clauses.is_empty();
+    let name = match function.name.0.as_slice() {
+        [ObjectNamePart::Identifier(name)] => name,
+        [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(name)] if schema.value == "pg_catalog" => name,
+        _ => return None,
+    };
+    let data_type = match name.value.as_str() {
+        "bool" => DataType::Bool,
+        "bytea" => DataType::Bytea,
+        "date" => DataType::Date,
+        "float4" => DataType::Float4,
+        "float8" => DataType::Float8,
+        "int2" => DataType::Int2(None),
+        "int4" => DataType::Int4(None),
+        "int8" => DataType::Int8(None),
+        "text" => DataType::Text,
+        "timestamptz" => DataType::Timestamp(None, TimezoneInfo::Tz),
+        "uuid" => DataType::Uuid,
+        _ => return None,
+    };
+    is_plain.then(|| cast(arg.clone(), data_type))
+}
+
 /// A test of a row that is one of all its fields: `(a, b) IS NULL`.
 fn each_field(row: &Expr, test: impl Fn(Box<Expr>) -> Expr) -> Result<Expr, SqlError> {
     let Expr::Tuple(fields) = strip(row) else { return Err(SqlError::bug("a row is none")) };
@@ -662,6 +717,20 @@ fn elements(array: &Expr) -> Result<Vec<Expr>, SqlError> {
     }
 }
 
+fn is_text_array(expr: &Expr, data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Array(ArrayElemTypeDef::SquareBracket(..))) && string_of(expr).is_some()
+}
+
+/// `'{1,2}'::int[]` as `ARRAY['1'::int, '2'::int]`, and an empty one as what it is cast from.
+fn array_of_text(text: Expr, data_type: DataType) -> Result<Expr, SqlError> {
+    let written =
+        Expr::Cast { kind: CastKind::Cast, expr: Box::new(text), data_type: data_type.clone(), array: false, format: None };
+    let elem = elements(&written)?.into_iter().map(rewritten).collect::<Result<Vec<_>, _>>()?;
+    let is_empty = elem.is_empty();
+    let array = Expr::Array(Array { elem, named: true });
+    Ok(if is_empty { cast(array, data_type) } else { array })
+}
+
 /// `left op ANY (ARRAY[..])` (joined by OR) or ALL (by AND): NULLs among the items count as they do in each comparison.
 fn each(left: &Expr, op: &BinaryOperator, items: &[Expr], join: BinaryOperator) -> Result<Expr, SqlError> {
     if *op == BinaryOperator::Eq && join == BinaryOperator::Or && !items.is_empty() {
@@ -671,6 +740,35 @@ fn each(left: &Expr, op: &BinaryOperator, items: &[Expr], join: BinaryOperator) 
     let tests = items.iter().map(|item| binary(left.clone(), op.clone(), item.clone())).collect::<Result<Vec<_>, _>>()?;
     let tests = tests.into_iter().map(|test| Expr::Nested(Box::new(test))).collect();
     Ok(joined(tests, &join).unwrap_or_else(|| Expr::value(Value::Boolean(none))))
+}
+
+/// `text LIKE ANY (ARRAY[..])`, of a test for each pattern.
+fn like_any(patterns: &Expr, test: impl Fn(Box<Expr>) -> Expr) -> Result<Expr, SqlError> {
+    let tests = elements(strip(patterns))?.into_iter().map(|pattern| Expr::Nested(Box::new(test(Box::new(pattern))))).collect();
+    Ok(joined(tests, &BinaryOperator::Or).unwrap_or_else(|| Expr::value(Value::Boolean(false))))
+}
+
+/// Whether the names before the first subscript are those of a column.
+fn qualifies(root: &Expr, access: &[AccessExpr]) -> bool {
+    let is_name = |part: &AccessExpr| matches!(part, AccessExpr::Dot(Expr::Identifier(_)));
+    let names = access.iter().take_while(|part| is_name(part)).count();
+    matches!(root, Expr::Identifier(_))
+        && (1..access.len()).contains(&names)
+        && access[names..].iter().all(|part| matches!(part, AccessExpr::Subscript(_)))
+}
+
+fn qualified(root: Expr, access: Vec<AccessExpr>) -> (Expr, Vec<AccessExpr>) {
+    let (mut names, mut rest) = (vec![], vec![]);
+    for part in access {
+        match part {
+            AccessExpr::Dot(Expr::Identifier(name)) => names.push(name),
+            part => rest.push(part),
+        }
+    }
+    match root {
+        Expr::Identifier(name) => (Expr::CompoundIdentifier(std::iter::once(name).chain(names).collect()), rest),
+        root => (root, rest),
+    }
 }
 
 /// Conditions joined pair by pair: a list may be long, its tree must not be deep.

@@ -43,6 +43,7 @@ struct UserSavepoint {
     at: engine::Savepoint,
     settings: Mark,
     deferrals: Deferrals,
+    read_only: bool,
 }
 
 /// See the module's head.
@@ -325,17 +326,25 @@ impl State {
     pub(crate) fn savepoint(&mut self, name: &str, settings: &Settings, cancel: &Arc<Cancel>) -> Result<(), SqlError> {
         self.need_block("SAVEPOINT")?;
         let at = self.open(cancel, settings.active()).savepoint();
-        let deferrals = self.deferrals.clone();
-        self.savepoints.push(UserSavepoint { name: name.to_owned(), at, settings: settings.mark(), deferrals });
+        let (deferrals, read_only) = (self.deferrals.clone(), self.read_only);
+        self.savepoints.push(UserSavepoint { name: name.to_owned(), at, settings: settings.mark(), deferrals, read_only });
         Ok(())
     }
 
-    /// RELEASE.
+    /// RELEASE. READ ONLY that was set since the savepoint ends with it, as with ROLLBACK TO.
     pub(crate) fn release(&mut self, name: &str) -> Result<(), SqlError> {
         self.need_block("RELEASE SAVEPOINT")?;
         let at = self.find_savepoint(name)?;
+        self.become_read_only(self.savepoints[at].read_only);
         self.savepoints.truncate(at);
         Ok(())
+    }
+
+    fn become_read_only(&mut self, read_only: bool) {
+        self.read_only = read_only;
+        if let Some(inner) = &mut self.inner {
+            inner.set_mode(self.isolation, self.read_only, self.deferrable);
+        }
     }
 
     /// ROLLBACK TO.
@@ -348,6 +357,7 @@ impl State {
             settings.rollback_to(&savepoint.settings);
             self.deferrals.clone_from(&savepoint.deferrals);
         }
+        self.become_read_only(self.savepoints[at].read_only);
         self.failed = false;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `generate_series` with constant arguments, as a table whose rows are made as they are read.
+//! `generate_series` of numbers that are constants, as a table whose rows are made as they are read.
 //!
 //! ```text
 //! (1, 10)                       integer       (1, 10.0, 0.5)                          numeric
@@ -30,26 +30,20 @@ use crate::{cast, decimal};
 
 const ROWS_PER_BATCH: usize = 8192;
 
-/// The table for a call, if the function is the one here.
-pub(super) fn table_function(
-    name: &str,
-    arguments: &[ScalarValue],
-    session: &Session,
-) -> Option<Result<Arc<dyn TableProvider>, SqlError>> {
-    (name == "generate_series").then(|| {
-        let series = Arc::new(Series::new(arguments, session)?);
-        let table = StreamingTable::try_new(Arc::clone(&series.schema), vec![series]);
-        Ok(Arc::new(table.map_err(|e| SqlError::bug(e.to_string()))?) as _)
-    })
+/// The table for a call.
+pub(super) fn table(arguments: &[ScalarValue], session: &Session) -> Result<Arc<dyn TableProvider>, SqlError> {
+    let series = Arc::new(Series::new(arguments, session)?);
+    let table = StreamingTable::try_new(Arc::clone(&series.schema), vec![series]);
+    Ok(Arc::new(table.map_err(|e| SqlError::bug(e.to_string()))?))
 }
 
 /// A call.
 #[derive(Clone, Debug)]
-struct Series {
-    schema: SchemaRef,
+pub(super) struct Series {
+    pub(super) schema: SchemaRef,
     data_type: SqlType,
     /// NULL: there are no rows.
-    start: Datum,
+    pub(super) start: Datum,
     stop: Datum,
     step: Datum,
     /// Where days begin.
@@ -70,6 +64,11 @@ impl Series {
                 (datum, t.filter(|_| !open))
             })
             .collect();
+        Series::of(&given, session)
+    }
+
+    /// The same of values and their types, `None` for constants of none.
+    pub(super) fn of(given: &[(Datum, Arg)], session: &Session) -> Result<Series, SqlError> {
         let types: Vec<Arg> = given.iter().map(|(_, t)| *t).collect();
         let data_type = series_type(&types).ok_or_else(|| undefined("generate_series", &types))?;
         let step_type = if is_moment(data_type) { SqlType::Interval } else { data_type };
@@ -100,7 +99,7 @@ impl Series {
     }
 
     /// The rows from `at` on, some thousand of them, and where they go on.
-    fn batch(&self, mut at: Datum) -> Option<(RecordBatch, Datum)> {
+    pub(super) fn batch(&self, mut at: Datum) -> Option<(RecordBatch, Datum)> {
         let mut builder = ColumnBuilder::new(self.data_type, ROWS_PER_BATCH);
         while builder.len() < ROWS_PER_BATCH && !at.is_null() && compare(at.as_ref(), self.stop.as_ref()) != Some(self.direction)
         {
@@ -137,7 +136,7 @@ fn is_moment(t: SqlType) -> bool {
 }
 
 /// The type of the rows; `None` if there is no such function.
-fn series_type(args: &[Arg]) -> Option<SqlType> {
+pub(super) fn series_type(args: &[Arg]) -> Option<SqlType> {
     use SqlType::{Date, Int2, Int4, Int8, Interval, Numeric, Timestamp, TimestampTz};
     let [first, second, rest @ ..] = args else { return None };
     let ends = [*first, *second];

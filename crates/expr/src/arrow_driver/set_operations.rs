@@ -4,15 +4,17 @@
 //! SELECT 1 UNION SELECT 2.5                        numeric, both
 //! SELECT c4 UNION SELECT c8, of char(4), char(8)   char of any length
 //! SELECT 'a' UNION SELECT NULL                     text; so a third side of another type is refused
+//! SELECT 1 EXCEPT ALL SELECT 1                     the nth row of a kind on the left goes with the nth on the right
 //! ```
 //!
-//! Two sides at a time, from the left, as they are written.
+//! Two sides at a time, from the left, as they are written. ALL is counted: DataFusion keeps or drops every row that has a match.
 
 use std::sync::Arc;
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, NullEquality, Result};
-use datafusion::logical_expr::{Distinct, Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Union};
+use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::{Distinct, Expr, ExprFunctionExt, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Union};
 use types::{SqlType, arrow_form};
 
 use super::planner::{own_digits, to_type};
@@ -36,7 +38,9 @@ pub(super) fn unite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                 _ => return Ok(Transformed::no(LogicalPlan::Join(join))),
             };
             let wanted = common_types(name, &[Arc::clone(&join.left), Arc::clone(&join.right)])?;
-            if wanted.iter().all(Option::is_none) && !has_forms(&join.left) {
+            // A left side that says DISTINCT has one row of each kind: ALL means nothing to it.
+            let all = !matches!(join.left.as_ref(), LogicalPlan::Distinct(Distinct::All(_)));
+            if !all && wanted.iter().all(Option::is_none) && !has_forms(&join.left) {
                 return Ok(Transformed::no(LogicalPlan::Join(join)));
             }
             let Join { left, right, filter, join_type, join_constraint, null_equality, null_aware, .. } = join;
@@ -47,10 +51,12 @@ pub(super) fn unite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                 left => cast_columns(Arc::new(left), &wanted)?,
             };
             let right = renamed(cast_columns(right, &wanted)?)?;
-            let columns = |plan: &LogicalPlan| plan.schema().columns().into_iter().map(Expr::Column).collect::<Vec<_>>();
+            let shown = columns(&left);
+            let (left, right) = if all { (numbered(left)?, numbered(right)?) } else { (left, right) };
             let on = columns(&left).into_iter().zip(columns(&right)).collect();
             let join = Join::try_new(left, right, on, filter, join_type, join_constraint, null_equality, null_aware)?;
-            Ok(Transformed::yes(LogicalPlan::Join(join)))
+            let rows = LogicalPlan::Join(join);
+            Ok(Transformed::yes(if all { LogicalPlanBuilder::from(rows).project(shown)?.build()? } else { rows }))
         }
         plan => Ok(Transformed::no(plan)),
     }
@@ -60,6 +66,18 @@ pub(super) fn unite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 fn has_forms(plan: &LogicalPlan) -> bool {
     let mut types = plan.schema().fields().iter().filter_map(|field| arrow_form::sql_type_of(field));
     types.any(|t| matches!(t, SqlType::Interval | SqlType::Char(_)))
+}
+
+fn columns(plan: &LogicalPlan) -> Vec<Expr> {
+    plan.schema().columns().into_iter().map(Expr::Column).collect()
+}
+
+/// Each row with its number among those that are equal to it, as the last column.
+fn numbered(plan: Arc<LogicalPlan>) -> Result<Arc<LogicalPlan>> {
+    let mut shown = columns(&plan);
+    let number = row_number().partition_by(shown.clone()).build()?;
+    shown.push(Expr::Column(Column::from_name(number.schema_name().to_string())).alias("\u{1}nth"));
+    LogicalPlanBuilder::from(Arc::unwrap_or_clone(plan)).window([number])?.project(shown)?.build().map(Arc::new)
 }
 
 /// The right side under names of its own: what is computed from the left's columns would find these.

@@ -1,5 +1,7 @@
 //! Functions of dates and times.
 
+use std::borrow::Cow;
+
 use types::calendar::{self, DAY};
 use types::zone::Abbreviation;
 use types::{Datum, DatumRef, Interval, SqlError, SqlState, SqlType, coerce, zone};
@@ -9,6 +11,7 @@ use super::temporal::{self, TruncateTo};
 use super::{fits, float_of, int_of, mismatch, template, template_interval, text, text_of};
 use crate::decimal;
 use crate::function::{Arg, Call, Function, Signature};
+use crate::syntax::singular;
 
 use SqlType::{Date, Float8, Int4, Int8, Text, Time, Timestamp, TimestampTz};
 
@@ -25,11 +28,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("current_time", |args, _| fits(args, &[], Time), |call, _| local(call, Time)).stable(),
     Function::new("localtime", |args, _| fits(args, &[], Time), |call, _| local(call, Time)).stable(),
     Function::new("extract", extract_signature, extract),
-    Function::new(
-        "date_part",
-        |args, special| Some(Signature { result: Float8, ..extract_signature(args, special)? }),
-        date_part,
-    ),
+    Function::new("date_part", date_part_signature, date_part),
     Function::new("date_trunc", truncate_signature, truncate),
     Function::new("date_bin", bin_signature, bin),
     Function::new("age", age_signature, age).stable(),
@@ -122,47 +121,80 @@ fn extract_signature(args: &[Arg], special: Option<&str>) -> Option<Signature> {
     Some(of(&[t], result))
 }
 
-fn field(call: &Call<'_>) -> Result<Field, SqlError> {
-    let name = call.special.unwrap_or("?");
-    Field::named(name).ok_or_else(|| fields::unknown(name, call.signature.args.first().copied().unwrap_or(Timestamp)))
+fn field(call: &Call<'_>, name: &str) -> Result<Field, SqlError> {
+    Field::named(name).ok_or_else(|| fields::unknown(name, call.signature.args.last().copied().unwrap_or(Timestamp)))
 }
 
 fn extract(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
     let [value] = *args else { return Err(mismatch("extract")) };
     let SqlType::Numeric { scale, .. } = call.signature.result else { return Err(mismatch("extract")) };
-    if fields::infinity(field(call)?, value).is_some() {
+    let field = field(call, call.special.unwrap_or("?"))?;
+    if fields::infinity(field, value).is_some() {
         return Err(
             SqlError::unsupported("numeric infinity is not supported").hint("Use date_part, which gives double precision.")
         );
     }
-    match fields::extract(field(call)?, value, |at| zone::offset_at(&call.session.zone, at))? {
+    match fields::extract(field, value, |at| zone::offset_at(&call.session.zone, at))? {
         Some(found) => Ok(Datum::Numeric(types::Decimal { unscaled: decimal::rescale(found, scale)?, scale })),
         None => Ok(Datum::Null),
     }
 }
 
+fn date_part_signature(args: &[Arg], special: Option<&str>) -> Option<Signature> {
+    match (special, args) {
+        (None, [unit, value]) if is_text(unit) => Some(of(&[Text, one_moment(&[*value])?], Float8)),
+        _ => Some(Signature { result: Float8, ..extract_signature(args, special)? }),
+    }
+}
+
 fn date_part(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
+    let (name, args) = unit(call, args)?;
     let [value] = *args else { return Err(mismatch("date_part")) };
-    if let Some(infinity) = fields::infinity(field(call)?, value) {
+    let field = field(call, &name)?;
+    if let Some(infinity) = fields::infinity(field, value) {
         return Ok(Datum::Float8(infinity));
     }
-    Ok(fields::extract(field(call)?, value, |at| zone::offset_at(&call.session.zone, at))?
+    Ok(fields::extract(field, value, |at| zone::offset_at(&call.session.zone, at))?
         .map_or(Datum::Null, |found| Datum::Float8(decimal::to_f64(found))))
 }
 
+fn is_text(arg: &Arg) -> bool {
+    arg.is_none_or(|t| t.is_string())
+}
+
+/// The unit that the first argument names, where it is no constant, and the arguments behind it.
+fn unit<'a>(call: &'a Call<'_>, args: &'a [DatumRef<'a>]) -> Result<(Cow<'a, str>, &'a [DatumRef<'a>]), SqlError> {
+    match (call.special, args) {
+        (Some(name), args) => Ok((Cow::Borrowed(name), args)),
+        (None, [DatumRef::Text(name), rest @ ..]) => Ok((Cow::Owned(singular(&name.to_ascii_lowercase()).to_owned()), rest)),
+        _ => Err(mismatch("a unit")),
+    }
+}
+
 fn truncate_signature(args: &[Arg], special: Option<&str>) -> Option<Signature> {
-    special?;
-    match *args {
-        [Some(Date)] => Some(of(&[TimestampTz], TimestampTz)),
-        [Some(t @ (Timestamp | TimestampTz | SqlType::Interval))] => Some(of(&[t], t)),
-        [None] => Some(of(&[Timestamp], Timestamp)),
+    match (special, args) {
+        (Some(_), [Some(Date)]) => Some(of(&[TimestampTz], TimestampTz)),
+        (Some(_), [Some(t @ (Timestamp | TimestampTz | SqlType::Interval))]) => Some(of(&[*t], *t)),
+        (Some(_), [None]) => Some(of(&[Timestamp], Timestamp)),
+        (None, [unit, value]) if is_text(unit) => {
+            let Signature { args, result, .. } = truncate_signature(&[*value], Some(""))?;
+            Some(of(&[Text, args[0]], result))
+        }
+        (None, [unit, None | Some(Date | TimestampTz), zone]) if is_text(unit) && is_text(zone) => {
+            Some(of(&[Text, TimestampTz, Text], TimestampTz))
+        }
         _ => None,
     }
 }
 
 fn truncate(call: &Call<'_>, args: &[DatumRef<'_>]) -> Result<Datum, SqlError> {
-    let unit = TruncateTo::named(call.special.unwrap_or("?"))?;
+    let (name, args) = unit(call, args)?;
+    let unit = TruncateTo::named(&name)?;
     Ok(match *args {
+        [at @ DatumRef::TimestampTz(_), zone] => {
+            let Datum::Timestamp(here) = timezone(call, &[zone, at])? else { return Err(mismatch("date_trunc")) };
+            timezone(call, &[zone, DatumRef::Timestamp(temporal::truncate_timestamp(unit, here)?)])?
+        }
         [DatumRef::Timestamp(v)] => Datum::Timestamp(temporal::truncate_timestamp(unit, v)?),
         [DatumRef::TimestampTz(v)] => {
             let here = coerce::assign_in(Datum::TimestampTz(v), Timestamp, call.session)?;

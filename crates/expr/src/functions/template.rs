@@ -1,7 +1,7 @@
 //! `to_char`, `to_date`, `to_timestamp`: values by templates such as `YYYY-MM-DD HH24:MI:SS` and `FM999,990.00`.
 //!
 //! The common patterns are here: of dates `Y YY YYY YYYY Y,YYY IYYY IYY BC AD MONTH Month month MON Mon mon MM RM DAY Day day DY Dy dy
-//! D ID DD DDD W WW IW Q CC J HH HH12 HH24 MI SS SSSS SSSSS MS US AM PM TZ tz OF FM TH th "text"`; of numbers `9 0 . , D G S MI PL PR
+//! D ID DD DDD W WW IW Q CC J HH HH12 HH24 MI SS SSSS SSSSS MS US FF1..FF6 AM PM TZ tz OF FM TH th "text"`; of numbers `9 0 . , D G S MI PL PR
 //! SG L FM EEEE` (no `EEEE`, `RN`, `V`: 0A000). Source: PostgreSQL 15, documentation 9.8, `formatting.c`.
 
 use jiff::tz::TimeZone;
@@ -21,7 +21,7 @@ const PATTERNS: &[&str] = &[
     "Y,YYY", "YYYY", "YYY", "YY", "Y", "IYYY", "IYY", "IY", "IW", "IDDD", "ID", "I", "MONTH", "Month", "month", "MON", "Mon",
     "mon", "MM", "MI", "MS", "RM", "rm", "DAY", "Day", "day", "DDD", "DD", "DY", "Dy", "dy", "D", "WW", "W", "Q", "CC", "J",
     "HH24", "HH12", "HH", "SSSSS", "SSSS", "SS", "US", "AM", "PM", "am", "pm", "A.M.", "P.M.", "a.m.", "p.m.", "BC", "AD", "bc",
-    "ad", "TZH", "TZM", "TZ", "tz", "OF", "FM", "fm", "TH", "th",
+    "ad", "TZH", "TZM", "TZ", "tz", "OF", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "FM", "fm", "TH", "th",
 ];
 
 /// One piece of a template.
@@ -45,7 +45,8 @@ fn pieces(template: &str) -> Vec<Piece<'_>> {
         // Case decides the case of names only: mm is MM.
         let exact = PATTERNS.iter().find(|p| rest.starts_with(**p));
         let folded = || PATTERNS.iter().find(|p| rest.get(..p.len()).is_some_and(|head| head.eq_ignore_ascii_case(p)));
-        match exact.or_else(folded) {
+        let longer = folded().filter(|folded| exact.is_none_or(|exact| folded.len() > exact.len()));
+        match longer.or(exact) {
             Some(pattern) => {
                 found.push(Piece::Pattern(pattern));
                 rest = &rest[pattern.len()..];
@@ -116,7 +117,7 @@ pub(super) fn write(template: &str, field: &dyn Fn(&'static str) -> Result<Field
             Field::Number(number, width) => {
                 last_number = Some(number);
                 // Decimals of a second mean nothing without their zeros.
-                let fill = fill || matches!(pattern, "MS" | "US");
+                let fill = fill || matches!(pattern, "MS" | "US") || decimals(pattern).is_some();
                 if fill { out.push_str(&format!("{number:0width$}")) } else { out.push_str(&number.to_string()) }
             }
             Field::Word(word, width) if fill => out.push_str(&format!("{word:width$}")),
@@ -163,8 +164,16 @@ fn number(shown: &Shown, pattern: &str) -> Option<(i64, usize)> {
         "SSSS" | "SSSSS" => (shown.micros / 1_000_000, 1),
         "MS" => (shown.micros / 1_000 % 1_000, 3),
         "US" => (shown.micros % 1_000_000, 6),
-        _ => return None,
+        _ => {
+            let digits = decimals(pattern)?;
+            (shown.micros % 1_000_000 / 10i64.pow(6 - digits as u32), digits)
+        }
     })
+}
+
+/// How many digits of a second's fraction `FF1` to `FF6` stand for.
+fn decimals(pattern: &str) -> Option<usize> {
+    pattern.strip_prefix("FF")?.parse().ok().filter(|digits| (1..=6).contains(digits))
 }
 
 /// The word of a pattern that has one, and the width it is filled to.
@@ -268,7 +277,7 @@ fn number_width(pattern: &str) -> Option<usize> {
         "US" => 6,
         "J" => 7,
         "SSSS" | "SSSSS" => 5,
-        _ => return None,
+        _ => return decimals(pattern),
     })
 }
 
@@ -286,6 +295,8 @@ struct Reader<'a> {
     micros: i64,
     seconds_of_day: Option<i64>,
     afternoon: Option<bool>,
+    /// The hour is one of twelve.
+    of_twelve: bool,
     before_christ: bool,
 }
 
@@ -344,12 +355,14 @@ impl Reader<'_> {
                 "DD" => self.day = small(value),
                 "DDD" => self.day_of_year = Some(small(value)),
                 "J" => self.julian = Some(value),
-                "HH24" | "HH12" | "HH" => self.hour = value,
+                "HH24" => self.hour = value,
+                "HH12" | "HH" => (self.hour, self.of_twelve) = (value, true),
                 "MI" => self.minute = value,
                 "SS" => self.second = value,
                 "MS" => self.micros = value * 10i64.pow(6 - read.min(3) as u32),
                 "US" => self.micros = value * 10i64.pow(6 - read.min(6) as u32),
                 "SSSS" | "SSSSS" => self.seconds_of_day = Some(value),
+                _ if decimals(pattern).is_some() => self.micros = value * 10i64.pow(6 - read.min(6) as u32),
                 _ => {}
             }
             return Ok(());
@@ -381,12 +394,12 @@ impl Reader<'_> {
         let bad = || SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\""));
         let year = if self.before_christ { 1 - self.year } else { self.year };
         let mut hour = self.hour;
-        if let Some(afternoon) = self.afternoon {
+        if self.of_twelve || self.afternoon.is_some() {
             if !(1..=12).contains(&hour) {
                 let message = format!("hour \"{hour}\" is invalid for the 12-hour clock");
                 return Err(SqlError::new(SqlState::INVALID_DATETIME_FORMAT, message));
             }
-            hour = hour % 12 + if afternoon { 12 } else { 0 };
+            hour = hour % 12 + if self.afternoon == Some(true) { 12 } else { 0 };
         }
         let seconds = self.seconds_of_day.unwrap_or(hour * 3600 + self.minute * 60 + self.second);
         if hour > 23 || self.minute > 59 || self.second > 59 || seconds >= 86_400 {
@@ -394,7 +407,9 @@ impl Reader<'_> {
         }
         let days = match (self.julian, self.day_of_year) {
             (Some(julian), _) => julian - 2_440_588,
-            (None, Some(day @ 1..=366)) => calendar::days_from_civil(year, 1, 1) + i64::from(day) - 1,
+            (None, Some(day)) if (1..=337 + calendar::days_in_month(year, 2)).contains(&day) => {
+                calendar::days_from_civil(year, 1, 1) + i64::from(day) - 1
+            }
             (None, Some(_)) => return Err(bad()),
             (None, None) => {
                 let exists =

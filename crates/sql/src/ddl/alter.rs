@@ -86,9 +86,12 @@ impl Session {
                     Some(work) => work,
                     None => Rework::of(self.table_to_alter(&alter.table, "ALTER TABLE")?.1)?,
                 };
+                let is_new = |add: &AddColumn| work.new.column(&add.column.name).is_none();
+                let adds = matches!(action, TableAction::AddColumn(add) if is_new(add));
                 self.change_columns(&mut work, action).await?;
                 // What its constraints read must be there.
                 if let TableAction::AddColumn(add) = action
+                    && adds
                     && (add.primary_key.is_some() || !add.constraints.is_empty())
                 {
                     self.finish_rework(work).await?;
@@ -168,6 +171,9 @@ impl Session {
                         }
                         _ => error,
                     })?;
+                }
+                if let Some(identity) = &altered.identity {
+                    self.retype_identity(identity, *data_type)?;
                 }
                 work.new.columns[at] = altered;
                 work.rebuild(ViewError::Type(column.clone()));

@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use catalog::{Catalog, Check, Edit, ForeignKey, Index, IndexColumn, IndexSource, Table, UniqueConstraint};
+use catalog::{Catalog, Check, Deferral, Edit, ForeignKey, Index, IndexColumn, IndexSource, Table, UniqueConstraint};
 use env::blocking;
 use point::write::StoredBatch;
 use sqlparser::ast::{Expr, Visit, VisitMut, Visitor, VisitorMut};
@@ -148,6 +148,7 @@ impl Session {
             }
             TableAction::RenameConstraint { name, to } => self.rename_constraint(&catalog, &table, name, to),
             TableAction::ValidateConstraint(name) => self.validate_constraint(&table, name),
+            TableAction::AlterConstraint { name, deferral } => self.defer_constraint(&table, name, *deferral),
             _ => Err(SqlError::bug("an action that is not about a constraint")),
         }
     }
@@ -263,6 +264,21 @@ impl Session {
         altered.checks.iter_mut().filter(|check| check.name == name).for_each(|check| to.clone_into(&mut check.name));
         altered.checks.sort_by(|a, b| a.name.cmp(&b.name));
         altered.foreign_keys.iter_mut().filter(|key| key.name == name).for_each(|key| to.clone_into(&mut key.name));
+        self.edit(Edit::AlterTable(altered))
+    }
+
+    /// Makes a foreign key deferrable or not. Errors: 42704, 42809 for a constraint of another kind.
+    fn defer_constraint(&mut self, table: &Table, name: &str, deferral: Deferral) -> Result<(), SqlError> {
+        if !table.has_constraint(name) {
+            let message = format!("constraint \"{name}\" of relation \"{}\" does not exist", table.name);
+            return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
+        }
+        let mut altered = table.clone();
+        let Some(key) = altered.foreign_keys.iter_mut().find(|key| key.name == name) else {
+            let message = format!("constraint \"{name}\" of relation \"{}\" is not a foreign key constraint", table.name);
+            return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
+        };
+        key.deferral = deferral;
         self.edit(Edit::AlterTable(altered))
     }
 

@@ -164,10 +164,7 @@ impl Session {
             Some(ColumnSequence::Identity(kind, options)) => (options.as_ref(), Some(*kind)),
         };
         let column = &mut table.columns[at];
-        if bounds(column.data_type).is_none() {
-            let message = "identity column type must be smallint, integer, or bigint";
-            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
-        }
+        check_identity_type(column.data_type)?;
         if options.owner.is_some() {
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, "conflicting or redundant options"));
         }
@@ -192,6 +189,19 @@ impl Session {
             None => column.default = Some(next_of(sequence.id)),
         }
         self.edit(Edit::CreateSequence(sequence))
+    }
+
+    /// Gives the sequence of an identity column the column's new type. Errors: 22023.
+    pub(crate) fn retype_identity(&mut self, identity: &Identity, to: SqlType) -> Result<(), SqlError> {
+        check_identity_type(to)?;
+        let catalog = self.open_transaction()?.catalog();
+        let Some(sequence) = catalog.sequence_by_id(identity.sequence) else {
+            return Err(SqlError::bug(format!("sequence {} has no definition", identity.sequence)));
+        };
+        let mut altered = sequence.as_ref().clone();
+        settle(&mut altered, &SequenceOptions { data_type: Some(to), ..SequenceOptions::default() }, false)?;
+        self.restart(&mut altered, None)?;
+        self.edit(Edit::AlterSequence(altered))
     }
 
     /// Drops the sequence of a column that is dropped. Errors: 2BP01 if other defaults call it, without `cascade`.
@@ -245,6 +255,14 @@ impl Session {
             ControlFlow::Break(error) => Err(error),
         }
     }
+}
+
+fn check_identity_type(data_type: SqlType) -> Result<(), SqlError> {
+    if bounds(data_type).is_none() {
+        let message = "identity column type must be smallint, integer, or bigint";
+        return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+    }
+    Ok(())
 }
 
 /// The DEFAULT of a `serial` column, in the form that the catalog has it.
@@ -374,13 +392,13 @@ pub(crate) fn described_default(scope: &Scope<'_>, table: &Table, column: usize)
 /// Settles a sequence's definition by what was said of it. Source: PostgreSQL's `init_params`.
 fn settle(sequence: &mut Sequence, options: &SequenceOptions, is_new: bool) -> Result<(), SqlError> {
     let invalid = |message: String| SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message);
-    let (mut reset_min, mut reset_max) = (is_new, is_new);
+    // The limits of the type before, which become those of the new one whichever way it goes.
+    let (mut reset_min, mut reset_max) = (false, false);
     if let Some(data_type) = options.data_type {
         if bounds(data_type).is_none() {
             return Err(invalid("sequence type must be smallint, integer, or bigint".into()));
         }
         if !is_new && let Some(before) = bounds(sequence.data_type) {
-            // Others were chosen.
             (reset_min, reset_max) = (sequence.min == before.0, sequence.max == before.1);
         }
         sequence.data_type = data_type;
@@ -397,15 +415,13 @@ fn settle(sequence: &mut Sequence, options: &SequenceOptions, is_new: bool) -> R
     let ascending = sequence.increment > 0;
     match options.max {
         Some(Some(max)) => sequence.max = max,
-        Some(None) => sequence.max = if ascending { most } else { -1 },
-        None if reset_max => sequence.max = if ascending { most } else { -1 },
-        None => {}
+        None if !is_new && !reset_max => {}
+        Some(None) | None => sequence.max = if ascending || reset_max { most } else { -1 },
     }
     match options.min {
         Some(Some(min)) => sequence.min = min,
-        Some(None) => sequence.min = if ascending { 1 } else { least },
-        None if reset_min => sequence.min = if ascending { 1 } else { least },
-        None => {}
+        None if !is_new && !reset_min => {}
+        Some(None) | None => sequence.min = if ascending && !reset_min { 1 } else { least },
     }
     for (name, value) in [("MAXVALUE", sequence.max), ("MINVALUE", sequence.min)] {
         if !(least..=most).contains(&value) {

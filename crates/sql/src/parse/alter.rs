@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! ALTER TABLE [IF EXISTS] [ONLY] t RENAME [COLUMN] a TO b | RENAME TO u | RENAME CONSTRAINT c TO d | SET SCHEMA s
-//!                                  ADD [COLUMN] .. , DROP [COLUMN] .. , ALTER [COLUMN] a .. , ADD | DROP | VALIDATE CONSTRAINT ..
+//!                                  ADD [COLUMN] .. , DROP [COLUMN] .. , ALTER [COLUMN] a .. , ADD | DROP | ALTER | VALIDATE CONSTRAINT ..
 //! ```
 //!
 //! Source: PostgreSQL 15 `gram.y`.
 
+use catalog::Deferral;
 use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Token;
 use types::{SqlError, SqlType};
@@ -41,6 +42,7 @@ pub(crate) enum TableAction {
     AddConstraint(Constraint),
     DropConstraint { name: String, missing_ok: bool, cascade: bool },
     ValidateConstraint(String),
+    AlterConstraint { name: String, deferral: Deferral },
     RenameConstraint { name: String, to: String },
     RenameColumn { name: String, to: String },
     Rename(String),
@@ -113,6 +115,10 @@ fn action(cursor: &mut Cursor<'_>, table: &Name) -> Result<TableAction, SqlError
     }
     if cursor.take(&["validate", "constraint"]) {
         return cursor.ident().map(TableAction::ValidateConstraint);
+    }
+    if cursor.take(&["alter", "constraint"]) {
+        let name = cursor.ident()?;
+        return Ok(TableAction::AlterConstraint { name, deferral: constraint::deferral(cursor)? });
     }
     if cursor.take(&["alter"]) {
         cursor.take(&["column"]);

@@ -195,7 +195,7 @@ fn check(cursor: &mut Cursor<'_>, name: Option<String>) -> Result<Constraint, Sq
 }
 
 /// `[NOT] DEFERRABLE`, `INITIALLY DEFERRED | IMMEDIATE`, in any order.
-fn deferral(cursor: &mut Cursor<'_>) -> Result<Deferral, SqlError> {
+pub(super) fn deferral(cursor: &mut Cursor<'_>) -> Result<Deferral, SqlError> {
     let (mut deferrable, mut deferred) = (None, None);
     loop {
         if cursor.take(&["not", "deferrable"]) {

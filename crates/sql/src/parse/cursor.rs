@@ -1,9 +1,10 @@
 //! A position among one statement's tokens: sqlparser's parser for queries and expressions, and the small steps our own grammar
 //! is made of.
 
-use expr::dialect::DIALECT;
+use expr::dialect::{DIALECT, NATURAL_DIALECT};
 use expr::syntax::OURS;
 use sqlparser::ast::{Assignment, DataType, Expr, ObjectName, Query, TableWithJoins, Visit, VisitMut};
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
 use types::{SqlError, SqlState};
@@ -71,7 +72,9 @@ const IDENTIFIER_BYTES_MAX: usize = 63;
 
 impl<'s> Cursor<'s> {
     pub(crate) fn new(tokens: Vec<TokenWithSpan>, source: &'s Source) -> Cursor<'s> {
-        let parser = Parser::new(&DIALECT).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
+        let is_natural = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.keyword == Keyword::NATURAL);
+        let dialect = if tokens.iter().any(is_natural) { &NATURAL_DIALECT } else { &DIALECT };
+        let parser = Parser::new(dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens);
         Cursor { parser, source }
     }
 

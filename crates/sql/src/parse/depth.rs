@@ -21,6 +21,9 @@ const CHAIN_MAX: usize = 500;
 /// CASEs in each other's conditions: whether one can be NULL is found out twice for each that one is in.
 const CASES_MAX: usize = 12;
 
+/// Joins in each other without parentheses, which the parser reads by calling itself.
+const OPEN_JOINS_MAX: usize = 64;
+
 /// What may be long without being deep: nothing around it adds to what comes after it.
 const BREAKS: &[Keyword] = &[
     Keyword::AND,
@@ -43,6 +46,20 @@ struct Level {
     links: usize,
     /// Operators since the last break.
     chain: usize,
+    /// Joins whose condition is still to come.
+    open_joins: usize,
+}
+
+impl Level {
+    /// Goes on by a keyword, which comes after another.
+    fn meet(&mut self, before: Keyword, keyword: Keyword) {
+        match keyword {
+            Keyword::JOIN if !matches!(before, Keyword::CROSS | Keyword::NATURAL) => self.open_joins += 1,
+            Keyword::ON | Keyword::USING => self.open_joins = self.open_joins.saturating_sub(1),
+            Keyword::FROM => self.open_joins = 0,
+            _ => {}
+        }
+    }
 }
 
 /// The CASEs around a token: for each whether its operand or a condition of it is being read.
@@ -71,6 +88,7 @@ pub(crate) fn check(tokens: &[TokenWithSpan], source: &Source) -> Result<(), Sql
     let (mut outer, mut level) = (Vec::new(), Level::default());
     let mut around = 0;
     let mut cases = Cases::default();
+    let mut before = Keyword::NoKeyword;
     let too_deep = |token: &TokenWithSpan, hint: String| {
         let position = source.position(source.byte(token.span.start));
         Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded").hint(hint).position(position))
@@ -81,6 +99,13 @@ pub(crate) fn check(tokens: &[TokenWithSpan], source: &Source) -> Result<(), Sql
             && cases.meet(word.keyword) > CASES_MAX
         {
             return too_deep(token, format!("At most {CASES_MAX} CASE expressions may be in each other's conditions."));
+        }
+        if let Token::Word(word) = &token.token {
+            level.meet(before, word.keyword);
+            before = word.keyword;
+            if level.open_joins > OPEN_JOINS_MAX {
+                return too_deep(token, format!("At most {OPEN_JOINS_MAX} joins may be in each other without parentheses."));
+            }
         }
         match &token.token {
             Token::LParen | Token::LBracket => {
@@ -214,6 +239,18 @@ mod tests {
             format!("select {}1{}", "f(a, ".repeat(150), ")".repeat(150)),
         ] {
             assert_eq!(state(&text), None, "{}", &text[..40]);
+        }
+    }
+
+    #[test]
+    fn joins_in_each_other_are_bounded_and_those_after_each_other_are_not() {
+        let nested = |n: usize| format!("select * from t{}{}", " join t using (a)".repeat(n), " on true".repeat(n));
+        let open = |n: usize| format!("select * from t{}{}", " left join t".repeat(n), " on true".repeat(n));
+        assert_eq!(state(&open(OPEN_JOINS_MAX)), None);
+        assert_eq!(state(&open(OPEN_JOINS_MAX + 1)), Some(SqlState::STATEMENT_TOO_COMPLEX));
+        assert_eq!(state(&nested(OPEN_JOINS_MAX + 1)), Some(SqlState::SYNTAX_ERROR));
+        for join in [" join t on true", " cross join t", " natural join t", " left join t using (a)"] {
+            assert_eq!(state(&format!("select * from t{}", join.repeat(2 * OPEN_JOINS_MAX))), None, "{join}");
         }
     }
 

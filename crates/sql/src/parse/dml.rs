@@ -11,7 +11,7 @@ use crate::parse::cursor::Cursor;
 use crate::parse::merge::writes;
 use crate::parse::statement::{LOCKS_INSIDE, check_query};
 
-/// Takes ONLY and `*` away around the table of UPDATE, DELETE and MERGE: no table here has children.
+/// Takes ONLY and `*` away around the table of UPDATE, DELETE and MERGE, and ONLY in FROM: no table here has children.
 pub(crate) fn without_inheritance(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let is = |token: Option<&TokenWithSpan>, word: &str| matches!(token.map(|t| &t.token), Some(Token::Word(Word { value, quote_style: None, .. })) if value == word);
     let solid: Vec<usize> =
@@ -23,6 +23,12 @@ pub(crate) fn without_inheritance(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSp
             () if is(token(n), "update") && (n == 0 || !is(token(n - 1), "for") && !is(token(n - 1), "key")) => n + 1,
             () if is(token(n), "delete") && is(token(n + 1), "from") => n + 2,
             () if is(token(n), "merge") && is(token(n + 1), "into") => n + 2,
+            () if is(token(n), "from") || is(token(n), "join") => {
+                if is(token(n + 1), "only") && matches!(token(n + 2).map(|t| &t.token), Some(Token::Word(_))) {
+                    dropped.push(solid[n + 1]);
+                }
+                continue;
+            }
             () => continue,
         };
         let name = if is(token(table), "only") && matches!(token(table + 1).map(|t| &t.token), Some(Token::Word(_))) {

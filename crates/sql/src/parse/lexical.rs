@@ -3,12 +3,14 @@
 //! ```text
 //! a>-1                   a > - 1        an operator of several characters ends in + or - only with one of ~ ! @ # % ^ & | ` ? in it
 //! 'one'⏎  'two'          'onetwo'       strings on several lines are one; on one line they are an error
+//! '1 day'::interval PRECEDING           its type is that of the order, which the constant takes by itself
 //! ```
 //!
 //! Not here: a comment right behind an operator, and escapes in the second line of an E'' string; they are refused.
 //!
 //! Source: PostgreSQL 15, `scan.l`.
 
+use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Whitespace};
 use types::SqlError;
 
@@ -54,10 +56,25 @@ pub(super) fn adjust(tokens: Vec<TokenWithSpan>, source: &Source) -> Result<Vec<
                 }
                 None => adjusted.push(token),
             },
+            Token::Word(word) if matches!(word.keyword, Keyword::PRECEDING | Keyword::FOLLOWING) => {
+                drop_interval_cast(&mut adjusted);
+                adjusted.push(token);
+            }
             _ => adjusted.push(token),
         }
     }
     Ok(adjusted)
+}
+
+/// Takes the cast of a constant off the end: sqlparser reads a constant as the whole of a frame's offset.
+fn drop_interval_cast(tokens: &mut Vec<TokenWithSpan>) {
+    let mut written = tokens.iter().enumerate().rev().filter(|(_, token)| !matches!(token.token, Token::Whitespace(_)));
+    let last = [written.next(), written.next(), written.next()].map(|found| found.map(|(at, token)| (at, &token.token)));
+    if let [Some((_, Token::Word(word))), Some((cast, Token::DoubleColon)), Some((_, Token::SingleQuotedString(_)))] = last
+        && word.keyword == Keyword::INTERVAL
+    {
+        tokens.truncate(cast);
+    }
 }
 
 /// The string that stands last, with nothing but blanks behind it, and whether `more` on another line is more of it. Escapes have been

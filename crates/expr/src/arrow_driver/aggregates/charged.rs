@@ -13,18 +13,36 @@ use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature, Volatility,
+};
+use types::{SqlError, SqlType, arrow_form};
+
+use crate::arrow_driver::read::is_open;
+use crate::arrow_driver::{raise, undefined};
 
 /// What is held, the result, and the result in its type.
 const COPIES: usize = 3;
 
 /// One of DataFusion's aggregates that keep their input.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Charged(Arc<AggregateUDF>);
+pub(super) struct Charged {
+    inner: Arc<AggregateUDF>,
+    signature: Signature,
+}
 
 impl Charged {
+    fn new(inner: Arc<AggregateUDF>) -> Charged {
+        let signature = match inner.name() {
+            // It casts whatever it gets to text, bytes too.
+            "string_agg" => Signature::user_defined(Volatility::Immutable),
+            _ => inner.signature().clone(),
+        };
+        Charged { inner, signature }
+    }
+
     pub(super) fn udaf(inner: Arc<AggregateUDF>) -> Arc<AggregateUDF> {
-        Arc::new(AggregateUDF::from(Charged(inner)))
+        Arc::new(AggregateUDF::from(Charged::new(inner)))
     }
 }
 
@@ -47,56 +65,70 @@ fn kept_values(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
 
 impl AggregateUDFImpl for Charged {
     fn name(&self) -> &str {
-        self.0.name()
+        self.inner.name()
     }
 
     fn signature(&self) -> &Signature {
-        self.0.signature()
+        &self.signature
+    }
+
+    fn coerce_types(&self, args: &[DataType]) -> Result<Vec<DataType>> {
+        let types: Vec<_> = args.iter().map(|t| arrow_form::sql_type(t).filter(|_| !is_open(t))).collect();
+        let is_text = |t: &DataType| {
+            is_open(t) || matches!(arrow_form::sql_type(t), Some(SqlType::Text | SqlType::Varchar(_) | SqlType::Char(_)))
+        };
+        match args {
+            [value, delimiter] if is_text(value) && is_text(delimiter) => Ok(vec![DataType::Utf8View, DataType::Utf8View]),
+            [value, _] if arrow_form::sql_type(value) == Some(SqlType::Bytea) => {
+                Err(raise(SqlError::unsupported("string_agg of bytea is not supported")))
+            }
+            _ => Err(raise(undefined(self.name(), &types))),
+        }
     }
 
     fn return_type(&self, args: &[DataType]) -> Result<DataType> {
-        self.0.return_type(args)
+        self.inner.return_type(args)
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
         let fields = kept(args.input_fields);
-        self.0.state_fields(StateFieldsArgs { input_fields: &fields, ..args })
+        self.inner.state_fields(StateFieldsArgs { input_fields: &fields, ..args })
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let (fields, result) = (kept(args.expr_fields), args.return_field.data_type().clone());
-        let inner = self.0.accumulator(AccumulatorArgs { expr_fields: &fields, ..args })?;
+        let inner = self.inner.accumulator(AccumulatorArgs { expr_fields: &fields, ..args })?;
         Ok(Box::new(Kept { inner, result }))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
-        self.0.groups_accumulator_supported(args)
+        self.inner.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
         let (fields, result) = (kept(args.expr_fields), args.return_field.data_type().clone());
-        let inner = self.0.create_groups_accumulator(AccumulatorArgs { expr_fields: &fields, ..args })?;
+        let inner = self.inner.create_groups_accumulator(AccumulatorArgs { expr_fields: &fields, ..args })?;
         Ok(Box::new(KeptGroups { inner, result }))
     }
 
     fn with_beneficial_ordering(self: Arc<Self>, beneficial_ordering: bool) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
-        let inner = self.0.as_ref().clone().with_beneficial_ordering(beneficial_ordering)?;
-        Ok(inner.map(|inner| Arc::new(Charged(Arc::new(inner))) as Arc<dyn AggregateUDFImpl>))
+        let inner = self.inner.as_ref().clone().with_beneficial_ordering(beneficial_ordering)?;
+        Ok(inner.map(|inner| Arc::new(Charged::new(Arc::new(inner))) as Arc<dyn AggregateUDFImpl>))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        self.0.order_sensitivity()
+        self.inner.order_sensitivity()
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
-        match self.0.reverse_udf() {
+        match self.inner.reverse_udf() {
             ReversedUDAF::Reversed(inner) => ReversedUDAF::Reversed(Charged::udaf(inner)),
             other => other,
         }
     }
 
     fn supports_null_handling_clause(&self) -> bool {
-        self.0.supports_null_handling_clause()
+        self.inner.supports_null_handling_clause()
     }
 }
 
