@@ -184,6 +184,8 @@ fn value_error(message: &str) -> SqlError {
         .any(|words| lower.contains(words))
     {
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+    } else if lower.contains("must be 1 or greater") {
+        SqlState::INVALID_PARAMETER_VALUE
     } else if lower.contains("regex") || lower.contains("regular expression") {
         return regular_expression_error(&lower);
     } else if lower.contains("not supported") || lower.contains("unsupported") {

@@ -4,5 +4,5 @@ use crate::redo;
 
 /// Reads a commit record; returns how many operations it has. Errors: what cannot be read.
 pub fn record(bytes: &[u8]) -> Result<usize, String> {
-    redo::decode(bytes).map(|(_, ops)| ops.len())
+    redo::decode(bytes).map(|(_, ops)| ops.count())
 }

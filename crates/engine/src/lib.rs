@@ -23,6 +23,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod advisory;
+mod apply;
 mod bulk;
 mod burial;
 mod check;

@@ -70,30 +70,49 @@ fn sized(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// The operations of a record that can be read to its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Ops<'a> {
+    rest: &'a [u8],
+}
+
 /// Reads a record. Errors: what cannot be read, in words.
-pub(crate) fn decode(record: &[u8]) -> Result<(CommitTs, Vec<Op<'_>>), String> {
+pub(crate) fn decode(record: &[u8]) -> Result<(CommitTs, Ops<'_>), String> {
     let mut rest = record;
     let ts = CommitTs(u64::from_le_bytes(array(&mut rest)?));
-    let mut ops = Vec::new();
+    let ops = Ops { rest };
     while !rest.is_empty() {
-        let tag = take(&mut rest, 1)?[0];
-        ops.push(match tag {
-            PUT => Op::Put { table: table(&mut rest)?, image: bytes(&mut rest)? },
-            DELETE => Op::Delete { table: table(&mut rest)?, key: bytes(&mut rest)? },
-            INGEST => Op::Ingest {
-                table: table(&mut rest)?,
-                segment: SegmentId(u64::from_le_bytes(array(&mut rest)?)),
-                info: SegmentFileInfo::from_bytes(array(&mut rest)?),
-            },
-            COUNTER => {
-                let (storage, counter) = Counter::from_bytes(&array(&mut rest)?);
-                Op::Counter { storage, counter }
-            }
-            CATALOG => Op::Catalog(serde_json::from_slice(bytes(&mut rest)?).map_err(|e| format!("catalog edit: {e}"))?),
-            other => return Err(format!("operation {other} is not known to this version")),
-        });
+        next_op(&mut rest)?;
     }
     Ok((ts, ops))
+}
+
+impl<'a> Iterator for Ops<'a> {
+    type Item = Op<'a>;
+
+    fn next(&mut self) -> Option<Op<'a>> {
+        // All of it was read before.
+        if self.rest.is_empty() { None } else { next_op(&mut self.rest).ok() }
+    }
+}
+
+fn next_op<'a>(rest: &mut &'a [u8]) -> Result<Op<'a>, String> {
+    let tag = take(rest, 1)?[0];
+    Ok(match tag {
+        PUT => Op::Put { table: table(rest)?, image: bytes(rest)? },
+        DELETE => Op::Delete { table: table(rest)?, key: bytes(rest)? },
+        INGEST => Op::Ingest {
+            table: table(rest)?,
+            segment: SegmentId(u64::from_le_bytes(array(rest)?)),
+            info: SegmentFileInfo::from_bytes(array(rest)?),
+        },
+        COUNTER => {
+            let (storage, counter) = Counter::from_bytes(&array(rest)?);
+            Op::Counter { storage, counter }
+        }
+        CATALOG => Op::Catalog(serde_json::from_slice(bytes(rest)?).map_err(|e| format!("catalog edit: {e}"))?),
+        other => return Err(format!("operation {other} is not known to this version")),
+    })
 }
 
 fn table(rest: &mut &[u8]) -> Result<TableId, String> {
@@ -135,6 +154,7 @@ mod tests {
         let at = Position { value: -6, called: true };
         counter(&mut record, TableId(7), Counter { tick: 8, at });
         let (ts, ops) = decode(&record).unwrap();
+        let ops: Vec<Op> = ops.collect();
         assert_eq!(ts, CommitTs(7));
         assert!(matches!(
             ops[..],

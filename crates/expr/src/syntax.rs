@@ -515,6 +515,9 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Result<Expr, SqlError>
             | BinaryOperator::Gt
             | BinaryOperator::GtEq
     );
+    if [&left, &right].iter().any(|side| matches!(strip(side), Expr::QualifiedWildcard(..) | Expr::Wildcard(_))) {
+        return Err(SqlError::unsupported("whole rows in expressions are not supported").hint("Name the columns."));
+    }
     if comparison && let (Expr::Tuple(a), Expr::Tuple(b)) = (strip(&left), strip(&right)) {
         return rows_compare(a.clone(), op, b.clone());
     }

@@ -98,7 +98,7 @@ def fill(connection, bytes_wanted, log_bytes):
     while log_bytes() < bytes_wanted:
         first, last = at * ROWS + 1, (at + 1) * ROWS
         connection.execute(
-            "INSERT INTO wide SELECT i, (i * 7919) % 100003, repeat('row ', 10 + i::int % 30) || i, i * 1.25, "
+            "INSERT INTO wide SELECT i, (i::bigint * 7919) % 100003, repeat('row ', 10 + i::int % 30) || i, i * 1.25, "
             f"timestamp '2026-01-01' + i * interval '1 second' FROM generate_series({first}, {last}) AS g(i)"
         )
         connection.execute(f"INSERT INTO plain SELECT 'v' || i, i FROM generate_series({first}, {last}, 3) AS g(i)")

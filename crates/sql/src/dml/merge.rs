@@ -101,13 +101,13 @@ impl Session {
                 MergeAction::Nothing => Action::Nothing,
                 MergeAction::Delete => Action::Delete,
                 MergeAction::Update(assignments) => Action::Update(plan_assignments(assignments, &table, &mut cells)?),
-                MergeAction::Insert { columns, values } => {
+                MergeAction::Insert { columns, overriding, values } => {
                     let columns = insert_columns(columns, &table)?;
                     let row = match values {
                         Some(values) => {
                             let explicit = columns.is_some();
                             let columns = columns.unwrap_or_else(|| (0..table.columns.len()).collect());
-                            row_of_cells(&table, &columns, explicit, values, None, &mut cells)?
+                            row_of_cells(&table, &columns, explicit, values, *overriding, &mut cells)?
                         }
                         None => table.columns.iter().map(|column| cells.default(column)).collect::<Result<_, _>>()?,
                     };

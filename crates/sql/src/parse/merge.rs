@@ -8,6 +8,7 @@ use types::{SqlError, SqlState};
 
 use crate::parse::command::Command;
 use crate::parse::cursor::Cursor;
+use crate::parse::sequence::{self, Overriding};
 
 /// MERGE as written.
 #[derive(Clone, Debug)]
@@ -34,6 +35,7 @@ pub(crate) enum MergeAction {
     /// Without values: DEFAULT VALUES.
     Insert {
         columns: Vec<Ident>,
+        overriding: Option<Overriding>,
         values: Option<Vec<Expr>>,
     },
 }
@@ -81,11 +83,12 @@ fn action(cursor: &mut Cursor<'_>, matched: bool) -> Result<MergeAction, SqlErro
         columns = cursor.parenthesized(|c| c.ident().map(|name| Ident::with_quote('"', name)))?;
     }
     if cursor.take(&["default", "values"]) {
-        return Ok(MergeAction::Insert { columns, values: None });
+        return Ok(MergeAction::Insert { columns, overriding: None, values: None });
     }
+    let overriding = sequence::overriding_at(cursor)?;
     cursor.expect(&["values"])?;
     let values = cursor.parenthesized(Cursor::expr)?;
-    Ok(MergeAction::Insert { columns, values: Some(values) })
+    Ok(MergeAction::Insert { columns, overriding, values: Some(values) })
 }
 
 fn check(merge: &Merge) -> Result<(), SqlError> {
@@ -126,7 +129,7 @@ pub(crate) fn of_ast(merge: &ast::Merge) -> Result<Merge, SqlError> {
                 let columns = insert.columns.iter().map(column).collect::<Result<_, _>>()?;
                 let ast::MergeInsertKind::Values(values) = &insert.kind else { return Err(other()) };
                 let [row] = values.rows.as_slice() else { return Err(other()) };
-                MergeAction::Insert { columns, values: Some(row.content.clone()) }
+                MergeAction::Insert { columns, overriding: None, values: Some(row.content.clone()) }
             }
             _ => return Err(other()),
         };

@@ -296,7 +296,23 @@ pub(crate) fn overriding(insert: &Insert) -> Result<Option<Overriding>, SqlError
         (Some(mark), None) | (None, Some([Expr::Identifier(mark)])) => mark.value.trim_start_matches(OURS),
         _ => return Err(SqlError::unsupported("this form of INSERT is not supported")),
     };
-    Ok(Some(if mark == "system" { Overriding::System } else { Overriding::User }))
+    Ok(Some(of_mark(mark)))
+}
+
+fn of_mark(mark: &str) -> Overriding {
+    if mark == "system" { Overriding::System } else { Overriding::User }
+}
+
+/// What OVERRIDING says where a MERGE inserts, as [`with_overriding`] has left it.
+pub(crate) fn overriding_at(cursor: &mut Cursor<'_>) -> Result<Option<Overriding>, SqlError> {
+    let mark = if cursor.take(&["partition"]) {
+        cursor.parenthesized(Cursor::ident)?.pop().unwrap_or_default()
+    } else if cursor.take(&["as"]) {
+        cursor.ident()?
+    } else {
+        return Ok(None);
+    };
+    mark.strip_prefix(OURS).map(|mark| Some(of_mark(mark))).ok_or_else(|| cursor.unexpected())
 }
 
 /// What an INSERT calls its table.
