@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator,
-    LimitClause, ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableAliasColumnDef, TableFactor, Value,
-    ValueWithSpan, VisitMut, VisitorMut,
+    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, JoinConstraint, JoinOperator,
+    LimitClause, ObjectName, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef,
+    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use expr::syntax;
 use types::{SqlError, SqlState, SqlType};
@@ -205,6 +205,15 @@ impl VisitorMut for Preparation<'_> {
             && schema.as_ident().is_some_and(|schema| names::folded(schema) == "pg_catalog")
         {
             name.0.remove(0);
+        }
+        if let TableFactor::UNNEST { array_exprs, alias, with_ordinality: false, .. } = factor
+            && array_exprs.len() == 1
+        {
+            let name = alias.as_ref().map_or_else(|| Ident::new("unnest"), |alias| alias.name.clone());
+            let alias = alias.get_or_insert_with(|| TableAlias { explicit: true, name: name.clone(), columns: vec![], at: None });
+            if alias.columns.is_empty() {
+                alias.columns.push(TableAliasColumnDef { name, data_type: None });
+            }
         }
         if let TableFactor::Table { name, args: Some(_), alias: Some(alias), .. } = factor
             && alias.columns.is_empty()

@@ -22,9 +22,9 @@ use txn::Outcome;
 use types::arrow_form::ColumnBuilder;
 use types::{CommitTs, SegmentId, TxnId};
 
-use crate::apply::REDO;
 use crate::engine::Inner;
 use crate::error::EngineError;
+use crate::recovery::REDO;
 use crate::table::TableStore;
 
 /// Rows per batch handed to the segment writer.

@@ -23,7 +23,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod advisory;
-mod apply;
 mod bulk;
 mod burial;
 mod check;

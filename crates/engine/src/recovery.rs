@@ -7,7 +7,7 @@
 //! dir/data/<table>/...         3 remove files that neither names: they belong to work that was never finished
 //! ```
 //!
-//! 1. What is redone takes the same path as what was done (`apply`): versions in the delta, dead rows in deletion vectors.
+//! 1. What is redone takes the same path as what was done: versions in the delta, dead rows in deletion vectors.
 //! 2. Redo obeys the delta's limit: above it rows are frozen while the log is read.
 //! 3. A table of which something cannot be loaded is damaged: it takes no further part, the others are loaded. Then nothing is removed,
 //!    and the database is for reading only.
@@ -21,16 +21,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::Catalog;
-use delta::{Base, Expect, Write};
+use delta::{Base, Expect, Newest, PutOutcome, Write};
 use env::Env;
 use roaring::RoaringBitmap;
 use segments::files::FileName;
 use segments::{Cache, DeletionLog, DumpReader, LiveSegment, Manifest, ManifestTable, Segment, SegmentFileInfo, files};
 use txn::Transactions;
-use types::{CommitTs, Key, Lsn, SegmentId, TableId};
+use types::{CommitTs, Key, Lsn, Row, SegmentId, TableId, TxnId};
 use wal::{ReplayStop, Wal};
 
-use crate::apply::{self, Applier, Change};
 use crate::checkpoint;
 use crate::directory;
 use crate::engine::{Inner, Recovered, table_dir};
@@ -42,6 +41,9 @@ use crate::redo::{self, Op};
 use crate::repair::Repairs;
 use crate::sequences::Counters;
 use crate::table::TableStore;
+
+/// Under which redo writes; no transaction has it.
+pub(crate) const REDO: TxnId = TxnId(0);
 
 /// Between looks at how much the deltas hold while the log is redone.
 const RECORDS_PER_LOOK: u64 = 1024;
@@ -73,7 +75,6 @@ struct Loading {
     logged: HashSet<SegmentId>,
     /// If what is damaged is to be mended.
     repairs: Option<Repairs>,
-    applier: Applier,
 }
 
 pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Arc<Inner>, EngineError> {
@@ -116,7 +117,6 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         next_told: Duration::ZERO,
         logged: HashSet::new(),
         repairs,
-        applier: Applier::new(Arc::clone(&env), options.load_threads),
         options,
     };
     let wal_options = wal::Options {
@@ -163,7 +163,6 @@ pub(crate) fn open(env: Arc<dyn Env>, dir: &Path, options: Options) -> Result<Ar
         (Err(error), None) => return Err(error.into()),
         (Ok(wal), None) => wal,
     };
-    loading.applier.apply()?;
     env::point(env.as_ref(), "recovery: log redone");
     if new && !loading.tables.is_empty() {
         return Err(directory::no_format(dir));
@@ -296,24 +295,14 @@ impl Loading {
         }
         for op in ops {
             match op {
-                Op::Put { table, image } => {
-                    let Some(store) = self.tables.get(&table).filter(|store| store.damage().is_none()) else { continue };
-                    let change = put_of(store, image, ts).map_err(malformed)?;
-                    self.applier.add(change, image.len())?;
-                }
-                Op::Delete { .. } if env::seeded_bug("deletes-not-redone") => {}
-                Op::Delete { table, key } => {
-                    let Some(store) = self.tables.get(&table).filter(|store| store.damage().is_none()) else { continue };
-                    let change = Change { store: Arc::clone(store), key: Key::from(key), row: None, ts };
-                    self.applier.add(change, key.len())?;
-                }
-                Op::Ingest { table, segment, info } => {
-                    self.next_segment = self.next_segment.max(segment.0 + 1);
-                    self.logged.insert(segment);
-                    self.applier.apply()?;
+                Op::Put { table, .. } | Op::Delete { table, .. } | Op::Ingest { table, .. } => {
+                    if let Op::Ingest { segment, .. } = op {
+                        self.next_segment = self.next_segment.max(segment.0 + 1);
+                        self.logged.insert(segment);
+                    }
                     let Some(store) = self.tables.get(&table).filter(|store| store.damage().is_none()) else { continue };
                     let store = &Arc::clone(store);
-                    match self.ingest(store, segment, &info, ts) {
+                    match self.redo_in(store, op, ts, lsn) {
                         // The record itself is whole.
                         Err(error @ EngineError::Segment(_)) if error.is_corrupt() => store.set_damaged(&error),
                         redone => redone?,
@@ -321,7 +310,6 @@ impl Loading {
                 }
                 Op::Counter { storage, counter } => self.counters.recover(storage, counter),
                 Op::Catalog(edit) => {
-                    self.applier.apply()?;
                     self.catalog = Arc::new(self.catalog.apply(&edit)?);
                     use catalog::Edit::{AlterTable, CreateTable, DropTable};
                     if matches!(edit, CreateTable(_) | AlterTable(_) | DropTable(_)) {
@@ -342,7 +330,6 @@ impl Loading {
             return Ok(());
         }
         (self.records_since_look, self.bytes_since_look) = (0, 0);
-        self.applier.apply()?;
         self.tell_progress();
         self.keep_within_limit()
     }
@@ -358,25 +345,36 @@ impl Loading {
         tracing::info!("redoing the log: {} of at most {} MiB", mib(self.redone_bytes), mib(self.log_bytes_max));
     }
 
-    /// Takes a loaded segment in again, which no later change is done before.
-    fn ingest(&mut self, store: &TableStore, id: SegmentId, info: &SegmentFileInfo, ts: CommitTs) -> Result<(), EngineError> {
-        let segment = match &mut self.repairs {
-            None => self.open_segment(store, id, info)?,
-            Some(repairs) => {
-                let left = repairs.segment(store, id, info, ts, RoaringBitmap::new(), &mut self.next_segment)?;
-                let Some(live) = left else { return Ok(()) };
-                Arc::clone(&live.segment)
+    /// Does one operation on a table again.
+    fn redo_in(&mut self, store: &TableStore, op: Op<'_>, ts: CommitTs, lsn: Lsn) -> Result<(), EngineError> {
+        match op {
+            Op::Put { image, .. } => {
+                let row = store.layout.decode(image).map_err(|e| EngineError::Record { lsn: lsn.0, what: e.to_string() })?;
+                redo_put(store, &row, ts)
             }
-        };
-        if store.definition.hidden() == 1
-            && let Some(types::Datum::Int8(last)) = segment.statistics(0).max
-        {
-            store.raise_rowid(last + 1);
+            Op::Delete { .. } if env::seeded_bug("deletes-not-redone") => Ok(()),
+            Op::Delete { key, .. } => redo_delete(store, key, ts),
+            Op::Ingest { segment, info, .. } => {
+                let segment = match &mut self.repairs {
+                    None => self.open_segment(store, segment, &info)?,
+                    Some(repairs) => {
+                        let left = repairs.segment(store, segment, &info, ts, RoaringBitmap::new(), &mut self.next_segment)?;
+                        let Some(live) = left else { return Ok(()) };
+                        Arc::clone(&live.segment)
+                    }
+                };
+                if store.definition.hidden() == 1
+                    && let Some(types::Datum::Int8(last)) = segment.statistics(0).max
+                {
+                    store.raise_rowid(last + 1);
+                }
+                // A slot that says of one of its keys that it is deleted would be taken for newer. Nobody else reads yet.
+                store.delta.reclaim(ts);
+                store.change_segments(|list| list.push(Arc::new(LiveSegment::new(segment, ts, DeletionLog::default()))));
+                Ok(())
+            }
+            Op::Counter { .. } | Op::Catalog(_) => Ok(()),
         }
-        // A slot that says of one of its keys that it is deleted would be taken for newer. Nobody else reads yet.
-        store.delta.reclaim(ts);
-        store.change_segments(|list| list.push(Arc::new(LiveSegment::new(segment, ts, DeletionLog::default()))));
-        Ok(())
     }
 
     /// The damage of the tables, if any.
@@ -455,22 +453,9 @@ fn load_dump(store: &TableStore, mut reader: DumpReader, at: CommitTs) -> Result
     while let Some((key, image)) = reader.next_row()? {
         let row = store.layout.decode(image).map_err(|e| EngineError::Record { lsn: 0, what: format!("dump: {e}") })?;
         // A dumped row is in no segment: its position, if it ever had one, is dead as of the manifest.
-        apply::put(store, &Key::from(key), Expect::NoSlot(Base::Absent), Write::Row(&row), at)?;
+        put(store, &Key::from(key), Expect::NoSlot(Base::Absent), Write::Row(&row), at)?;
     }
     Ok(())
-}
-
-/// A row image of the log as a change. Errors: it is no row of the table.
-fn put_of(store: &Arc<TableStore>, image: &[u8], ts: CommitTs) -> Result<Change, String> {
-    let row = store.layout.decode(image).map_err(|e| e.to_string())?;
-    let read = store.layout.read(&row);
-    let key = store.definition.key_of(&read);
-    if store.definition.hidden() == 1
-        && let types::DatumRef::Int8(rowid) = read.get(0)
-    {
-        store.raise_rowid(rowid + 1);
-    }
-    Ok(Change { store: Arc::clone(store), key, row: Some(row), ts })
 }
 
 /// The tables' folders, also of tables that are gone.
@@ -483,4 +468,47 @@ pub(crate) fn table_dirs(env: &dyn Env, dir: &Path) -> Result<Vec<(TableId, Path
 /// True if a manifest needs this file of a table.
 pub(crate) fn names(manifest: &Manifest, table: TableId, file: FileName) -> bool {
     manifest.tables.iter().any(|t| t.table == table && t.files().contains(&file))
+}
+
+fn redo_put(store: &TableStore, row: &Row, ts: CommitTs) -> Result<(), EngineError> {
+    let read = store.layout.read(row);
+    let key = store.definition.key_of(&read);
+    if store.definition.hidden() == 1
+        && let types::DatumRef::Int8(rowid) = read.get(0)
+    {
+        store.raise_rowid(rowid + 1);
+    }
+    write(store, &key, Write::Row(row), ts)
+}
+
+fn redo_delete(store: &TableStore, key: &[u8], ts: CommitTs) -> Result<(), EngineError> {
+    write(store, &Key::from(key), Write::Deleted, ts)
+}
+
+/// Puts a version on top of whatever there is.
+fn write(store: &TableStore, key: &Key, write: Write<'_>, ts: CommitTs) -> Result<(), EngineError> {
+    let (expect, in_segment) = match store.delta.newest(key, REDO) {
+        Newest::Row { version, .. } | Newest::Deleted { version } => (Expect::Version(version), None),
+        Newest::InSegment { version } => (Expect::Version(version), store.find_newest(key)?),
+        Newest::NoSlot => match store.find_newest(key)? {
+            None => (Expect::NoSlot(Base::Absent), None),
+            found => (Expect::NoSlot(Base::InSegment), found),
+        },
+        Newest::Blocked(txn) => return Err(EngineError::Bug(format!("transaction {txn} holds a row during recovery"))),
+    };
+    if let Some((live, position)) = in_segment {
+        store.bury(&live, position, ts);
+    }
+    put(store, key, expect, write, ts)
+}
+
+fn put(store: &TableStore, key: &Key, expect: Expect, write: Write<'_>, ts: CommitTs) -> Result<(), EngineError> {
+    match store.delta.put(key, REDO, expect, write) {
+        PutOutcome::Done(slot) => {
+            store.delta.stamp(slot, REDO, ts);
+            Ok(())
+        }
+        PutOutcome::TooBig => Err(EngineError::RowTooBig),
+        PutOutcome::Changed => Err(EngineError::Bug("a row changed during recovery".into())),
+    }
 }

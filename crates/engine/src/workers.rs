@@ -1,8 +1,8 @@
-//! Threads that encode or redo rows while others read the next ones: a short queue of tasks, worked off by jobs of the environment.
+//! Threads that encode rows while others read the next ones: a short queue of tasks, worked off by jobs of the environment.
 //!
 //! 1. The threads are started with the first task and end with the engine; an engine that never loads has none.
 //! 2. A task that panics is dropped, with what it holds; the thread goes on.
-//! 3. Nothing bounds the queue here: whoever adds tasks waits for its own (`bulk::build`, `apply`).
+//! 3. Nothing bounds the queue here: whoever adds tasks waits for its own (`bulk::build`).
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,7 +48,7 @@ impl Workers {
             let task = queue.lock().pop_front();
             let Some(task) = task else { return Next::Wait };
             if catch_unwind(AssertUnwindSafe(task)).is_err() {
-                tracing::error!("a task panicked");
+                tracing::error!("a task of a bulk load panicked");
             }
             Next::Again
         };
