@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{HashMap, Result};
+use datafusion::common::{DFSchema, HashMap, Result};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use types::{SqlError, SqlState, TableId, arrow_form};
 
@@ -52,7 +52,7 @@ pub(crate) fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| match node {
         LogicalPlan::Aggregate(aggregate) => {
             for expr in &aggregate.aggr_expr {
-                if expr.exists(|expr| Ok(is_of_outer_query(expr)))? {
+                if expr.exists(|expr| is_of_outer_query(expr, aggregate.input.schema()))? {
                     let message = "aggregates of an outer query's columns in a subquery are not supported";
                     return Err(errors::raise(SqlError::unsupported(message)));
                 }
@@ -101,9 +101,28 @@ pub(crate) fn check_recursion(plan: &LogicalPlan) -> Result<()> {
 }
 
 /// Whether it is an aggregate whose arguments, order and filter have columns of queries around it only.
-fn is_of_outer_query(expr: &Expr) -> bool {
-    let Expr::AggregateFunction(AggregateFunction { params, .. }) = expr else { return false };
+fn is_of_outer_query(expr: &Expr, input: &DFSchema) -> Result<bool> {
+    let Expr::AggregateFunction(AggregateFunction { params, .. }) = expr else { return Ok(false) };
     let order = params.order_by.iter().map(|sort| &sort.expr);
-    let mut parts = params.args.iter().chain(order).chain(params.filter.as_deref());
-    parts.clone().any(Expr::contains_outer) && !parts.any(Expr::any_column_refs)
+    let (mut outer, mut own) = (false, false);
+    for part in params.args.iter().chain(order).chain(params.filter.as_deref()) {
+        part.apply(|expr| {
+            match expr {
+                Expr::Column(_) => own = true,
+                Expr::OuterReferenceColumn(..) => outer = true,
+                Expr::ScalarSubquery(subquery)
+                | Expr::Exists(Exists { subquery, .. })
+                | Expr::InSubquery(InSubquery { subquery, .. })
+                | Expr::SetComparison(SetComparison { subquery, .. }) => {
+                    for column in &subquery.outer_ref_columns {
+                        let is_own = matches!(column, Expr::OuterReferenceColumn(_, column) if input.has_column(column));
+                        if is_own { own = true } else { outer = true }
+                    }
+                }
+                _ => {}
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    Ok(outer && !own)
 }

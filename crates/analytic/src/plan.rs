@@ -185,7 +185,7 @@ fn planned(
 }
 
 /// A zone's name, as [`types::zone::named`] reads it; `None` for UTC.
-fn zone_name(zone: &TimeZone) -> Option<String> {
+pub(crate) fn zone_name(zone: &TimeZone) -> Option<String> {
     if *zone == TimeZone::UTC {
         return None;
     }

@@ -175,16 +175,17 @@ impl<'a> Names<'a> {
         arrow_form::sql_type_of(&field)
     }
 
-    /// The numbers that expressions are; `None` if one is anything else.
-    fn numbers(&self, args: &[Expr]) -> Result<Option<Vec<ScalarValue>>> {
+    /// The constants that expressions are, in the session's zone; `None` if one is anything else.
+    fn constants(&self, args: &[Expr]) -> Result<Option<Vec<ScalarValue>>> {
         let named = args.iter().enumerate().map(|(at, arg)| arg.clone().alias(format!("column{at}")));
         let plan = LogicalPlanBuilder::empty(true).project(named)?.build()?;
-        let options = self.shared.state().config_options();
-        let plan = self.shared.analyzer.execute_and_check(plan, options, |_, _| {})?;
+        let mut options = ConfigOptions::clone(self.shared.state().config_options());
+        options.execution.time_zone = crate::plan::zone_name(&self.context.session.dates.zone);
+        let plan = self.shared.analyzer.execute_and_check(plan, &options, |_, _| {})?;
         let LogicalPlan::Projection(plan) = plan else { return Ok(None) };
-        let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_config_options(Arc::clone(options)).build());
+        let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_config_options(Arc::new(options)).build());
         let value = |arg: Expr| match simplifier.simplify(arg.unalias())? {
-            Expr::Literal(value, _) if value.data_type().is_numeric() => Ok(Some(value)),
+            Expr::Literal(value, _) => Ok(Some(value)),
             _ => Ok(None),
         };
         plan.expr.into_iter().map(value).collect()
@@ -427,9 +428,9 @@ impl ContextProvider for Names<'_> {
         if args.iter().any(|arg| arg.any_column_refs() || arg.contains_outer() || matches!(arg, Expr::ScalarSubquery(_))) {
             return Err(errors::raise(SqlError::unsupported("generate_series of columns and subqueries is not supported")));
         }
-        match self.numbers(&args)? {
-            Some(numbers) => {
-                let table = expr::arrow_driver::series(&numbers, &self.context.session.dates);
+        match self.constants(&args)? {
+            Some(constants) => {
+                let table = expr::arrow_driver::series(&constants, &self.context.session.dates);
                 table.map(provider_as_source).map_err(errors::raise)
             }
             None => self.series(args),

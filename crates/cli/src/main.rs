@@ -79,7 +79,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    env::open_all_files_allowed();
+    env::raise_open_files_limit();
     let outcome = match Cli::parse().command {
         Command::Demo(arguments) => run(None, demo::run(arguments)),
         Command::Serve(arguments) => serve::run(arguments),

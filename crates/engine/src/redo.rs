@@ -71,12 +71,13 @@ fn sized(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// The operations of a record that can be read to its end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Ops<'a> {
     rest: &'a [u8],
 }
 
-/// Reads a record. Errors: what cannot be read, in words.
+/// Reads a record to its end, so that nothing is done of one that cannot be read; its operations are read again as they are done. Errors: what
+/// cannot be read, in words.
 pub(crate) fn decode(record: &[u8]) -> Result<(CommitTs, Ops<'_>), String> {
     let mut rest = record;
     let ts = CommitTs(u64::from_le_bytes(array(&mut rest)?));

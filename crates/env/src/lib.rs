@@ -31,7 +31,7 @@ pub use blocking::{
     BLOCKING_BYTES_MIN, BLOCKING_STEPS_MIN, BlockingHook, blocking, blocking_if, keep_thread, lock_blocking, set_blocking_hook,
     waiting,
 };
-pub use machine::{idle_core_seconds, memory_bytes, open_all_files_allowed, process_cpu_seconds, resident_bytes};
+pub use machine::{idle_core_seconds, memory_bytes, process_cpu_seconds, raise_open_files_limit, resident_bytes};
 pub use real::RealEnv;
 pub use seeded::{point, seeded_bug};
 pub use sim::{Fault, Operation, SimEnv};

@@ -38,9 +38,9 @@ pub fn resident_bytes() -> Option<u64> {
     bytes_of("VmRSS:", &std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// Lets this process have as many files and connections open at a time as it may, and tells how many. The usual limit, 1,024, is there for
-/// programs that use select(2); who may raise it is left to the hard limit. None where there is no limit, or none is known.
-pub fn open_all_files_allowed() -> Option<u64> {
+/// Lets this process have as many files and connections open at a time as the hard limit allows, and tells how many; `None`: any number.
+/// The usual limit of 1,024 is there for programs that use select(2).
+pub fn raise_open_files_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current < limit.maximum || limit.maximum.is_none() {
         let before = std::mem::replace(&mut limit.current, limit.maximum);
@@ -91,8 +91,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_files_as_allowed() {
-        let allowed = open_all_files_allowed();
+    fn as_many_files_may_be_open_as_are_allowed() {
+        let allowed = raise_open_files_limit();
         let limit = getrlimit(Resource::Nofile);
         assert_eq!((allowed, limit.current), (limit.maximum, limit.maximum));
     }

@@ -115,9 +115,10 @@ pub fn series_list() -> Arc<ScalarUDF> {
     series_list::function()
 }
 
-/// `generate_series` of numbers, as a table. Errors: 42883 for types there is no series of, 22023 for a step of zero.
-pub fn series(numbers: &[ScalarValue], session: &types::text::Session) -> Result<Arc<dyn TableProvider>, SqlError> {
-    series::table(numbers, session)
+/// `generate_series` of constants, as a table. `session` says what dates in quotes mean. Errors: 42883 for types there is no series of, 22023
+/// for a step of zero.
+pub fn series(constants: &[ScalarValue], session: &types::text::Session) -> Result<Arc<dyn TableProvider>, SqlError> {
+    series::table(constants, session)
 }
 
 /// A cast, what it is applied to and the type it casts to, whichever form it has.

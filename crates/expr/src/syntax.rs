@@ -7,6 +7,7 @@
 //! INTERVAL '90' DAY              CAST('90 day' AS interval)                ROUND(x, 2)               "round@2"(x)
 //! SUBSTRING(x FROM 1 FOR 2)      substring(x, 1, 2)                        x SIMILAR TO y            similar_to(x, y)
 //! x BETWEEN SYMMETRIC ..         not read by the parser                    (a, b) = (1, 2)           a = 1 AND b = 2
+//! date(x)                        CAST(x AS date)                           '{1,2}'::int[]            ARRAY['1'::int, '2'::int]
 //! ```
 //!
 //! 1. An integer literal is `integer`, else `bigint`, else `numeric`: the first that holds it, with its sign.

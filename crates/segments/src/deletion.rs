@@ -259,9 +259,12 @@ fn portable(bitmap: &RoaringBitmap) -> Vec<u8> {
 }
 
 pub(crate) fn parse(path: &Path, bytes: &[u8], rows: u32) -> Result<RoaringBitmap> {
-    // A list of containers is allocated by its length, before it is read.
+    // A list of containers is allocated by its length, before it is read, and so are the runs of one.
     if containers(bytes) > (rows >> 16) + 1 {
         return Err(SegmentError::damaged(path, 0, format!("deletion vector: it has rows beyond {rows}")));
+    }
+    if !has_its_runs(bytes) {
+        return Err(SegmentError::damaged(path, 0, "deletion vector: it ends within a container".to_owned()));
     }
     let mut rest = bytes;
     let bitmap = RoaringBitmap::deserialize_from(&mut rest);
@@ -272,19 +275,63 @@ pub(crate) fn parse(path: &Path, bytes: &[u8], rows: u32) -> Result<RoaringBitma
     Ok(bitmap)
 }
 
+/// The low half of the cookie of a bitmap some of whose containers are lists of runs.
+const WITH_RUNS: u32 = 12_347;
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
 /// How many containers, of 65,536 rows each, a bitmap says that it has: after its cookie, or in it.
 fn containers(bytes: &[u8]) -> u32 {
-    const WITH_RUNS: u32 = 12_347;
-    let number = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    match number(0) {
+    match word(bytes, 0).unwrap_or(0) {
         cookie if cookie & 0xFFFF == WITH_RUNS => (cookie >> 16) + 1,
-        _ => number(4),
+        _ => word(bytes, 4).unwrap_or(0),
     }
+}
+
+/// Whether all runs that a bitmap says it has are there.
+fn has_its_runs(bytes: &[u8]) -> bool {
+    if word(bytes, 0).is_none_or(|cookie| cookie & 0xFFFF != WITH_RUNS) {
+        return true;
+    }
+    let count = containers(bytes) as usize;
+    let cardinalities = 4 + count.div_ceil(8);
+    // From four containers on there are offsets.
+    let mut at = cardinalities + if count < 4 { 4 * count } else { 8 * count };
+    let half = |at: usize| Some(usize::from(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?)));
+    for container in 0..count {
+        let is_runs = bytes.get(4 + container / 8).is_some_and(|flags| flags & (1 << (container % 8)) != 0);
+        let length = match is_runs {
+            true => half(at).map(|runs| 2 + 4 * runs),
+            false => half(cardinalities + 4 * container + 2).map(|last| (2 * (last + 1)).min(8192)),
+        };
+        let Some(length) = length else { return false };
+        at += length;
+    }
+    at <= bytes.len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_are_read_only_if_they_are_there() {
+        let path = Path::new("dead");
+        let mut bitmap = RoaringBitmap::from_iter((0..70_000).chain([131_072, 200_000, 300_000]));
+        assert!(bitmap.optimize());
+        let whole = portable(&bitmap);
+        assert_eq!(word(&whole, 0).map(|cookie| cookie & 0xFFFF), Some(WITH_RUNS));
+        assert_eq!(parse(path, &whole, 400_000).unwrap(), bitmap);
+        for cut in 0..whole.len() {
+            assert!(parse(path, &whole[..cut], 400_000).is_err(), "{cut} bytes");
+        }
+        // One container of 65,535 runs.
+        let claim = [&WITH_RUNS.to_le_bytes()[..], &[1], &[0, 0, 9, 0], &[0xFF, 0xFF], &[0; 8]].concat();
+        assert!(!has_its_runs(&claim));
+        assert!(parse(path, &claim, 65_536).is_err());
+    }
 
     #[test]
     fn a_delete_is_seen_from_its_commit_on() {

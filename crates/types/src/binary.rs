@@ -224,7 +224,9 @@ fn digits_of(bytes: &[u8]) -> Result<Digits, SqlError> {
     // Where the point is among the digits; it may lie before or after all of them.
     let point = (i64::from(weight) + 1) * 4;
     let (before, after) = digits.split_at(point.clamp(0, digits.len() as i64) as usize);
-    let zeros_before = (point - digits.len() as i64).max(0) as usize;
+    // Nothing is multiplied by nothing.
+    let is_zero = digits.bytes().all(|digit| digit == b'0');
+    let zeros_before = if is_zero { 0 } else { (point - digits.len() as i64).max(0) as usize };
     let zeros_after = ((-point).max(0) as usize).min(scale);
     let after = &after[..after.len().min(scale - zeros_after)];
     let padding = scale - zeros_after - after.len();

@@ -7,23 +7,21 @@
 //! ```
 //!
 //! 1. `array_cat` takes NULL, which `array_agg` of no rows is, for nothing.
-//! 2. An order is only kept by who asks for it, so that the keys go along
-//!    with the values.
+//! 2. An order is only kept by who asks for it, so that the keys go along with the values.
+
+use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Array, Distinct, Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident, LimitClause, OrderByExpr,
-    OrderByKind, Query, SelectItem, SetExpr, TableAliasColumnDef, TableFactor, TableWithJoins, Value, ValueWithSpan,
+    OrderByKind, Query, SelectItem, SetExpr, Value, ValueWithSpan,
 };
-use datafusion::sql::sqlparser::parser::Parser;
-use expr::dialect::DIALECT;
 use expr::syntax;
 use types::{SqlError, SqlState};
 
-use super::{aggregates, own};
+use super::{aggregates, order, own};
 use crate::names::{self, folded};
 
-/// What the query and its columns are called in the one around it: no user's names.
-const OF: &str = "\u{1}of";
+/// What the column is called in the query around it: no user's name.
 const VALUE: &str = "\u{1}value";
 
 /// Rewrites the call. Errors: 42601 for a query of several columns.
@@ -56,10 +54,8 @@ fn plain_value(query: &Query) -> Option<Expr> {
     let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty()) || select.having.is_some();
     let is_cut = query.limit_clause.is_some() || query.fetch.is_some() || select.distinct.is_some();
     let has_calls = own::visit(value, |expr| match expr {
-        Expr::Function(function) if function.over.is_some() || aggregates::is_aggregate(function) => {
-            std::ops::ControlFlow::Break(())
-        }
-        _ => std::ops::ControlFlow::Continue(()),
+        Expr::Function(function) if function.over.is_some() || aggregates::is_aggregate(function) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
     });
     (query.with.is_none() && !is_grouped && !is_cut && has_calls.is_continue()).then(|| value.clone())
 }
@@ -126,19 +122,8 @@ fn collected(mut query: Query) -> Result<Query, SqlError> {
     {
         query.order_by = None;
     }
-    let text = format!("SELECT 1 FROM (SELECT 1) AS \"{OF}\"");
-    let parsed = Parser::new(&DIALECT).try_with_sql(&text).and_then(|mut parser| parser.parse_query());
-    let mut around = parsed.map_err(|error| SqlError::bug(error.to_string()))?;
-    if let SetExpr::Select(select) = around.body.as_mut() {
-        select.projection = vec![SelectItem::UnnamedExpr(array_agg(value(), shown))];
-        if let [TableWithJoins { relation: TableFactor::Derived { subquery, alias: Some(alias), .. }, .. }] =
-            select.from.as_mut_slice()
-        {
-            alias.columns = columns.into_iter().map(|name| TableAliasColumnDef { name, data_type: None }).collect();
-            **subquery = query;
-        }
-    }
-    Ok(*around)
+    order::put_around(&mut query, vec![SelectItem::UnnamedExpr(array_agg(value(), shown))], columns)?;
+    Ok(query)
 }
 
 /// `array_agg(value ORDER BY keys)`

@@ -12,8 +12,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Ident, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
-    Value, ValueWithSpan,
+    Distinct, Expr, Ident, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableAliasColumnDef,
+    TableFactor, TableWithJoins, Value, ValueWithSpan,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use expr::dialect::DIALECT;
@@ -57,7 +57,7 @@ pub(super) fn bind(query: &mut Query, outermost: bool, text: &str) -> Result<(),
     };
     hide(items, select, &aliases);
     match around {
-        Some(items) => put_around(query, items),
+        Some(items) => put_around(query, items, vec![]),
         None => Ok(()),
     }
 }
@@ -182,15 +182,17 @@ fn named(select: &mut Select, aliases: &HashMap<String, usize>) -> Option<Vec<Se
     items.collect()
 }
 
-/// `SELECT items FROM (query)`.
-fn put_around(query: &mut Query, items: Vec<SelectItem>) -> Result<(), SqlError> {
+/// `SELECT items FROM (query) AS ..(columns)`; without `columns` they are called as in the query.
+pub(super) fn put_around(query: &mut Query, items: Vec<SelectItem>, columns: Vec<Ident>) -> Result<(), SqlError> {
     let text = format!("SELECT 1 FROM (SELECT 1) AS \"{ORDERED}\"");
     let parsed = Parser::new(&DIALECT).try_with_sql(&text).and_then(|mut parser| parser.parse_query());
     let mut around = parsed.map_err(|error| SqlError::bug(error.to_string()))?;
     let SetExpr::Select(select) = around.body.as_mut() else { return Err(SqlError::bug("SELECT is not a select")) };
-    let [TableWithJoins { relation: TableFactor::Derived { subquery, .. }, .. }] = select.from.as_mut_slice() else {
+    let [TableWithJoins { relation: TableFactor::Derived { subquery, alias: Some(alias), .. }, .. }] = select.from.as_mut_slice()
+    else {
         return Err(SqlError::bug("FROM (SELECT 1) is not a subquery"));
     };
+    alias.columns = columns.into_iter().map(|name| TableAliasColumnDef { name, data_type: None }).collect();
     select.projection = items;
     std::mem::swap(subquery.as_mut(), query);
     std::mem::swap(query, &mut around);

@@ -1,4 +1,4 @@
-//! `generate_series` of numbers that are constants, as a table whose rows are made as they are read.
+//! `generate_series` with constant arguments, as a table whose rows are made as they are read.
 //!
 //! ```text
 //! (1, 10)                       integer       (1, 10.0, 0.5)                          numeric

@@ -1,4 +1,4 @@
-//! CREATE and ALTER SEQUENCE, `serial` types, GENERATED .. AS, and OVERRIDING in INSERT.
+//! CREATE and ALTER SEQUENCE, `serial` types, GENERATED .. AS, and OVERRIDING in INSERT and MERGE.
 //!
 //! ```text
 //! CREATE SEQUENCE s AS int START 10 OWNED BY t.a        a serial        a int GENERATED ALWAYS AS IDENTITY (CYCLE)
